@@ -1,0 +1,126 @@
+//! Internet checksums, updated by difference (RFC 1624, equation 3).
+//!
+//! A checksum is never computed anew over a packet, and never byte-swapped: the one's
+//! complement sum does not depend on byte order as long as every term keeps the wire's.
+
+/// What a packet's checksum must change by: a one's complement sum, not yet folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delta(u64);
+
+impl Delta {
+    /// No change.
+    pub const ZERO: Self = Self(0);
+
+    /// Replacing the 16-bit word `old` by `new`, both as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, old: u16, new: u16) -> Self {
+        Self(self.0 + (!old) as u64 + new as u64)
+    }
+
+    /// Replacing the 32-bit word `old` by `new`, both as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn long(self, old: u32, new: u32) -> Self {
+        Self(self.0 + (!old) as u64 + new as u64)
+    }
+
+    /// The checksum field after the change, as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn apply(self, checksum: u16) -> u16 {
+        !fold(self.0 + (!checksum) as u64)
+    }
+
+    /// Likewise for UDP, where 0 says "no checksum": it stays 0, and a result of 0 is sent
+    /// as 0xFFFF (RFC 768).
+    #[inline(always)]
+    #[must_use]
+    pub const fn apply_udp(self, checksum: u16) -> u16 {
+        if checksum == 0 {
+            return 0;
+        }
+        match self.apply(checksum) {
+            0 => 0xFFFF,
+            sum => sum,
+        }
+    }
+}
+
+/// The checksum of a header given as its 16-bit words on the wire, the checksum field as 0.
+#[inline(always)]
+#[must_use]
+pub const fn of_words<const N: usize>(words: &[u16; N]) -> u16 {
+    let mut sum = 0;
+    let mut i = 0;
+    while i < N {
+        sum += words[i] as u64;
+        i += 1;
+    }
+    !fold(sum)
+}
+
+/// Folds a sum of fewer than 2^32 words to 16 bits.
+#[inline(always)]
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    let sum = (sum >> 16) + (sum & 0xFFFF);
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn longhand(words: &[u16]) -> u16 {
+        let mut sum = words.iter().map(|&w| u32::from(w)).sum::<u32>();
+        while sum > 0xFFFF {
+            sum = (sum >> 16) + (sum & 0xFFFF);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn the_header_of_rfc_1071_style_examples_sums_right() {
+        // 45 00 00 73 00 00 40 00 40 11 (b8 61) c0 a8 00 01 c0 a8 00 c7
+        let words = [
+            0x4500, 0x0073, 0x0000, 0x4000, 0x4011, 0, 0xc0a8, 0x0001, 0xc0a8, 0x00c7,
+        ]
+        .map(u16::to_be);
+        assert_eq!(of_words(&words), 0xb861u16.to_be());
+    }
+
+    #[test]
+    fn a_udp_checksum_of_zero_stays_zero() {
+        assert_eq!(Delta::ZERO.word(1, 2).apply_udp(0), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_equals_a_fresh_computation(
+            words in proptest::array::uniform10(any::<u16>()),
+            new in any::<[u16; 3]>(),
+        ) {
+            let old = longhand(&words);
+            let mut changed = words;
+            changed[2..5].copy_from_slice(&new);
+            let long = |w: &[u16]| u32::from(w[0]) | u32::from(w[1]) << 16;
+            let updated = Delta::ZERO
+                .word(words[2], changed[2])
+                .long(long(&words[3..5]), long(&changed[3..5]))
+                .apply(old);
+            let fresh = longhand(&changed);
+            // 0 and 0xFFFF are the same number in one's complement; only an all-zero
+            // header tells them apart.
+            prop_assert!(updated == fresh || (updated ^ fresh == 0xFFFF && changed == [0; 10]));
+        }
+
+        #[test]
+        fn a_udp_update_never_says_no_checksum(old in 1..=u16::MAX, a in any::<u32>(), b in any::<u32>()) {
+            prop_assert_ne!(Delta::ZERO.long(a, b).apply_udp(old), 0);
+        }
+    }
+}

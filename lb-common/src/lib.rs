@@ -1,0 +1,22 @@
+//! What the two halves of the director share: the layout of the maps that both read and
+//! write, and the pure functions that both must compute alike.
+//!
+//! Nothing here allocates, panics or knows about the kernel, so that the same code runs in
+//! the XDP program, in the daemon and in unit tests.
+//!
+//! Byte order: a field named `address` or `port` holds the bytes as they stand on the wire
+//! (loaded as a native integer, never swapped). Everything else is native.
+#![no_std]
+
+pub mod address_filter;
+pub mod checksum;
+pub mod connection;
+pub mod drops;
+pub mod layout;
+pub mod schedule;
+pub mod server;
+pub mod service;
+pub mod tcp;
+
+#[cfg(test)]
+extern crate std;

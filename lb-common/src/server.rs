@@ -1,0 +1,136 @@
+//! Real servers as the data plane sees them.
+
+/// How packets reach the server. The numbers are IPVS's (`IP_VS_CONN_F_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Method {
+    /// Destination address and port are rewritten, replies pass the director.
+    Nat = 0,
+    /// The packet travels inside another IP packet (IPIP, RFC 2003).
+    Tun = 2,
+    /// Only the MAC addresses change.
+    Dr = 3,
+}
+
+/// The server belongs to its service. Without it: removed, but connections may remember it.
+pub const SERVER_AVAILABLE: u8 = 1;
+/// `ethernet`, `interface` and `mtu` are valid.
+pub const SERVER_REACHABLE: u8 = 2;
+/// The address is the director's own: packets go to the local stack.
+pub const SERVER_LOCAL: u8 = 4;
+
+/// An entry of the map `servers`: all that forwarding needs, in one cache line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Server {
+    /// The Ethernet addresses to send with, destination then source, as on the wire.
+    pub ethernet: [u32; 3],
+    /// Index of the interface to leave by.
+    pub interface: u32,
+    /// The server's IPv4 address (RIP), as on the wire.
+    pub address: u32,
+    /// Outer source address for TUN, as on the wire.
+    pub tunnel_source: u32,
+    /// The service's IPv4 address (VIP), as on the wire.
+    pub service_address: u32,
+    /// The service's port, as on the wire.
+    pub service_port: u16,
+    /// The server's port, as on the wire; differs from the service's under NAT only.
+    pub port: u16,
+    /// Largest IP packet that the interface takes, in bytes.
+    pub mtu: u16,
+    /// A [`Method`].
+    pub method: u8,
+    /// `SERVER_*`.
+    pub flags: u8,
+    /// The service's IP protocol number; 0 says that the entry is not in use.
+    pub protocol: u8,
+    /// Zero.
+    pub _pad: [u8; 3],
+    /// The weight, for those who read the map; the data plane schedules by the roster.
+    pub weight: u32,
+    /// Index of the service's row in the map `retired`.
+    pub service: u32,
+    /// Zero.
+    pub _reserved: [u32; 4],
+}
+
+const _: () = assert!(size_of::<Server>() == 64);
+
+/// An entry of the map `counters`: what passed for one server on one CPU.
+///
+/// Bytes count from the IP header on, as IPVS counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counters {
+    /// Connections opened.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients, where they pass the director.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients, where they pass the director.
+    pub out_bytes: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 40);
+
+/// How many connections a server has: an entry of the map `loads`, as one 64-bit word so
+/// that a transition is one atomic addition. Active in the lower half, inactive in the upper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Connections in an active state.
+    pub active: u32,
+    /// All others.
+    pub inactive: u32,
+}
+
+impl Load {
+    /// As read.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            active: bits as u32,
+            inactive: (bits >> 32) as u32,
+        }
+    }
+
+    /// What one connection in a state that is active (or not) adds to the word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn one(active: bool) -> u64 {
+        if active { 1 } else { 1 << 32 }
+    }
+
+    /// What to add to the word when a connection goes from one kind of state to another.
+    #[inline(always)]
+    #[must_use]
+    pub const fn transition(from_active: bool, to_active: bool) -> u64 {
+        Self::one(to_active).wrapping_sub(Self::one(from_active))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transition_moves_one_connection_between_the_counts() {
+        let mut word = 0u64;
+        let mut add = |delta| {
+            word = word.wrapping_add(delta);
+            let Load { active, inactive } = Load::from_bits(word);
+            (active, inactive)
+        };
+        assert_eq!(add(Load::one(true)), (1, 0));
+        assert_eq!(add(Load::one(true)), (2, 0));
+        assert_eq!(add(Load::transition(true, false)), (1, 1));
+        assert_eq!(add(Load::transition(false, true)), (2, 0));
+        assert_eq!(add(Load::transition(true, false)), (1, 1));
+        assert_eq!(add(Load::one(false).wrapping_neg()), (1, 0));
+        assert_eq!(add(Load::one(true).wrapping_neg()), (0, 0));
+    }
+}

@@ -1,0 +1,3 @@
+//! The director: daemon and command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Namespace labs, packet builder, end-to-end scenarios.

@@ -1,0 +1,1 @@
+//! The project's verbs, as a library.
