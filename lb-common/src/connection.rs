@@ -226,7 +226,7 @@ impl Forward {
 pub struct Reverse {
     /// MAC address of the next hop towards the client.
     pub next_hop: [u8; 6],
-    /// Index into the map `ports` of the interface to leave by.
+    /// Index into the map `ports` of the interface to leave by: its own index's lower 16 bits.
     pub port: u16,
 }
 

@@ -25,11 +25,12 @@ pub struct Settings {
     pub connections: u32,
 }
 
-/// An entry of the map `ports`: an interface that packets may leave by.
+/// An entry of the map `ports`: an Ethernet interface of the director. It stands at the
+/// lower 16 bits of the interface's index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Port {
-    /// Index of the interface; 0 ends the list.
+    /// Index of the interface; 0 where there is none.
     pub interface: u32,
     /// Its MAC address.
     pub mac: [u8; 6],
@@ -38,7 +39,7 @@ pub struct Port {
 }
 
 /// Entries of the map `ports`.
-pub const PORTS: u32 = 64;
+pub const PORTS: u32 = 1 << 16;
 
 /// Constants of the program, set when it is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,10 +3,7 @@
 //! All of them walk a roster in the order in which its servers are scheduled. IPVS keeps the
 //! server that was added last at the head of that order; who builds a roster sees to that.
 
-use crate::{
-    server::Load,
-    service::{Entry, MAX_SERVERS},
-};
+use crate::{server::Load, service::Entry};
 
 /// What a scheduler reads.
 pub trait Roster {
@@ -23,6 +20,23 @@ pub trait Roster {
 
     /// How many connections a server has, by its index in the map `servers`.
     fn load(&self, server: u32) -> Load;
+
+    /// Takes up to `times` steps of a search, until one says that it is over. The kernel has
+    /// a loop of its own, whose body it verifies once.
+    #[inline(always)]
+    fn search<S: Search>(&self, times: u32, search: &mut S) {
+        for number in 0..times {
+            if search.step(number) {
+                break;
+            }
+        }
+    }
+}
+
+/// A search through a roster, a step at a time.
+pub trait Search {
+    /// Takes a step, the first with number 0; true where the search is over.
+    fn step(&mut self, number: u32) -> bool;
 }
 
 /// Where rr or wrr stands: word 0 of a roster's header.
@@ -119,30 +133,19 @@ const fn gcd(mut a: u32, mut b: u32) -> u32 {
 }
 
 /// Round robin: the server, and where to go on.
+///
+/// The same as weighted round robin in which every weight but 0 is 1.
 #[inline(always)]
 pub fn round_robin(roster: &impl Roster, position: Position) -> Option<(u32, Position)> {
-    let servers = roster.len();
-    let mut place = position.next;
-    for tried in 0..MAX_SERVERS {
-        if tried >= servers {
-            break;
-        }
-        if place >= servers {
-            place = 0;
-        }
-        let entry = roster.entry(place)?;
-        place += 1;
-        if entry.weight > 0 {
-            return Some((
-                entry.server,
-                Position {
-                    next: place,
-                    ..position
-                },
-            ));
-        }
-    }
-    None
+    let even = Weights { top: 1, step: 1 };
+    weighted_round_robin(
+        roster,
+        even,
+        Position {
+            weight: 1,
+            ..position
+        },
+    )
 }
 
 /// Weighted round robin: the server, and where to go on.
@@ -152,34 +155,52 @@ pub fn weighted_round_robin(
     weights: Weights,
     position: Position,
 ) -> Option<(u32, Position)> {
-    let servers = roster.len();
-    if weights.top == 0 || servers == 0 {
+    if weights.top == 0 {
         return None;
     }
-    let mut place = position.next;
-    let mut weight = position.weight;
+    let mut turn = Turn {
+        roster,
+        weights,
+        position,
+        chosen: NONE,
+    };
     // The rest of this pass, then at most one whole pass: the heaviest server is in each.
-    for _ in 0..2 * MAX_SERVERS {
-        if place >= servers {
-            place = 0;
-            weight = match weight.checked_sub(weights.step) {
-                None | Some(0) => weights.top,
+    roster.search(2 * roster.len(), &mut turn);
+    (turn.chosen != NONE).then_some((turn.chosen, turn.position))
+}
+
+/// No server.
+const NONE: u32 = u32::MAX;
+
+struct Turn<'a, R> {
+    roster: &'a R,
+    weights: Weights,
+    position: Position,
+    chosen: u32,
+}
+
+impl<R: Roster> Search for Turn<'_, R> {
+    #[inline(always)]
+    fn step(&mut self, _: u32) -> bool {
+        if self.position.next >= self.roster.len() {
+            // The end of this pass.
+            self.position.next = 0;
+            self.position.weight = match self.position.weight.checked_sub(self.weights.step) {
+                None | Some(0) => self.weights.top,
+                Some(lower) if lower > self.weights.top => self.weights.top,
                 Some(lower) => lower,
             };
         }
-        let entry = roster.entry(place)?;
-        place += 1;
-        if entry.weight >= weight {
-            return Some((
-                entry.server,
-                Position {
-                    next: place,
-                    weight,
-                },
-            ));
+        let Some(entry) = self.roster.entry(self.position.next) else {
+            return true;
+        };
+        self.position.next += 1;
+        if entry.weight < self.position.weight {
+            return false;
         }
+        self.chosen = entry.server;
+        true
     }
-    None
 }
 
 /// IPVS's measure of a server's load: since 2026 ("ipvs: add totalconns for dest") an active
@@ -194,49 +215,61 @@ pub const fn overhead(load: Load) -> u64 {
 /// not matter.
 #[inline(always)]
 pub fn least_connection(roster: &impl Roster) -> Option<u32> {
-    let mut least = None;
-    let mut least_overhead = u64::MAX;
-    for place in 0..MAX_SERVERS {
-        if place >= roster.len() {
-            break;
-        }
-        let entry = roster.entry(place)?;
-        if entry.weight == 0 {
-            continue;
-        }
-        let overhead = overhead(roster.load(entry.server));
-        if overhead < least_overhead {
-            least = Some(entry.server);
-            least_overhead = overhead;
-        }
-    }
-    least
+    least(roster, false)
 }
 
 /// Weighted least connection: the server with the least load for its weight, the first of
 /// equals.
 #[inline(always)]
 pub fn weighted_least_connection(roster: &impl Roster) -> Option<u32> {
-    let mut least = None;
-    let mut least_overhead = 0;
-    let mut least_weight = 0;
-    for place in 0..MAX_SERVERS {
-        if place >= roster.len() {
-            break;
-        }
-        let entry = roster.entry(place)?;
+    least(roster, true)
+}
+
+#[inline(always)]
+fn least(roster: &impl Roster, weighted: bool) -> Option<u32> {
+    let mut least = Least {
+        roster,
+        weighted,
+        chosen: NONE,
+        overhead: 0,
+        weight: 0,
+    };
+    roster.search(roster.len(), &mut least);
+    (least.chosen != NONE).then_some(least.chosen)
+}
+
+struct Least<'a, R> {
+    roster: &'a R,
+    weighted: bool,
+    chosen: u32,
+    overhead: u64,
+    weight: u64,
+}
+
+impl<R: Roster> Search for Least<'_, R> {
+    #[inline(always)]
+    fn step(&mut self, place: u32) -> bool {
+        let Some(entry) = self.roster.entry(place) else {
+            return true;
+        };
         if entry.weight == 0 {
-            continue;
+            return false;
         }
-        let overhead = overhead(roster.load(entry.server));
-        let weight = entry.weight as u64;
-        if least.is_none() || least_overhead * weight > overhead * least_weight {
-            least = Some(entry.server);
-            least_overhead = overhead;
-            least_weight = weight;
+        let overhead = overhead(self.roster.load(entry.server));
+        let weight = if self.weighted {
+            entry.weight as u64
+        } else {
+            1
+        };
+        if self.chosen == NONE
+            || self.overhead.wrapping_mul(weight) > overhead.wrapping_mul(self.weight)
+        {
+            self.chosen = entry.server;
+            self.overhead = overhead;
+            self.weight = weight;
         }
+        false
     }
-    least
 }
 
 #[cfg(test)]

@@ -1,0 +1,95 @@
+//! Counting. Nothing here decides what becomes of a packet.
+
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use aya_log_ebpf::warn;
+use lb_common::{
+    connection::{Key, age, ticks},
+    drops::Drop,
+    server::Counters,
+};
+
+use crate::{clock, constants, maps, packet::Packet};
+
+/// The counters of a server on this CPU.
+#[inline(always)]
+fn counters(server: u32) -> Option<*mut Counters> {
+    // SAFETY: a helper without preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    maps::COUNTERS.get_ptr_mut(cpu * constants::servers() + server)
+}
+
+// SAFETY, below: only this CPU writes this entry, and XDP programs on one CPU do not
+// interrupt one another; the daemon only reads.
+
+/// A packet from a client, of this many bytes.
+#[inline(always)]
+pub fn input(server: u32, bytes: u16) {
+    if let Some(counters) = counters(server) {
+        unsafe {
+            (*counters).in_packets += 1;
+            (*counters).in_bytes += u64::from(bytes);
+        }
+    }
+}
+
+/// A packet to a client, of this many bytes.
+#[inline(always)]
+pub fn output(server: u32, bytes: u16) {
+    if let Some(counters) = counters(server) {
+        unsafe {
+            (*counters).out_packets += 1;
+            (*counters).out_bytes += u64::from(bytes);
+        }
+    }
+}
+
+/// A connection was opened.
+#[inline(always)]
+pub fn opened(server: u32) {
+    if let Some(counters) = counters(server) {
+        unsafe { (*counters).connections += 1 }
+    }
+}
+
+/// A packet of this connection is dropped. What an operator should hear of is logged as
+/// well, at most once a second for each reason.
+#[inline(never)]
+pub fn dropped(packet: &Packet, reason: Drop, key: &Key) {
+    if let Some(count) = maps::DROPS.get_ptr_mut(reason as u32) {
+        unsafe { *count += 1 }
+    }
+    let Some(logged) = maps::LOGGED.get_ptr_mut(reason as u32) else {
+        return;
+    };
+    let now = clock::now();
+    // SAFETY: an aligned word; a race between CPUs costs one more line in the log.
+    unsafe {
+        if *logged != 0 && age(now, *logged) < ticks(1) {
+            return;
+        }
+        *logged = now;
+    }
+    let context = aya_ebpf::programs::XdpContext::new(packet.context());
+    let client = core::net::Ipv4Addr::from_bits(u32::from_be(key.source()));
+    let service = core::net::Ipv4Addr::from_bits(u32::from_be(key.destination()));
+    let port = u16::from_be(key.destination_port());
+    match reason {
+        Drop::NoServer => warn!(
+            &context,
+            "no destination available: client {:i}, service {:i}:{}", client, service, port
+        ),
+        Drop::TableFull => warn!(
+            &context,
+            "connection table full: client {:i}, service {:i}:{}", client, service, port
+        ),
+        Drop::NextHopUnknown => warn!(
+            &context,
+            "next hop unknown: client {:i}, service {:i}:{}", client, service, port
+        ),
+        Drop::Inconsistent => warn!(
+            &context,
+            "inconsistent maps: client {:i}, service {:i}:{}", client, service, port
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,41 @@
+//! The way back to a client, for replies that pass the director.
+
+use core::mem::zeroed;
+
+use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
+use lb_common::connection::{Key, Reverse};
+
+use crate::packet::Packet;
+
+const AF_INET: u8 = 2;
+const FOUND: i64 = 0;
+
+/// Asks the kernel for the route from the VIP to the client of `forward`. False where it has
+/// none that is ready: no route, no neighbour yet, or forwarding is off.
+#[inline(never)]
+pub fn route(packet: &Packet, forward: &Key, found: &mut Reverse) -> bool {
+    // SAFETY: plain integers, for which all zeroes is a value.
+    let mut query: FibLookup = unsafe { zeroed() };
+    query.family = AF_INET;
+    query.l4_protocol = forward.protocol();
+    query.sport = forward.destination_port();
+    query.dport = forward.source_port();
+    query.__bindgen_anon_3.ipv4_src = forward.destination();
+    query.__bindgen_anon_4.ipv4_dst = forward.source();
+    query.ifindex = packet.interface();
+    // SAFETY: context and query are valid, and the size is the query's.
+    let answer = unsafe {
+        bpf_fib_lookup(
+            packet.context().cast(),
+            &raw mut query,
+            size_of::<FibLookup>() as i32,
+            0,
+        )
+    };
+    if answer != FOUND {
+        return false;
+    }
+    found.next_hop = query.dmac;
+    found.port = query.ifindex as u16;
+    true
+}

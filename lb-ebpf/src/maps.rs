@@ -1,0 +1,60 @@
+//! All maps. Their names are the names of their pins; what their entries mean stands in
+//! `lb-common`. Sizes marked "set at load" are overridden by the daemon.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray},
+};
+use lb_common::{address_filter, connection::Bucket, drops::Drop, layout, server, service};
+
+/// The connection table. Set at load. Mapped by the daemon, which takes expired ones away.
+#[map(name = "connections")]
+pub static CONNECTIONS: Array<Bucket> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// Real servers. Set at load.
+#[map(name = "servers")]
+pub static SERVERS: Array<server::Server> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// A [`server::Load`] for each real server. Set at load.
+#[map(name = "loads")]
+pub static LOADS: Array<u64> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// For each CPU a row with an entry for each real server. An array rather than a per-CPU
+/// array, so that the daemon reads it without a system call. Set at load.
+#[map(name = "counters")]
+pub static COUNTERS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// Virtual services. Set at load.
+#[map(name = "services")]
+pub static SERVICES: HashMap<service::ServiceKey, service::Service> =
+    HashMap::with_max_entries(8, 0);
+
+/// What schedulers walk. Set at load.
+#[map(name = "rosters")]
+pub static ROSTERS: Array<service::RosterLine> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// What servers that are gone have counted, for each service. Only the daemon reads and
+/// writes it: it is a map so that it outlives the daemon. Set at load.
+#[map(name = "retired")]
+pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// The addresses that concern us, a bitmap.
+#[map(name = "addresses")]
+pub static ADDRESSES: Array<u64> = Array::with_max_entries(address_filter::WORDS, BPF_F_MMAPABLE);
+
+/// The director's interfaces.
+#[map(name = "ports")]
+pub static PORTS: Array<layout::Port> = Array::with_max_entries(layout::PORTS, BPF_F_MMAPABLE);
+
+/// One entry: what may change while the program runs.
+#[map(name = "settings")]
+pub static SETTINGS: Array<layout::Settings> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Packets dropped, by [`Drop`].
+#[map(name = "drops")]
+pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Drop::ALL.len() as u32, 0);
+
+/// When a drop for each reason was last logged, in ticks.
+#[map(name = "logged")]
+pub static LOGGED: Array<u32> = Array::with_max_entries(Drop::ALL.len() as u32, 0);

@@ -1,0 +1,127 @@
+//! Ethernet, IPv4, TCP and UDP: what a packet says of itself.
+
+use lb_common::connection::{Key, TCP, UDP};
+use network_types::{eth::EthHdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+
+use crate::packet::Packet;
+
+/// Where the IPv4 header begins.
+pub const IP: usize = EthHdr::LEN;
+
+const ETHERTYPE_IPV4: u16 = 0x0800u16.to_be();
+const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3FFFu16.to_be();
+const TCP_FLAGS: usize = 13;
+
+/// A whole IPv4 packet with a whole TCP or UDP header.
+#[derive(Clone, Copy)]
+pub struct Parsed {
+    /// Source and destination.
+    pub key: Key,
+    /// Where the TCP or UDP header begins, from the start of the frame.
+    pub transport: usize,
+    /// The IP packet's length in bytes.
+    pub length: u16,
+    /// TCP's flags; of UDP, 0.
+    pub flags: u8,
+}
+
+/// What came in.
+pub enum Incoming {
+    /// Something that is never balanced, or that is not what it says.
+    Other,
+    /// A fragment of an IPv4 packet to this address.
+    Fragment(u32),
+    /// What may be.
+    Packet(Parsed),
+}
+
+/// Reads the headers. What is malformed is left to the kernel's own stack to judge.
+#[inline(always)]
+pub fn parse(packet: &Packet) -> Incoming {
+    match headers(packet) {
+        Some(incoming) => incoming,
+        None => Incoming::Other,
+    }
+}
+
+#[inline(always)]
+fn headers(packet: &Packet) -> Option<Incoming> {
+    let ip = packet.at::<Ipv4Hdr>(IP)?;
+    let ethertype = packet.at::<EthernetType>(0)?;
+    // SAFETY: `at` gives pointers to whole headers within the packet.
+    let (ethertype, version_and_length, fragment, protocol, length, source, destination) = unsafe {
+        (
+            (*ethertype).ethertype,
+            (*ip).vihl,
+            load::<u16>(&raw const (*ip).frags),
+            (*ip).proto,
+            u16::from_be(load::<u16>(&raw const (*ip).tot_len)),
+            load::<u32>(&raw const (*ip).src_addr),
+            load::<u32>(&raw const (*ip).dst_addr),
+        )
+    };
+    if ethertype != ETHERTYPE_IPV4 || version_and_length & 0xF0 != 0x40 {
+        return None;
+    }
+    let header = usize::from(version_and_length & 0x0F) * 4;
+    if header < Ipv4Hdr::LEN || packet.length() < IP + usize::from(length) {
+        return None;
+    }
+    if fragment & MORE_FRAGMENTS_OR_OFFSET != 0 {
+        return Some(Incoming::Fragment(destination));
+    }
+    let transport = IP + header;
+    let flags = match protocol {
+        TCP => {
+            if usize::from(length) < header + TcpHdr::LEN {
+                return None;
+            }
+            let tcp = packet.behind::<[u8; TcpHdr::LEN]>(transport)?;
+            // SAFETY: as above.
+            unsafe { (*tcp)[TCP_FLAGS] }
+        }
+        UDP => {
+            if usize::from(length) < header + UdpHdr::LEN {
+                return None;
+            }
+            0
+        }
+        _ => return None,
+    };
+    let ports = packet.behind::<u32>(transport)?;
+    // SAFETY: as above.
+    let ports = unsafe { *ports };
+    Some(Incoming::Packet(Parsed {
+        key: Key::new(source, destination, ports, protocol),
+        transport,
+        length,
+        flags,
+    }))
+}
+
+/// `EthHdr` spells the type as an enum, which not every frame fits.
+#[repr(C)]
+struct EthernetType {
+    addresses: [u8; 12],
+    ethertype: u16,
+}
+
+/// Reads a field in one instruction, in wire order.
+///
+/// # Safety
+/// The field must hold as many bytes as `T`.
+#[inline(always)]
+pub unsafe fn load<T: Copy>(field: *const impl Sized) -> T {
+    // SAFETY: the caller says that the field is there; BPF loads need no alignment.
+    unsafe { *field.cast::<T>() }
+}
+
+/// Writes a field in one instruction, in wire order.
+///
+/// # Safety
+/// The field must hold as many bytes as `T`.
+#[inline(always)]
+pub unsafe fn store<T: Copy>(field: *mut impl Sized, value: T) {
+    // SAFETY: as for `load`.
+    unsafe { *field.cast::<T>() = value }
+}
