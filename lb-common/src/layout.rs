@@ -35,8 +35,10 @@ pub struct Port {
     /// Its MAC address.
     pub mac: [u8; 6],
     /// Zero.
-    pub _pad: [u8; 2],
+    pub _pad: [u8; 6],
 }
+
+const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 120);
 
 /// Entries of the map `ports`.
 pub const PORTS: u32 = 1 << 16;

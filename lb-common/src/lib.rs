@@ -13,6 +13,8 @@ pub mod checksum;
 pub mod connection;
 pub mod drops;
 pub mod layout;
+#[cfg(feature = "user")]
+mod pod;
 pub mod schedule;
 pub mod server;
 pub mod service;

@@ -41,7 +41,18 @@ pub fn to_server(packet: &Packet, parsed: &Parsed, server: &Server) -> Verdict {
     };
     match result {
         Ok(()) => leave(packet, server.interface),
+        Err(Drop::TooBig) => Verdict::TooBig(largest(server)),
         Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// The largest IP packet that reaches the server.
+#[inline(always)]
+fn largest(server: &Server) -> u16 {
+    if server.method == Method::Tun as u8 {
+        server.mtu - Ipv4Hdr::LEN as u16
+    } else {
+        server.mtu
     }
 }
 

@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod constants;
 mod forward;
+mod icmp;
 mod maps;
 mod packet;
 mod parse;
@@ -63,21 +64,31 @@ fn walk(packet: &Packet) -> Verdict {
         return Verdict::Pass;
     }
     let places = constants::hash().places(&parsed.key);
-    let verdict = match table::find(&parsed.key, &places) {
-        Some(entry) if entry.word.state == STATE_REVERSE => reply(packet, &parsed, &entry),
-        Some(entry) => match known(packet, &parsed, &places, &entry) {
-            Ok(server) => send(packet, &parsed, server),
-            Err(verdict) => verdict,
-        },
-        None => match Admission::of(packet, &parsed, &places) {
-            Ok(server) => send(packet, &parsed, server),
-            Err(verdict) => verdict,
-        },
+    let server = match table::find(&parsed.key, &places) {
+        Some(entry) if entry.word.state == STATE_REVERSE => return reply(packet, &parsed, &entry),
+        Some(entry) => known(packet, &parsed, &places, &entry),
+        None => Admission::of(packet, &parsed, &places),
     };
-    if let Verdict::Drop(reason) = verdict {
-        account::dropped(packet, reason, &parsed.key);
+    let verdict = match server {
+        Ok(server) => send(packet, &parsed, server),
+        Err(verdict) => verdict,
+    };
+    match verdict {
+        Verdict::Drop(reason) => refuse(packet, &parsed.key, reason, 0),
+        Verdict::TooBig(mtu) => refuse(packet, &parsed.key, Drop::TooBig, mtu),
+        verdict => verdict,
     }
-    verdict
+}
+
+/// Drops a client's packet, and tells the client where IPVS does.
+#[inline(always)]
+fn refuse(packet: &Packet, key: &Key, reason: Drop, mtu: u16) -> Verdict {
+    account::dropped(packet, reason, key);
+    if icmp::answer(packet, key, reason, mtu) {
+        Verdict::Transmit
+    } else {
+        Verdict::Drop(reason)
+    }
 }
 
 /// A client's packet of a connection in the table: its server.
@@ -115,6 +126,15 @@ fn known(packet: &Packet, parsed: &Parsed, places: &Places, entry: &Entry) -> Re
 /// A server's packet to the client of a NAT connection.
 #[inline(always)]
 fn reply(packet: &Packet, parsed: &Parsed, entry: &Entry) -> Verdict {
+    let verdict = answer(packet, parsed, entry);
+    if let Verdict::Drop(reason) = verdict {
+        account::dropped(packet, reason, &parsed.key);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn answer(packet: &Packet, parsed: &Parsed, entry: &Entry) -> Verdict {
     if !addressed_to_us(packet) {
         return Verdict::Pass;
     }

@@ -8,6 +8,8 @@ use aya_ebpf::{
 };
 use lb_common::{address_filter, connection::Bucket, drops::Drop, layout, server, service};
 
+use crate::icmp;
+
 /// The connection table. Set at load. Mapped by the daemon, which takes expired ones away.
 #[map(name = "connections")]
 pub static CONNECTIONS: Array<Bucket> = Array::with_max_entries(8, BPF_F_MMAPABLE);
@@ -58,3 +60,7 @@ pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Drop::ALL.len
 /// When a drop for each reason was last logged, in ticks.
 #[map(name = "logged")]
 pub static LOGGED: Array<u32> = Array::with_max_entries(Drop::ALL.len() as u32, 0);
+
+/// How many ICMP errors each CPU has sent in this tick.
+#[map(name = "icmp_sent")]
+pub static ICMP_SENT: PerCpuArray<icmp::Sent> = PerCpuArray::with_max_entries(1, 0);

@@ -1,6 +1,10 @@
 //! All pointer arithmetic on packets.
 
-use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
 
 use crate::verifier;
 
@@ -75,6 +79,14 @@ impl Packet {
     pub fn move_start(&self, by: i32) -> bool {
         // SAFETY: as above; the kernel checks the room.
         unsafe { bpf_xdp_adjust_head(self.context, by) == 0 }
+    }
+
+    /// Moves the end of the frame (negative: cuts bytes off). All pointers into the packet are
+    /// void afterwards. False where that is not possible.
+    #[inline(always)]
+    pub fn move_end(&self, by: i32) -> bool {
+        // SAFETY: as for `move_start`.
+        unsafe { bpf_xdp_adjust_tail(self.context, by) == 0 }
     }
 
     /// For helpers that want the bare context.

@@ -14,6 +14,8 @@ pub enum Verdict {
     Redirect(u32),
     /// Never to be seen again; counted.
     Drop(Drop),
+    /// Likewise, for it is larger than this many bytes.
+    TooBig(u16),
 }
 
 impl Verdict {
@@ -26,7 +28,7 @@ impl Verdict {
             // SAFETY: a helper without preconditions; without flags it answers XDP_REDIRECT
             // and the driver reports an interface that is gone.
             Self::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },
-            Self::Drop(_) => xdp_action::XDP_DROP,
+            Self::Drop(_) | Self::TooBig(_) => xdp_action::XDP_DROP,
         }
     }
 }

@@ -1,0 +1,24 @@
+//! The map types, as aya may copy them to and from the kernel.
+
+use aya::Pod;
+
+use crate::{connection, layout, server, service};
+
+// SAFETY: `repr(C)`, integers and arrays of integers only, no implicit padding; so are all below.
+unsafe impl Pod for connection::Bucket {}
+// SAFETY: see above.
+unsafe impl Pod for layout::Constants {}
+// SAFETY: see above.
+unsafe impl Pod for layout::Port {}
+// SAFETY: see above.
+unsafe impl Pod for layout::Settings {}
+// SAFETY: see above.
+unsafe impl Pod for server::Counters {}
+// SAFETY: see above.
+unsafe impl Pod for server::Server {}
+// SAFETY: see above.
+unsafe impl Pod for service::RosterLine {}
+// SAFETY: see above.
+unsafe impl Pod for service::Service {}
+// SAFETY: see above.
+unsafe impl Pod for service::ServiceKey {}

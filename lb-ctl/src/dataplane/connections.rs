@@ -1,0 +1,182 @@
+//! The connection table as the daemon sees it: counting, listing, and taking away what has
+//! expired. It follows the protocol of `lb_common::connection` on the same memory as the
+//! packet path.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use lb_common::{
+    connection::{
+        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_FREE, STATE_REVERSE,
+        TICK_SHIFT, Timeouts, Word, age, is_active, is_connection,
+    },
+    server::Load,
+};
+use nix::time::{ClockId, clock_gettime};
+
+use super::mapped::{Mapped, add};
+
+/// The map `connections`.
+pub struct Connections {
+    buckets: Mapped<Bucket>,
+    /// Where the next sweep begins.
+    next: u32,
+}
+
+/// A connection, as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Client → VIP.
+    pub key: Key,
+    /// State and time.
+    pub word: Word,
+    /// Index into the map `servers`.
+    pub server: u32,
+}
+
+/// Now, in ticks.
+pub fn now() -> u32 {
+    let clock = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).unwrap_or_else(|_| {
+        // Linux has had this clock since 2.6.32.
+        unreachable!("CLOCK_MONOTONIC_COARSE is missing")
+    });
+    let nanoseconds = clock.tv_sec() as u64 * 1_000_000_000 + clock.tv_nsec() as u64;
+    (nanoseconds >> TICK_SHIFT) as u32
+}
+
+// The 64-bit words of a slot.
+const WORDS_PER_SLOT: usize = 4;
+const ADDRESSES: usize = 0;
+const PORTS: usize = 1;
+const WORD: usize = 2;
+const ROUTE: usize = 3;
+
+impl Connections {
+    /// Of this map.
+    pub fn new(buckets: Mapped<Bucket>) -> Self {
+        Self { buckets, next: 0 }
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> u64 {
+        self.buckets.bytes()
+    }
+
+    /// Slots in all.
+    pub fn slots(&self) -> u32 {
+        self.buckets.len() * BUCKET_SLOTS
+    }
+
+    /// Every connection that has not expired.
+    pub fn live<'a>(&'a self, timeouts: &'a Timeouts) -> impl Iterator<Item = Connection> + 'a {
+        let now = now();
+        (0..self.slots()).filter_map(move |slot| {
+            let word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
+            if !is_connection(word.state) || expired(&word, now, timeouts) {
+                return None;
+            }
+            Some(Connection {
+                key: self.key(slot)?,
+                word,
+                server: self.forward(slot)?.server,
+            })
+        })
+    }
+
+    /// Slots that are not free: connections, and the reverse entries of NAT.
+    pub fn used_slots(&self) -> u32 {
+        let state = |slot| {
+            self.word(slot, WORD)
+                .map_or(STATE_FREE, |word| Word::from_bits(word.load(SeqCst)).state)
+        };
+        (0..self.slots())
+            .filter(|&slot| state(slot) != STATE_FREE)
+            .count() as u32
+    }
+
+    /// Takes the expired connections of the next `buckets` buckets away; gives their number,
+    /// and true where the end of the table was reached.
+    pub fn sweep(
+        &mut self,
+        buckets: u32,
+        timeouts: &Timeouts,
+        loads: &Mapped<u64>,
+    ) -> (u32, bool) {
+        let now = now();
+        let end = self.next.saturating_add(buckets).min(self.buckets.len());
+        let mut ended = 0;
+        for slot in self.next * BUCKET_SLOTS..end * BUCKET_SLOTS {
+            let Some(shared) = self.word(slot, WORD) else {
+                continue;
+            };
+            let bits = shared.load(SeqCst);
+            let word = Word::from_bits(bits);
+            if is_connection(word.state)
+                && expired(&word, now, timeouts)
+                && self.end(slot, shared, bits, loads)
+            {
+                ended += 1;
+            }
+        }
+        let whole = end == self.buckets.len();
+        self.next = if whole { 0 } else { end };
+        (ended, whole)
+    }
+
+    fn end(&self, slot: u32, shared: &AtomicU64, bits: u64, loads: &Mapped<u64>) -> bool {
+        let claimed = Word {
+            state: STATE_CLAIMED,
+            ..Word::default()
+        };
+        let Some(forward) = self.forward(slot) else {
+            return false;
+        };
+        if shared
+            .compare_exchange(bits, claimed.bits(), SeqCst, SeqCst)
+            .is_err()
+        {
+            return false;
+        }
+        let word = Word::from_bits(bits);
+        if let Some(load) = loads.word(forward.server, 0) {
+            add(load, Load::one(is_active(word.state)).wrapping_neg());
+        }
+        if word.flags & FLAG_NAT != 0 {
+            self.free_reverse(forward.reverse, slot);
+        }
+        shared.store(0, SeqCst);
+        true
+    }
+
+    /// Frees a reverse entry if it still leads to the connection in `slot`.
+    fn free_reverse(&self, reverse: u32, slot: u32) {
+        let Some(shared) = self.word(reverse, WORD) else {
+            return;
+        };
+        let bits = shared.load(SeqCst);
+        let word = Word::from_bits(bits);
+        if word.state == STATE_REVERSE && word.stamp == slot {
+            let _ = shared.compare_exchange(bits, 0, SeqCst, SeqCst);
+        }
+    }
+
+    fn key(&self, slot: u32) -> Option<Key> {
+        Some(Key {
+            addresses: self.word(slot, ADDRESSES)?.load(SeqCst),
+            ports: self.word(slot, PORTS)?.load(SeqCst),
+        })
+    }
+
+    fn forward(&self, slot: u32) -> Option<Forward> {
+        Some(Forward::from_bits(self.word(slot, ROUTE)?.load(SeqCst)))
+    }
+
+    fn word(&self, slot: u32, word: usize) -> Option<&AtomicU64> {
+        let place = (slot % BUCKET_SLOTS) as usize;
+        self.buckets
+            .word(slot / BUCKET_SLOTS, place * WORDS_PER_SLOT + word)
+    }
+}
+
+fn expired(word: &Word, now: u32, timeouts: &Timeouts) -> bool {
+    age(now, word.stamp) > timeouts[usize::from(word.state)]
+}

@@ -1,0 +1,112 @@
+//! Array maps, mapped into memory: read and written without a system call, together with the
+//! packet path.
+
+use std::{
+    marker::PhantomData,
+    os::fd::AsRawFd as _,
+    ptr,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Pod,
+    maps::{Map, MapData},
+};
+use memmap2::{MmapOptions, MmapRaw};
+
+/// The entries of an array map that was made with `BPF_F_MMAPABLE`.
+pub struct Mapped<T> {
+    memory: MmapRaw,
+    entries: u32,
+    _entries: PhantomData<T>,
+}
+
+// The kernel rounds the size of an entry up to this.
+const ALIGNMENT: usize = 8;
+
+impl<T: Pod> Mapped<T> {
+    /// Maps all entries of an array map.
+    pub fn new(name: &str, map: &Map) -> Result<Self> {
+        let Map::Array(data) = map else {
+            anyhow::bail!("map `{name}` is not an array");
+        };
+        Self::of(data).with_context(|| format!("cannot map `{name}` into memory"))
+    }
+
+    fn of(data: &MapData) -> Result<Self> {
+        let info = data.info()?;
+        ensure!(
+            info.value_size() as usize == size_of::<T>() && size_of::<T>().is_multiple_of(ALIGNMENT),
+            "its entries have {} bytes, not {}",
+            info.value_size(),
+            size_of::<T>()
+        );
+        let entries = info.max_entries();
+        let memory = MmapOptions::new()
+            .len(size_of::<T>() * entries as usize)
+            .map_raw(data.fd().as_raw_fd_for_map())?;
+        Ok(Self {
+            memory,
+            entries,
+            _entries: PhantomData,
+        })
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> u32 {
+        self.entries
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> u64 {
+        self.memory.len() as u64
+    }
+
+    /// A copy of an entry; `None` beyond the end.
+    pub fn read(&self, index: u32) -> Option<T> {
+        // SAFETY: in bounds; the memory is shared, hence volatile, and T is plain old data.
+        (index < self.entries).then(|| unsafe { ptr::read_volatile(self.entry(index)) })
+    }
+
+    /// Overwrites an entry; nothing happens beyond the end.
+    pub fn write(&self, index: u32, value: T) {
+        if index < self.entries {
+            // SAFETY: as in `read`.
+            unsafe { ptr::write_volatile(self.entry(index), value) }
+        }
+    }
+
+    /// The `word`th 64-bit word of an entry, for atomic access.
+    pub fn word(&self, index: u32, word: usize) -> Option<&AtomicU64> {
+        if index >= self.entries || (word + 1) * 8 > size_of::<T>() {
+            return None;
+        }
+        // SAFETY: in bounds and aligned; the packet path, too, accesses shared words atomically.
+        Some(unsafe { AtomicU64::from_ptr(self.entry(index).cast::<u64>().add(word)) })
+    }
+
+    fn entry(&self, index: u32) -> *mut T {
+        self.memory
+            .as_mut_ptr()
+            .cast::<T>()
+            .wrapping_add(index as usize)
+    }
+}
+
+/// Adds to a word and gives what it was.
+pub fn add(word: &AtomicU64, change: u64) -> u64 {
+    word.fetch_add(change, SeqCst)
+}
+
+/// What `memmap2` wants to see of a map's file descriptor.
+trait AsRawFdForMap {
+    fn as_raw_fd_for_map(&self) -> i32;
+}
+
+impl AsRawFdForMap for aya::maps::MapFd {
+    fn as_raw_fd_for_map(&self) -> i32 {
+        use std::os::fd::AsFd as _;
+        self.as_fd().as_raw_fd()
+    }
+}

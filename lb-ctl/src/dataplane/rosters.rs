@@ -1,0 +1,190 @@
+//! Rosters: which lines of the map are whose, and what is written there.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering::SeqCst,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use lb_common::{
+    schedule::{Position, Weights},
+    service::{Entry, LINE_ENTRIES, RosterLine, Scheduler, roster_lines},
+};
+
+use super::mapped::Mapped;
+
+/// How long lines that were given up are left alone: a packet that is on its way through the
+/// program may still read them, for far less than this.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The map `rosters`.
+pub struct Rosters {
+    lines: Mapped<RosterLine>,
+    /// Runs of lines in use: first line → number of lines.
+    used: BTreeMap<u32, u32>,
+    /// Runs given up, oldest first.
+    given_up: Vec<(Instant, u32)>,
+}
+
+impl Rosters {
+    /// None is in use yet.
+    pub fn new(lines: Mapped<RosterLine>) -> Self {
+        Self {
+            lines,
+            used: BTreeMap::new(),
+            given_up: Vec::new(),
+        }
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> u64 {
+        self.lines.bytes()
+    }
+
+    /// Says that a roster with this many servers stands at a line.
+    pub fn adopt(&mut self, first: u32, servers: u32) {
+        self.used.insert(first, roster_lines(servers));
+    }
+
+    /// The servers of a roster.
+    pub fn read(&self, first: u32, servers: u32) -> Vec<Entry> {
+        (0..servers)
+            .filter_map(|place| {
+                let line = self.lines.read(first + 1 + place / LINE_ENTRIES)?;
+                let word = line.words[(place % LINE_ENTRIES) as usize];
+                Some(Entry::from_bits(word))
+            })
+            .collect()
+    }
+
+    /// Where the scheduler stands.
+    pub fn position(&self, first: u32) -> Position {
+        let word = self.lines.word(first, 0).map_or(0, |w| w.load(SeqCst));
+        Position::from_bits(word)
+    }
+
+    /// Writes a roster in lines that nobody reads, and gives the first of them.
+    pub fn write(&mut self, entries: &[Entry], position: Position) -> Result<u32> {
+        let weights = Weights::of(entries.iter().map(|entry| entry.weight));
+        let first = self.allocate(roster_lines(entries.len() as u32))?;
+        let mut header = RosterLine::default();
+        header.words[0] = position.bits();
+        header.words[1] = weights.bits();
+        self.lines.write(first, header);
+        for (line, chunk) in (first + 1..).zip(entries.chunks(LINE_ENTRIES as usize)) {
+            let mut words = RosterLine::default();
+            for (word, entry) in words.words.iter_mut().zip(chunk) {
+                *word = entry.bits();
+            }
+            self.lines.write(line, words);
+        }
+        Ok(first)
+    }
+
+    /// Says that no service refers to a roster any more.
+    pub fn give_up(&mut self, first: u32) {
+        self.given_up.push((Instant::now(), first));
+    }
+
+    fn allocate(&mut self, lines: u32) -> Result<u32> {
+        let now = Instant::now();
+        self.given_up.retain(|&(since, first)| {
+            let wait = now.duration_since(since) < GRACE;
+            if !wait {
+                self.used.remove(&first);
+            }
+            wait
+        });
+        let mut start = 0;
+        for (&first, &length) in &self.used {
+            if first - start >= lines {
+                break;
+            }
+            start = first + length;
+        }
+        if self.lines.len() - start < lines {
+            bail!(
+                "no room for a roster of {lines} lines among the {} of this instance; make a larger \
+                 one by `lb-ctl detach` and a new start with the whole configuration",
+                self.lines.len()
+            );
+        }
+        self.used.insert(start, lines);
+        Ok(start)
+    }
+}
+
+/// Where a scheduler goes on after its roster changed, as IPVS does.
+///
+/// rr stays behind the server that it chose last, or behind the nearest one before it that is
+/// still there. wrr begins at the head again, in the pass that fits best; a roster that
+/// appears at once has been built by adding its servers one by one, the last one first.
+pub fn position_after(
+    scheduler: Scheduler,
+    old: Option<(&[Entry], Position)>,
+    new: &[Entry],
+) -> Position {
+    match scheduler {
+        Scheduler::Wrr => {
+            let mut weight = old.map_or(0, |(_, position)| position.weight);
+            if old.is_none() {
+                for first in (1..new.len()).rev() {
+                    weight = after(&new[first..], weight).weight;
+                }
+            }
+            after(new, weight)
+        }
+        _ => {
+            let Some((entries, position)) = old else {
+                return Position::default();
+            };
+            let chosen = entries.len().min(position.next as usize);
+            let next = entries[..chosen]
+                .iter()
+                .rev()
+                .find_map(|e| new.iter().position(|n| n.server == e.server))
+                .map_or(0, |place| place as u32 + 1);
+            Position { next, weight: 0 }
+        }
+    }
+}
+
+fn after(entries: &[Entry], weight: u32) -> Position {
+    Weights::of(entries.iter().map(|entry| entry.weight)).after_change(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster(weights: &[(u32, u32)]) -> Vec<Entry> {
+        let entry = |&(server, weight)| Entry { server, weight };
+        weights.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn rr_stays_behind_the_server_that_it_chose_last() {
+        let old = roster(&[(13, 1), (12, 1), (11, 1)]);
+        let at = |next, new: &[Entry]| {
+            let position = Position { next, weight: 0 };
+            position_after(Scheduler::Rr, Some((&old, position)), new).next
+        };
+        // Nothing chosen yet, then a server is added at the head: it is the first.
+        assert_eq!(at(0, &roster(&[(14, 1), (13, 1), (12, 1), (11, 1)])), 0);
+        // .13 was chosen, .12 is next, wherever it is.
+        assert_eq!(at(1, &roster(&[(14, 1), (13, 1), (12, 1), (11, 1)])), 2);
+        // .12 was chosen and is removed: .11 is next.
+        assert_eq!(at(2, &roster(&[(13, 1), (11, 1)])), 1);
+        // .13 was chosen and is removed: back to the head.
+        assert_eq!(at(1, &roster(&[(12, 1), (11, 1)])), 0);
+    }
+
+    #[test]
+    fn wrr_of_a_new_service_starts_as_if_its_servers_had_been_added_one_by_one() {
+        // .11 weight 3, then .12 weight 2, then .13 weight 1, as in a capture of a real ip_vs
+        // whose first cycle begins in its last pass.
+        let position = position_after(Scheduler::Wrr, None, &roster(&[(13, 1), (12, 2), (11, 3)]));
+        assert_eq!(position, Position { next: 0, weight: 1 });
+    }
+}

@@ -1,0 +1,355 @@
+//! Server entries: which belongs to whom, their counters, and how they are reached.
+//!
+//! An entry is made for each (service, server, forwarding method) and stays until nothing
+//! remembers it: connections keep the method that they were opened with, as in IPVS, and a
+//! server that is removed and added again finds its connections again (IPVS's "trash").
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    net::Ipv4Addr,
+    sync::atomic::Ordering::SeqCst,
+};
+
+use anyhow::{Result, bail};
+use lb_common::{
+    address_filter,
+    server::{
+        Counters, Load, Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE, Server as Entry,
+    },
+};
+
+use super::mapped::Mapped;
+use crate::{
+    desired::{Protocol, Server, ServerId, ServiceId},
+    routing::{Hop, Reach},
+};
+
+/// What tells one entry from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The service.
+    pub service: ServiceId,
+    /// The server.
+    pub server: ServerId,
+    /// The forwarding method.
+    pub method: Method,
+}
+
+/// The maps `servers`, `loads`, `counters`, `retired` and `addresses`.
+pub struct Servers {
+    entries: Mapped<Entry>,
+    /// Connections per server.
+    pub loads: Mapped<u64>,
+    counters: Mapped<Counters>,
+    retired: Mapped<Counters>,
+    addresses: Mapped<u64>,
+    by_identity: HashMap<Identity, u32>,
+    by_address: HashMap<Ipv4Addr, HashSet<u32>>,
+    free: BTreeSet<u32>,
+}
+
+impl Servers {
+    /// Reads what is there.
+    pub fn new(
+        entries: Mapped<Entry>,
+        loads: Mapped<u64>,
+        counters: Mapped<Counters>,
+        retired: Mapped<Counters>,
+        addresses: Mapped<u64>,
+    ) -> Self {
+        let mut servers = Self {
+            free: (0..entries.len()).collect(),
+            entries,
+            loads,
+            counters,
+            retired,
+            addresses,
+            by_identity: HashMap::new(),
+            by_address: HashMap::new(),
+        };
+        for index in 0..servers.entries.len() {
+            if let Some(identity) = servers.entries.read(index).as_ref().and_then(identity) {
+                servers.remember(index, identity);
+            }
+        }
+        servers
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> u64 {
+        self.entries.bytes()
+            + self.loads.bytes()
+            + self.counters.bytes()
+            + self.retired.bytes()
+            + self.addresses.bytes()
+    }
+
+    /// Entries in all.
+    pub fn capacity(&self) -> u32 {
+        self.entries.len()
+    }
+
+    /// The identity of an entry in use.
+    pub fn identity(&self, index: u32) -> Option<Identity> {
+        identity(&self.entries.read(index)?)
+    }
+
+    /// An entry as the packet path sees it.
+    pub fn entry(&self, index: u32) -> Option<Entry> {
+        self.entries.read(index)
+    }
+
+    /// Every address that a server has.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        self.by_address.keys().copied().collect()
+    }
+
+    /// The entry for a server, made or brought back to life as needed, reached as `reach` says.
+    pub fn place(
+        &mut self,
+        service: ServiceId,
+        service_index: u32,
+        server: &Server,
+        reach: &Reach,
+    ) -> Result<u32> {
+        let identity = Identity {
+            service,
+            server: server.id,
+            method: server.method,
+        };
+        let known = self.by_identity.get(&identity).copied();
+        let Some(index) = known.or_else(|| self.free.first().copied()) else {
+            bail!(
+                "no room for server {} of {service} among the {} of this instance; make a larger \
+                 one by `lb-ctl detach` and a new start with the whole configuration",
+                server.id,
+                self.entries.len()
+            );
+        };
+        let mut entry = self.entries.read(index).unwrap_or_default();
+        if known.is_none() {
+            entry = Entry {
+                address: wire(server.id.address),
+                service_address: wire(service.address),
+                service_port: service.port.to_be(),
+                port: server.id.port.to_be(),
+                method: server.method as u8,
+                protocol: service.protocol as u8,
+                ..Entry::default()
+            };
+            self.clear_counters(index);
+            self.remember(index, identity);
+        }
+        entry.weight = server.weight;
+        entry.service = service_index;
+        entry.flags |= SERVER_AVAILABLE;
+        set_reach(&mut entry, reach);
+        if self.entries.read(index) != Some(entry) {
+            self.entries.write(index, entry);
+        }
+        self.concern(service.address);
+        if server.method == Method::Nat {
+            self.concern(server.id.address);
+        }
+        Ok(index)
+    }
+
+    /// A server was removed from its service: its packets are dropped, and its entry goes when
+    /// its last connection has. What it counted goes to its service.
+    pub fn retire(&mut self, service: ServiceId, server: ServerId) {
+        for method in METHODS {
+            let identity = Identity {
+                service,
+                server,
+                method,
+            };
+            let Some(&index) = self.by_identity.get(&identity) else {
+                continue;
+            };
+            let Some(mut entry) = self.entries.read(index) else {
+                continue;
+            };
+            if entry.flags & SERVER_AVAILABLE == 0 {
+                continue;
+            }
+            entry.flags &= !SERVER_AVAILABLE;
+            self.entries.write(index, entry);
+            let counted = self.counters(index);
+            if let Some(total) = self.retired.read(entry.service) {
+                self.retired.write(entry.service, sum(total, counted));
+            }
+            self.clear_counters(index);
+        }
+    }
+
+    /// Frees the entries of removed servers that no connection remembers any more.
+    pub fn forget_unused(&mut self) {
+        let unused: Vec<_> = self
+            .by_identity
+            .iter()
+            .filter(|&(_, &index)| {
+                self.entries
+                    .read(index)
+                    .is_some_and(|entry| entry.flags & SERVER_AVAILABLE == 0)
+                    && self.load(index) == Load::default()
+            })
+            .map(|(&identity, &index)| (identity, index))
+            .collect();
+        for (identity, index) in unused {
+            self.entries.write(index, Entry::default());
+            self.by_identity.remove(&identity);
+            if let Some(indices) = self.by_address.get_mut(&identity.server.address) {
+                indices.remove(&index);
+                if indices.is_empty() {
+                    self.by_address.remove(&identity.server.address);
+                }
+            }
+            self.free.insert(index);
+        }
+    }
+
+    /// Says how an address is reached now; true where that is news.
+    pub fn set_reach(&self, address: Ipv4Addr, reach: &Reach) -> bool {
+        let mut news = false;
+        for &index in self.by_address.get(&address).into_iter().flatten() {
+            let Some(mut entry) = self.entries.read(index) else {
+                continue;
+            };
+            let before = entry;
+            set_reach(&mut entry, reach);
+            if entry != before {
+                self.entries.write(index, entry);
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// The entries of one server of a service: one for each method that it had.
+    pub fn entries_of(&self, service: ServiceId, server: ServerId) -> impl Iterator<Item = u32> {
+        METHODS.into_iter().filter_map(move |method| {
+            let identity = Identity {
+                service,
+                server,
+                method,
+            };
+            self.by_identity.get(&identity).copied()
+        })
+    }
+
+    /// The connections of an entry.
+    pub fn load(&self, index: u32) -> Load {
+        let bits = self.loads.word(index, 0).map_or(0, |w| w.load(SeqCst));
+        Load::from_bits(bits)
+    }
+
+    /// What an entry counted, on all CPUs.
+    pub fn counters(&self, index: u32) -> Counters {
+        self.rows(index)
+            .filter_map(|row| self.counters.read(row))
+            .fold(Counters::default(), sum)
+    }
+
+    /// What a service's former servers counted.
+    pub fn retired(&self, service: u32) -> Counters {
+        self.retired.read(service).unwrap_or_default()
+    }
+
+    /// Starts a new service's count.
+    pub fn clear_retired(&self, service: u32) {
+        self.retired.write(service, Counters::default());
+    }
+
+    fn clear_counters(&self, index: u32) {
+        for row in self.rows(index) {
+            self.counters.write(row, Counters::default());
+        }
+    }
+
+    /// An entry's rows in `counters`, one for each CPU.
+    fn rows(&self, index: u32) -> impl Iterator<Item = u32> + use<> {
+        (index..self.counters.len()).step_by(self.entries.len() as usize)
+    }
+
+    fn remember(&mut self, index: u32, identity: Identity) {
+        self.by_identity.insert(identity, index);
+        self.by_address
+            .entry(identity.server.address)
+            .or_default()
+            .insert(index);
+        self.free.remove(&index);
+    }
+
+    /// From now on, packets from or to this address are looked at.
+    fn concern(&self, address: Ipv4Addr) {
+        let (word, bit) = address_filter::place(wire(address));
+        if let Some(word) = self.addresses.word(word, 0) {
+            word.fetch_or(bit, SeqCst);
+        }
+    }
+}
+
+const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];
+
+/// An address as on the wire.
+pub fn wire(address: Ipv4Addr) -> u32 {
+    u32::from_ne_bytes(address.octets())
+}
+
+/// An address from the wire.
+pub fn address(wire: u32) -> Ipv4Addr {
+    Ipv4Addr::from(wire.to_ne_bytes())
+}
+
+/// The sum of two counts.
+pub fn sum(a: Counters, b: Counters) -> Counters {
+    Counters {
+        connections: a.connections + b.connections,
+        in_packets: a.in_packets + b.in_packets,
+        out_packets: a.out_packets + b.out_packets,
+        in_bytes: a.in_bytes + b.in_bytes,
+        out_bytes: a.out_bytes + b.out_bytes,
+    }
+}
+
+fn identity(entry: &Entry) -> Option<Identity> {
+    let protocol = [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .find(|&protocol| protocol as u8 == entry.protocol)?;
+    let method = METHODS
+        .into_iter()
+        .find(|&method| method as u8 == entry.method)?;
+    Some(Identity {
+        service: ServiceId {
+            protocol,
+            address: address(entry.service_address),
+            port: u16::from_be(entry.service_port),
+        },
+        server: ServerId {
+            address: address(entry.address),
+            port: u16::from_be(entry.port),
+        },
+        method,
+    })
+}
+
+fn set_reach(entry: &mut Entry, reach: &Reach) {
+    entry.flags &= !(SERVER_REACHABLE | SERVER_LOCAL);
+    match reach {
+        Reach::Local => entry.flags |= SERVER_LOCAL,
+        Reach::Hop(hop) => {
+            entry.flags |= SERVER_REACHABLE;
+            entry.ethernet = ethernet(hop);
+            entry.interface = hop.interface;
+            entry.mtu = hop.mtu;
+            entry.tunnel_source = wire(hop.source);
+        }
+        Reach::Unresolved { .. } | Reach::None(_) => {}
+    }
+}
+
+fn ethernet(hop: &Hop) -> [u32; 3] {
+    let [a, b, c, d, e, f] = hop.next_hop_mac;
+    let [g, h, i, j, k, l] = hop.source_mac;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes)
+}

@@ -1,0 +1,216 @@
+//! Making the maps say what is desired: services, their rosters, their servers.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::Ipv4Addr,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::maps::{HashMap as BpfHashMap, MapData};
+use lb_common::{
+    schedule::Position,
+    service::{Entry, Service as Value, ServiceKey},
+};
+
+use super::{
+    rosters::{Rosters, position_after},
+    servers::{Servers, address, wire},
+};
+use crate::{
+    desired::{Protocol, Scheduler, ServerId, Service, ServiceId},
+    routing::Reach,
+};
+
+/// The map `services`, with all that belongs to it.
+pub struct Services {
+    map: BpfHashMap<MapData, ServiceKey, Value>,
+    values: HashMap<ServiceId, Value>,
+    rosters: Rosters,
+    /// Servers and what they count.
+    pub servers: Servers,
+    free: BTreeSet<u32>,
+}
+
+impl Services {
+    /// Reads what is there.
+    pub fn new(
+        map: BpfHashMap<MapData, ServiceKey, Value>,
+        mut rosters: Rosters,
+        servers: Servers,
+    ) -> Result<Self> {
+        let mut values = HashMap::new();
+        let mut free: BTreeSet<u32> = (0..servers.capacity()).collect();
+        for item in map.iter() {
+            let (key, value) = item.context("cannot read the map `services`")?;
+            if let Some(id) = id(&key) {
+                rosters.adopt(value.roster, value.servers);
+                free.remove(&value.index);
+                values.insert(id, value);
+            }
+        }
+        Ok(Self {
+            map,
+            values,
+            rosters,
+            servers,
+            free,
+        })
+    }
+
+    /// Bytes of memory, without the hash map.
+    pub fn bytes(&self) -> u64 {
+        self.rosters.bytes() + self.servers.bytes()
+    }
+
+    /// Every service that packets find.
+    pub fn ids(&self) -> Vec<ServiceId> {
+        self.values.keys().copied().collect()
+    }
+
+    /// A service's row in the map `retired`.
+    pub fn index(&self, id: ServiceId) -> Option<u32> {
+        self.values.get(&id).map(|value| value.index)
+    }
+
+    /// Makes a service what it should be. Packets see the old roster or the new one, whole;
+    /// nothing is written where nothing changed.
+    pub fn put(
+        &mut self,
+        service: &Service,
+        reach: impl Fn(Ipv4Addr) -> Reach,
+    ) -> Result<()> {
+        let old = self.values.get(&service.id).copied();
+        let index = match old {
+            Some(value) => value.index,
+            None => {
+                let index = self.free.first().copied().ok_or_else(|| {
+                    anyhow!("no room for {}: too many services", service.id)
+                })?;
+                self.servers.clear_retired(index);
+                index
+            }
+        };
+        let mut entries = Vec::with_capacity(service.servers.len());
+        for server in &service.servers {
+            let reach = reach(server.id.address);
+            let place = self.servers.place(service.id, index, server, &reach)?;
+            entries.push(Entry {
+                server: place,
+                weight: server.weight,
+            });
+        }
+        let before = old.map(|value| self.rosters.read(value.roster, value.servers));
+        let scheduler = service.scheduler as u8;
+        let same_scheduler = old.is_some_and(|value| value.scheduler == scheduler);
+        if !same_scheduler || before.as_deref() != Some(&entries) {
+            self.replace(service, index, &entries, old, before.as_deref())?;
+        }
+        let gone: Vec<ServerId> = before
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|entry| Some(self.servers.identity(entry.server)?.server))
+            .filter(|&id| service.servers.iter().all(|server| server.id != id))
+            .collect();
+        for server in gone {
+            self.servers.retire(service.id, server);
+        }
+        Ok(())
+    }
+
+    fn replace(
+        &mut self,
+        service: &Service,
+        index: u32,
+        entries: &[Entry],
+        old: Option<Value>,
+        before: Option<&[Entry]>,
+    ) -> Result<()> {
+        let scheduler = service.scheduler as u8;
+        let position = match (old, before) {
+            (Some(value), Some(before)) if value.scheduler == scheduler => {
+                position_after(
+                    service.scheduler,
+                    Some((before, self.rosters.position(value.roster))),
+                    entries,
+                )
+            }
+            (Some(_), Some(before)) => position_after(
+                service.scheduler,
+                Some((before, Position::default())),
+                entries,
+            ),
+            _ => position_after(service.scheduler, None, entries),
+        };
+        let value = Value {
+            roster: self.rosters.write(entries, position)?,
+            servers: entries.len() as u32,
+            scheduler,
+            _pad: [0; 3],
+            index,
+        };
+        if let Err(error) = self.map.insert(key(service.id), value, 0) {
+            self.rosters.give_up(value.roster);
+            return Err(error).with_context(|| format!("cannot write {} to the map", service.id));
+        }
+        if let Some(old) = old {
+            self.rosters.give_up(old.roster);
+        }
+        self.free.remove(&index);
+        self.values.insert(service.id, value);
+        Ok(())
+    }
+
+    /// Removes a service. Its connections stay in the table until they expire, and their
+    /// packets are dropped, as in IPVS.
+    pub fn remove(&mut self, id: ServiceId) -> Result<()> {
+        let Some(value) = self.values.get(&id).copied() else {
+            return Ok(());
+        };
+        self.map
+            .remove(&key(id))
+            .with_context(|| format!("cannot remove {id} from the map"))?;
+        for entry in self.rosters.read(value.roster, value.servers) {
+            if let Some(identity) = self.servers.identity(entry.server) {
+                self.servers.retire(id, identity.server);
+            }
+        }
+        self.rosters.give_up(value.roster);
+        self.values.remove(&id);
+        self.free.insert(value.index);
+        Ok(())
+    }
+
+    /// What packets find of a service: its scheduler and servers, in order.
+    pub fn get(&self, id: ServiceId) -> Option<(Scheduler, Vec<Entry>)> {
+        let value = self.values.get(&id)?;
+        let scheduler = [
+            Scheduler::Rr,
+            Scheduler::Wrr,
+            Scheduler::Lc,
+            Scheduler::Wlc,
+        ]
+        .into_iter()
+        .find(|&scheduler| scheduler as u8 == value.scheduler)?;
+        Some((scheduler, self.rosters.read(value.roster, value.servers)))
+    }
+}
+
+fn key(id: ServiceId) -> ServiceKey {
+    ServiceKey {
+        address: wire(id.address),
+        port: id.port.to_be(),
+        protocol: id.protocol as u8,
+        _pad: 0,
+    }
+}
+
+fn id(key: &ServiceKey) -> Option<ServiceId> {
+    let protocol = [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .find(|&protocol| protocol as u8 == key.protocol)?;
+    Some(ServiceId {
+        protocol,
+        address: address(key.address),
+        port: u16::from_be(key.port),
+    })
+}
