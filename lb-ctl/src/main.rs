@@ -1,3 +1,7 @@
 //! The director: daemon and command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lb_ctl::command::main(std::env::args_os())
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use lb_common::{
     connection::{
-        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_FREE, STATE_REVERSE,
+        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE,
         TICK_SHIFT, Timeouts, Word, age, is_active, is_connection,
     },
     server::Load,
@@ -80,17 +80,6 @@ impl Connections {
                 server: self.forward(slot)?.server,
             })
         })
-    }
-
-    /// Slots that are not free: connections, and the reverse entries of NAT.
-    pub fn used_slots(&self) -> u32 {
-        let state = |slot| {
-            self.word(slot, WORD)
-                .map_or(STATE_FREE, |word| Word::from_bits(word.load(SeqCst)).state)
-        };
-        (0..self.slots())
-            .filter(|&slot| state(slot) != STATE_FREE)
-            .count() as u32
     }
 
     /// Takes the expired connections of the next `buckets` buckets away; gives their number,

@@ -243,6 +243,15 @@ impl Servers {
         Load::from_bits(bits)
     }
 
+    /// The connections of all servers, removed ones too.
+    pub fn connections(&self) -> u64 {
+        self.by_identity
+            .values()
+            .map(|&index| self.load(index))
+            .map(|load| u64::from(load.active) + u64::from(load.inactive))
+            .sum()
+    }
+
     /// What an entry counted, on all CPUs.
     pub fn counters(&self, index: u32) -> Counters {
         self.rows(index)

@@ -1,0 +1,259 @@
+//! The daemon: one thread in which requests, changes of the network, the sweep of the
+//! connection table, the packet path's log and signals take turns.
+
+mod answer;
+mod reaches;
+mod report;
+mod state;
+
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya_log::EbpfLogger;
+use nix::{sys::utsname::uname, unistd::geteuid};
+use tokio::{
+    io::unix::AsyncFd,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+pub use self::state::ModeChoice;
+use self::state::Director;
+use crate::{
+    api,
+    config::{self, Source},
+    dataplane::{self, Dataplane, Size},
+    desired::Desired,
+    instance::Instance,
+    routing::{Changes, Routing},
+};
+
+/// What `lb-ctl run` was told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Which director.
+    pub instance: Instance,
+    /// Its file.
+    pub config: PathBuf,
+    /// Interfaces beyond those of the file.
+    pub interfaces: Vec<String>,
+    /// How to attach.
+    pub mode: ModeChoice,
+}
+
+/// The kernel that the packet path needs: `bpf_loop`.
+const KERNEL: (u32, u32) = (5, 17);
+
+/// Expired connections are taken away in steps of this.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// How often next hops are looked after.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Requests that wait their turn.
+const QUEUE: usize = 64;
+
+/// Runs the daemon until a signal or a request ends it. `desired` is what the file says.
+pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
+    check_machine()?;
+    let desired = desired.with_interfaces(&options.interfaces);
+    if desired.interfaces.is_empty() {
+        bail!(
+            "no interface to attach to: name one by --interface, or under `interfaces:` in {}",
+            options.config.display()
+        );
+    }
+    let socket = api::bind(&options.instance)?;
+    let (routing, changes) = Routing::open().await?;
+    let mut director = start(&options, routing, desired).await?;
+    // SAFETY: the logger gives the same open descriptor as long as it lives.
+    let log = unsafe { AsyncFd::register(director.dataplane.logger()?) }?;
+    let (sender, calls) = mpsc::channel(QUEUE);
+    let server = tokio::spawn(api::serve(socket.listener()?, sender));
+    tracing::info!(
+        "ready: {} services; listening at {}",
+        director.desired.services.len(),
+        socket.path().display()
+    );
+    let end = serve(&options, &mut director, calls, changes, log).await?;
+    server.await?;
+    match end {
+        End::Stopped => tracing::info!(
+            "the daemon ends; forwarding goes on (`lb-ctl --instance {} detach` ends it)",
+            options.instance
+        ),
+        End::Detached => tracing::info!("the packet path is taken down"),
+    }
+    Ok(())
+}
+
+/// Takes an instance's packet path down while no daemon runs; says what was removed.
+pub fn detach(instance: &Instance) -> Result<Vec<String>> {
+    let _lock = api::lock(instance)?;
+    let removed = dataplane::take_down(instance.as_str())?;
+    Ok(removed
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect())
+}
+
+fn check_machine() -> Result<()> {
+    if !geteuid().is_root() {
+        bail!("the daemon loads programs into the kernel: run it as root");
+    }
+    let release = uname()?.release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse().ok());
+    let version = (
+        numbers.next().unwrap_or(0u32),
+        numbers.next().unwrap_or(0u32),
+    );
+    if version < KERNEL {
+        bail!(
+            "this is Linux {release}; the packet path needs {}.{} or newer",
+            KERNEL.0,
+            KERNEL.1
+        );
+    }
+    Ok(())
+}
+
+/// Loads or adopts the packet path, and makes it do what is desired.
+async fn start(options: &RunOptions, routing: Routing, mut desired: Desired) -> Result<Director> {
+    let servers = desired.services.iter().map(|s| s.servers.len() as u32).sum();
+    let size = Size {
+        connections: desired.connections,
+        servers,
+        services: desired.services.len() as u32,
+    };
+    for name in &desired.interfaces {
+        if routing.link_index(name).await?.is_none() {
+            bail!("interface {name} does not exist; see `ip -brief link` for those that do");
+        }
+    }
+    let dataplane = Dataplane::open(options.instance.as_str(), size)?;
+    let adopted = dataplane.adopted();
+    let capacity = dataplane.settings().connections;
+    if adopted {
+        tracing::info!("adopted the packet path that was running");
+    }
+    if capacity != desired.connections {
+        tracing::warn!(
+            "the table that is running was made for {capacity} connections and stays so; for {} \
+             take it down with `lb-ctl detach` (connections are lost) and start again",
+            desired.connections
+        );
+        desired.connections = capacity;
+    }
+    let empty = Desired {
+        connections: capacity,
+        ..Desired::default()
+    };
+    let mut director = Director::new(dataplane, routing, options.mode, empty);
+    if let Err(error) = director.apply(desired).await {
+        if !adopted {
+            dataplane::take_down(options.instance.as_str())?;
+        }
+        return Err(error);
+    }
+    Ok(director)
+}
+
+/// Why the daemon ends.
+enum End {
+    Stopped,
+    Detached,
+}
+
+type Log = AsyncFd<EbpfLogger<&'static dyn log::Log>>;
+
+async fn serve(
+    options: &RunOptions,
+    director: &mut Director,
+    mut calls: mpsc::Receiver<api::Call>,
+    mut changes: Changes,
+    mut log: Log,
+) -> Result<End> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reload = signal(SignalKind::hangup())?;
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refresh = interval(REFRESH);
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            call = calls.recv() => {
+                let Some(api::Call { request, reply }) = call else {
+                    pending::<()>().await;
+                    continue;
+                };
+                let detach = request == api::Request::Detach;
+                let answer = answer::answer(options, director, request).await;
+                let done = matches!(answer, api::Reply::Done);
+                // Whoever asked may have gone; the answer then interests nobody.
+                let _ = reply.send(answer);
+                if detach && done {
+                    return Ok(End::Detached);
+                }
+            }
+            change = changes.next() => {
+                tracing::debug!("the network has changed: {change:?}");
+                if let Err(error) = director.network_changed().await {
+                    tracing::error!("cannot follow a change of the network: {error:#}");
+                }
+            }
+            _ = sweep.tick() => director.sweep(SWEEP),
+            _ = refresh.tick() => director.reaches.refresh().await,
+            ready = log.readable_mut() => {
+                let mut ready = ready?;
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+            _ = reload.recv() => apply_again(options, director).await,
+            _ = terminate.recv() => return Ok(End::Stopped),
+            _ = interrupt.recv() => return Ok(End::Stopped),
+        }
+    }
+}
+
+/// SIGHUP: the file again.
+async fn apply_again(options: &RunOptions, director: &mut Director) {
+    let result = match config::read(&options.config) {
+        Ok(source) => apply_source(options, director, &source, false).await,
+        Err(error) => Err(error.into()),
+    };
+    let path: &Path = &options.config;
+    match result {
+        Ok(lines) => tracing::info!("{} applied again: {} changes", path.display(), lines.len()),
+        Err(error) => tracing::error!(
+            "{} was not applied, all goes on as before: {error:#}",
+            path.display()
+        ),
+    }
+}
+
+/// Makes the live state equal to a file; gives the plan's lines.
+async fn apply_source(
+    options: &RunOptions,
+    director: &mut Director,
+    source: &Source,
+    dry_run: bool,
+) -> Result<Vec<String>> {
+    let desired = config::parse(&source.text, &source.name)?.with_interfaces(&options.interfaces);
+    director.check_capacity(&desired)?;
+    let plan = crate::plan::plan(&director.desired, &desired);
+    if !dry_run {
+        director
+            .apply(desired)
+            .await
+            .with_context(|| format!("cannot apply {}", source.name))?;
+    }
+    Ok(plan.lines())
+}

@@ -1,0 +1,207 @@
+//! Questions to the kernel, and requests.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, pin_mut};
+use nix::errno::Errno;
+use rtnetlink::{
+    Error, Handle,
+    packet_core::{
+        NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    },
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
+        route::{RouteAttribute, RouteMessage},
+    },
+};
+use tokio::time::timeout;
+
+use super::{
+    links::Port,
+    neighbours::{Neighbour, NextHop},
+    routes::Route,
+};
+
+/// The kernel answers at once. More than this says that its answer was lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where to ask. Not where changes are heard, lest a flood of them pushes answers out.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel {
+    handle: Handle,
+}
+
+impl Kernel {
+    pub(super) fn open() -> Result<Self> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().context("cannot open a netlink socket for routes")?;
+        // Ends when the last handle is gone.
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// All interfaces, and all IPv4 neighbours.
+    pub(super) async fn snapshot(&self) -> Result<(Vec<Port>, Vec<(NextHop, Neighbour)>)> {
+        let links = self.links().await?;
+        let request = self.handle.neighbours().get();
+        let neighbours = request.set_address_family(AddressFamily::Inet).execute();
+        let neighbours = collect(neighbours)
+            .await
+            .context("cannot list the neighbours (RTM_GETNEIGH)")?;
+        let neighbours = neighbours.iter().filter_map(Neighbour::from_message);
+        Ok((links, neighbours.collect()))
+    }
+
+    /// All interfaces.
+    pub(super) async fn links(&self) -> Result<Vec<Port>> {
+        let links = collect(self.handle.link().get().execute())
+            .await
+            .context("cannot list the interfaces (RTM_GETLINK)")?;
+        Ok(links.iter().filter_map(Port::from_message).collect())
+    }
+
+    /// The interface of this index.
+    pub(super) async fn link(&self, index: u32) -> Result<Option<Port>> {
+        let answer = first(self.handle.link().get().match_index(index).execute()).await;
+        match answer {
+            Ok(link) => Ok(Port::from_message(&link)),
+            Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(None),
+            Err(error) => {
+                Err(error.context(format!("cannot look at interface {index} (RTM_GETLINK)")))
+            }
+        }
+    }
+
+    /// Where packets to this address go.
+    pub(super) async fn route(&self, address: Ipv4Addr) -> Result<Route> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = AddressFamily::Inet;
+        question.header.destination_prefix_length = 32;
+        question
+            .attributes
+            .push(RouteAttribute::Destination(address.into()));
+        let error = match first(self.handle.route().get(question).execute()).await {
+            Ok(answer) => return Ok(Route::from_message(address, &answer)),
+            Err(error) => error,
+        };
+        let none = errno(&error).and_then(|errno| Route::from_error(address, errno));
+        none.ok_or_else(|| error.context(format!("cannot look up {address} (RTM_GETROUTE)")))
+    }
+
+    /// What is known of this neighbour. Needs Linux 5.0.
+    pub(super) async fn neighbour(&self, hop: NextHop) -> Result<Option<Neighbour>> {
+        let question = RouteNetlinkMessage::GetNeighbour(message(hop));
+        let answer = self.request(question, 0).await;
+        match answer {
+            Ok(Some(RouteNetlinkMessage::NewNeighbour(answer))) => {
+                Ok(Neighbour::from_message(&answer).map(|(_, neighbour)| neighbour))
+            }
+            Ok(_) => bail!(
+                "the kernel gave no answer about the neighbour {}",
+                hop.address
+            ),
+            Err(error) if matches!(errno(&error), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(None),
+            Err(error) => Err(error.context(format!(
+                "cannot look at the neighbour {} (RTM_GETNEIGH)",
+                hop.address
+            ))),
+        }
+    }
+
+    /// Sends ARP requests for a neighbour that the kernel knows nothing of.
+    pub(super) async fn ask_new(&self, hop: NextHop) -> Result<()> {
+        // Unless an entry was made meanwhile: see `ask_again`.
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.change(hop, NeighbourState::None, flags).await
+    }
+
+    /// Sends ARP requests for a neighbour that did not answer. This would make a permanent
+    /// entry lose its MAC address (`__neigh_update` since Linux 5.16).
+    pub(super) async fn ask_again(&self, hop: NextHop) -> Result<()> {
+        self.change(hop, NeighbourState::None, 0).await
+    }
+
+    /// Sends ARP requests to a neighbour at the MAC address it had, which stays in use while
+    /// the answer is awaited. Not for permanent entries: they would no longer be.
+    pub(super) async fn probe(&self, hop: NextHop) -> Result<()> {
+        self.change(hop, NeighbourState::Probe, 0).await
+    }
+
+    async fn change(&self, hop: NextHop, state: NeighbourState, flags: u16) -> Result<()> {
+        let mut neighbour = message(hop);
+        neighbour.header.state = state;
+        if state == NeighbourState::None {
+            neighbour.header.flags = NeighbourFlags::Use;
+        }
+        let request = RouteNetlinkMessage::NewNeighbour(neighbour);
+        let Err(error) = self.request(request, NLM_F_ACK | flags).await else {
+            return Ok(());
+        };
+        match errno(&error) {
+            // It came, went or failed at this moment, or its interface did. We shall hear.
+            Some(
+                Errno::EEXIST | Errno::ENOENT | Errno::EINVAL | Errno::ENODEV | Errno::ENETDOWN,
+            ) => Ok(()),
+            Some(Errno::ENOBUFS) => Err(anyhow!(
+                "cannot ask for {} by ARP: the kernel's neighbour table is full; raise the \
+                 sysctls net.ipv4.neigh.default.gc_thresh1, gc_thresh2 and gc_thresh3",
+                hop.address
+            )),
+            _ => Err(error.context(format!(
+                "cannot ask for {} by ARP (RTM_NEWNEIGH)",
+                hop.address
+            ))),
+        }
+    }
+
+    async fn request(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Option<RouteNetlinkMessage>> {
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = NLM_F_REQUEST | flags;
+        let mut answers = self.handle.clone().request(message)?;
+        let answer = timeout(PATIENCE, answers.next()).await;
+        match answer.context("the kernel did not answer")? {
+            // No more than that it was done.
+            None => Ok(None),
+            Some(message) => match message.payload {
+                NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+                NetlinkPayload::Error(error) => Err(Error::NetlinkError(error).into()),
+                other => bail!("the kernel's answer makes no sense: {other:?}"),
+            },
+        }
+    }
+}
+
+fn message(hop: NextHop) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = hop.interface;
+    message
+        .attributes
+        .push(NeighbourAttribute::Destination(hop.address.into()));
+    message
+}
+
+async fn first<T>(answers: impl Stream<Item = Result<T, Error>>) -> Result<T> {
+    pin_mut!(answers);
+    let answer = timeout(PATIENCE, answers.try_next()).await;
+    let answer = answer.context("the kernel did not answer")??;
+    answer.context("the kernel answered nothing")
+}
+
+async fn collect<T>(answers: impl Stream<Item = Result<T, Error>>) -> Result<Vec<T>> {
+    let answers = timeout(PATIENCE, answers.try_collect()).await;
+    Ok(answers.context("the kernel did not answer")??)
+}
+
+fn errno(error: &anyhow::Error) -> Option<Errno> {
+    match error.downcast_ref()? {
+        Error::NetlinkError(message) => Some(Errno::from_raw(message.raw_code().abs())),
+        _ => None,
+    }
+}

@@ -1,0 +1,64 @@
+//! What there is to say about an address.
+
+use std::{fmt, net::Ipv4Addr};
+
+/// How an address is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The address is one of this machine's own.
+    Local,
+    /// By Ethernet.
+    Hop(Hop),
+    /// There is a route, but the next hop has not answered ARP (yet).
+    Unresolved {
+        /// Name of the interface that the route leaves by.
+        interface: String,
+        /// Who should answer: the gateway, or the address itself.
+        next_hop: Ipv4Addr,
+    },
+    /// There is no way; why, for a person.
+    None(String),
+}
+
+/// The next hop of packets to an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Index of the interface to leave by.
+    pub interface: u32,
+    /// Its name.
+    pub interface_name: String,
+    /// What kind of device it is, as in [`Port::kind`](super::Port::kind).
+    pub kind: String,
+    /// Its MAC address.
+    pub source_mac: [u8; 6],
+    /// The MAC address of the next hop.
+    pub next_hop_mac: [u8; 6],
+    /// Largest IP packet that the interface and the route take, in bytes. What path MTU
+    /// discovery found is left out: it would soon be out of date.
+    pub mtu: u16,
+    /// The address that the kernel would send from; 0.0.0.0 if this machine has none for it.
+    pub source: Ipv4Addr,
+    /// The gateway, or the address itself.
+    pub next_hop: Ipv4Addr,
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("on this machine"),
+            Self::Hop(hop) => {
+                let [a, b, c, d, e, g] = hop.next_hop_mac;
+                write!(
+                    f,
+                    "by {} through {} at {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}",
+                    hop.interface_name, hop.next_hop
+                )
+            }
+            Self::Unresolved {
+                interface,
+                next_hop,
+            } => write!(f, "{next_hop} does not answer ARP on {interface}"),
+            Self::None(why) => f.write_str(why),
+        }
+    }
+}
