@@ -16,7 +16,7 @@ pub enum Drop {
     TooBig = 4,
     /// Every place where the connection could be stored holds an established one.
     TableFull = 5,
-    /// A fragment addressed to a service.
+    /// The first fragment of a packet to a service.
     Fragment = 6,
     /// A reply whose client cannot be reached by any interface of the director.
     NoRoute = 7,

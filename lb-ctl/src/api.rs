@@ -173,7 +173,8 @@ pub struct ServerStats {
     /// How packets reach it.
     #[serde(rename = "forward", with = "by_name")]
     pub method: Method,
-    /// Whether packets reach it: `up`, `local`, `next hop unknown`, `removed`.
+    /// Whether packets reach it: `up`, `local`, `next hop unknown`,
+    /// `next hop silent` (packets go where it was last), `removed`.
     pub state: String,
     /// What passed.
     #[serde(flatten)]

@@ -79,7 +79,11 @@ enum Failure {
 
 /// Asks the daemon; an error that it answers is a failure.
 fn ask(instance: &Instance, request: &Request) -> Result<Reply, Failure> {
-    match api::call(instance, request)? {
+    accept(api::call(instance, request)?)
+}
+
+fn accept(reply: Reply) -> Result<Reply, Failure> {
+    match reply {
         Reply::Error {
             kind: api::ErrorKind::Failed,
             message,
@@ -110,27 +114,33 @@ fn print_plan(reply: Reply, output: &mut Output<impl Write>) -> Result<(), Failu
 
 /// What clap says about a command line, in our way.
 fn refuse(error: &clap::Error) -> ExitCode {
-    if matches!(
+    let asked_for = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
+    );
+    if asked_for || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // That nobody reads it is no failure.
         let _ = error.print();
-        return ExitCode::SUCCESS;
+        return ExitCode::from(if asked_for { 0 } else { 2 });
     }
     let text = error.render().to_string();
-    complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    complain(lines.next().unwrap_or_default());
+    lines.for_each(explain);
     ExitCode::from(2)
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place that talks to the user about errors"
-)]
+/// Each line by itself: a configuration has many faults.
 fn complain(message: &str) {
     for line in message.lines() {
-        eprintln!("lb-ctl: {line}");
+        explain(&format!("lb-ctl: {line}"));
     }
+}
+
+/// That nobody reads it is no failure.
+fn explain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl From<ConfigError> for Failure {

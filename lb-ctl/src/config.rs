@@ -90,6 +90,11 @@ fn limited(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Brackets and braces that may be open at the same time; those in comments count too.
+const MAX_BRACKETS: usize = 1000;
+/// Most faults of one file that are told apart: nobody reads more.
+const MAX_FAULTS: usize = 100;
+
 /// Checks a text that came from `file`.
 pub fn parse(text: &str, file: &str) -> Result<Desired, ConfigError> {
     let problem = |place: Option<Place>, path: &str, fault: Fault| Problem {
@@ -113,13 +118,17 @@ pub fn parse(text: &str, file: &str) -> Result<Desired, ConfigError> {
     if reading.faults.is_empty() {
         return Ok(desired);
     }
-    let places = Places::of(text);
+    let places = Places::of(text, reading.faults.iter().map(|(path, _)| path.as_str()));
     let mut problems: Vec<_> = reading
         .faults
         .into_iter()
         .map(|(path, fault)| problem(places.value(&path), &path, fault))
         .collect();
     problems.sort_by_key(|problem| problem.place);
+    if reading.more > 0 {
+        let more = Fault::new(format!("{} more faults are not shown", reading.more));
+        problems.push(problem(None, "", more));
+    }
     Err(ConfigError::Wrong(problems))
 }
 
@@ -186,6 +195,15 @@ fn shape(text: &str) -> Result<written::Document, Misshapen> {
             fault: Fault::new("there is nothing in it: to have no services, write `services: []`"),
         });
     }
+    if let Some(place) = too_deep(text) {
+        return Err(Misshapen {
+            place: Some(place),
+            path: String::new(),
+            fault: Fault::new(format!(
+                "brackets are nested more than {MAX_BRACKETS} deep: is one not closed?"
+            )),
+        });
+    }
     let yaml = serde_yaml::Deserializer::from_str(text);
     serde_path_to_error::deserialize(yaml).map_err(|error| {
         let path = match error.path().to_string() {
@@ -196,6 +214,25 @@ fn shape(text: &str) -> Result<written::Document, Misshapen> {
     })
 }
 
+/// Where brackets are nested deeper than any file means it. The YAML readers take a time that
+/// grows with the square of the depth.
+fn too_deep(text: &str) -> Option<Place> {
+    let mut depth = 0usize;
+    for (line, content) in (1..).zip(text.lines()) {
+        for (column, character) in (1..).zip(content.chars()) {
+            match character {
+                '[' | '{' => depth += 1,
+                ']' | '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > MAX_BRACKETS {
+                return Some(Place { line, column });
+            }
+        }
+    }
+    None
+}
+
 /// Puts serde's words into those of a configuration file.
 fn misshapen(text: &str, path: String, error: &serde_yaml::Error) -> Misshapen {
     let seen = error.location().map(|location| Place {
@@ -204,10 +241,10 @@ fn misshapen(text: &str, path: String, error: &serde_yaml::Error) -> Misshapen {
     });
     let message = bare_message(error, &path);
     let quoted: Vec<_> = message.split('`').skip(1).step_by(2).collect();
-    let places = || Places::of(text);
+    let places = |path: &str| Places::of(text, [path]);
     if let (true, [key, known @ ..]) = (message.starts_with("unknown field"), &quoted[..]) {
         return Misshapen {
-            place: places().key(&path).or(seen),
+            place: places(&path).key(&path).or(seen),
             fault: Fault::new(format!(
                 "there is no such key{}: use {}",
                 spelling::did_you_mean(key, known),
@@ -219,14 +256,14 @@ fn misshapen(text: &str, path: String, error: &serde_yaml::Error) -> Misshapen {
     if let (true, [key]) = (message.starts_with("duplicate field"), &quoted[..]) {
         let path = child(&path, key);
         return Misshapen {
-            place: places().key(&path).or(seen),
+            place: places(&path).key(&path).or(seen),
             fault: Fault::new("this key is written twice: leave one of them out"),
             path,
         };
     }
     if let (true, [key]) = (message.starts_with("missing field"), &quoted[..]) {
         return Misshapen {
-            place: places().value(&path).or(seen),
+            place: places(&path).value(&path).or(seen),
             fault: Fault::new(format!("`{key}` is missing")),
             path,
         };
@@ -236,7 +273,7 @@ fn misshapen(text: &str, path: String, error: &serde_yaml::Error) -> Misshapen {
         .and_then(|rest| rest.split_once(", expected "))
     {
         return Misshapen {
-            place: places().value(&path).or(seen),
+            place: places(&path).value(&path).or(seen),
             fault: Fault::new(format!("this is {}, expected {expected}", article(found))),
             path,
         };
@@ -294,7 +331,10 @@ fn article(found: &str) -> String {
 /// Going from what is written to what it means, and noting every fault on the way.
 #[derive(Default)]
 struct Reading {
+    /// Path and fault, the first [`MAX_FAULTS`].
     faults: Vec<(String, Fault)>,
+    /// How many there are besides.
+    more: usize,
 }
 
 impl Reading {
@@ -491,7 +531,7 @@ impl Reading {
                 Err(fault) => fault,
             },
         };
-        self.faults.push((path.to_owned(), fault));
+        self.check(path, Err(fault));
         None
     }
 
@@ -513,8 +553,11 @@ impl Reading {
     }
 
     fn check(&mut self, path: &str, result: Result<(), Fault>) {
-        if let Err(fault) = result {
+        let Err(fault) = result else { return };
+        if self.faults.len() < MAX_FAULTS {
             self.faults.push((path.to_owned(), fault));
+        } else {
+            self.more += 1;
         }
     }
 
@@ -530,8 +573,7 @@ impl Reading {
             let Some(item) = item else { continue };
             let first = *first_places.entry(item).or_insert(place);
             if first != place {
-                self.faults
-                    .push((path(place), Fault::new(message(item, first))));
+                self.check(&path(place), Err(Fault::new(message(item, first))));
             }
         }
     }

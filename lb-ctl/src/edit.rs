@@ -387,7 +387,8 @@ impl TryFrom<String> for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::{config, desired::strategies, spelling::Named};
+    use proptest::{option, prelude::*, sample};
 
     const FILE: &str = "
 services:
@@ -537,6 +538,71 @@ services:
         assert_eq!(name(rename(Rename::To("web".into()))), Some("web".into()));
         assert_eq!(name(rename(Rename::To("www".into()))), Some("www".into()));
         assert_eq!(name(rename(Rename::Remove)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_edit_gives_a_configuration_that_a_file_could_say(
+            before in strategies::desired(),
+            edit in edits(),
+        ) {
+            if let Ok(after) = edit.apply(&before) {
+                let mut file = Vec::new();
+                config::write(&after, &mut file).unwrap();
+                let text = String::from_utf8(file).unwrap();
+                prop_assert_eq!(config::parse(&text, "lb.yaml").map_err(|e| e.to_string()), Ok(after));
+            }
+        }
+    }
+
+    /// Of services and servers that `strategies::desired` has, and of some that nothing may have.
+    fn edits() -> impl Strategy<Value = Edit> {
+        let service = sample::select(vec!["tcp/192.0.2.1:80", "udp/192.0.2.2:81", "web", "-"])
+            .prop_map(|text| text.parse::<ServiceRef>().unwrap());
+        let id = sample::select(vec![
+            "tcp/192.0.2.1:80",
+            "tcp/127.0.0.1:80",
+            "udp/192.0.2.9:0",
+        ])
+        .prop_map(|text| text.parse::<ServiceId>().unwrap());
+        let server = sample::select(vec!["10.0.0.1", "10.0.0.2:81", "127.0.0.1", "192.0.2.1"])
+            .prop_map(|text| text.parse::<Endpoint>().unwrap());
+        let name = option::of(sample::select(vec!["web", "new", "a b"]));
+        let scheduler = sample::select(Scheduler::ALL);
+        let method = option::of(sample::select(Method::ALL));
+        let weight = option::of(prop_oneof![0..=65_536u32, Just(1)]);
+        (0..7, service, id, server, name, scheduler, method, weight).prop_map(
+            |(kind, service, id, server, name, scheduler, forward, weight)| match kind {
+                0 => Edit::AddService {
+                    id,
+                    name: name.map(str::to_owned),
+                    scheduler,
+                    forward: forward.unwrap_or(Method::Dr),
+                },
+                1 => Edit::SetService {
+                    service,
+                    name: name.map_or(Rename::Remove, |name| Rename::To(name.into())),
+                    scheduler: Some(scheduler),
+                    forward,
+                },
+                2 => Edit::DeleteService { service },
+                3 => Edit::AddServer {
+                    service,
+                    server,
+                    weight: weight.unwrap_or(1),
+                    forward,
+                    end: End::Head,
+                },
+                4 => Edit::SetServer {
+                    service,
+                    server,
+                    weight,
+                    forward,
+                },
+                5 => Edit::DeleteServer { service, server },
+                _ => Edit::DrainServer { service, server },
+            },
+        )
     }
 
     #[test]

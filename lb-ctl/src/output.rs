@@ -16,18 +16,21 @@ pub struct Output<W: Write> {
 }
 
 impl Output<BufWriter<StdoutLock<'static>>> {
-    /// Standard output. Colour is for terminals, and not for those who set `NO_COLOR`.
+    /// Standard output.
     #[must_use]
     pub fn stdout() -> Self {
         let stdout = io::stdout();
-        let terminal = stdout.is_terminal();
-        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
+            terminal: stdout.is_terminal(),
+            colour: colour_for(&stdout),
             to: BufWriter::new(stdout.lock()),
-            terminal,
-            colour: terminal && !no_colour,
         }
     }
+}
+
+/// Colour is for terminals, and not for those who set `NO_COLOR`.
+pub fn colour_for(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 impl<W: Write> Output<W> {

@@ -29,11 +29,13 @@ const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 99);
 /// Behind a gateway, in a network that tests make a route to.
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
+/// The server's, and its gateway's.
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const NEW_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
 
 #[test]
 fn a_neighbour_that_is_not_known_is_resolved() -> Result<()> {
-    in_a_lab(async |lab, routing, _| {
+    in_a_lab(async |_, routing, _| {
         let unresolved = Reach::Unresolved {
             interface: "eth0".to_owned(),
             next_hop: SERVER,
@@ -45,7 +47,7 @@ fn a_neighbour_that_is_not_known_is_resolved() -> Result<()> {
             interface_name: "eth0".to_owned(),
             kind: "veth".to_owned(),
             source_mac: eth0.mac,
-            next_hop_mac: lab.peer_mac()?,
+            next_hop_mac: MAC,
             mtu: 1500,
             source: DIRECTOR,
             next_hop: SERVER,
@@ -65,7 +67,7 @@ fn behind_a_gateway_the_gateway_is_the_next_hop() -> Result<()> {
         lab.director
             .ip("route add 192.0.2.0/24 via 10.0.0.2 mtu 1400")?;
         let hop = hop(routing.resolve(FAR, PATIENCE).await?)?;
-        assert_eq!((hop.next_hop, hop.next_hop_mac), (SERVER, lab.peer_mac()?));
+        assert_eq!((hop.next_hop, hop.next_hop_mac), (SERVER, MAC));
         assert_eq!((hop.source, hop.mtu), (DIRECTOR, 1400));
         Ok(())
     })
@@ -94,7 +96,6 @@ fn where_there_is_no_way_the_reason_is_told() -> Result<()> {
             "prohibit 198.51.100.2",
             "unreachable 198.51.100.3",
             "198.51.100.4 dev lo",
-            "198.51.100.5 via inet6 fe80::1 dev eth0",
         ] {
             lab.director.ip(&format!("route add {route}"))?;
         }
@@ -104,9 +105,7 @@ fn where_there_is_no_way_the_reason_is_told() -> Result<()> {
             ([198, 51, 100, 2], "of the type prohibit"),
             ([198, 51, 100, 3], "of the type unreachable"),
             ([198, 51, 100, 4], "leaves by lo, which is not an Ethernet"),
-            ([198, 51, 100, 5], "a gateway that is not an IPv4 address"),
             ([10, 0, 0, 255], "10.0.0.255 is a broadcast address"),
-            ([255, 255, 255, 255], "is a broadcast address"),
             ([0, 0, 0, 0], "0.0.0.0 is no machine's address"),
         ] {
             let reason = none(routing.resolve(address.into(), PATIENCE).await?)?;
@@ -142,7 +141,7 @@ fn an_answer_to_arp_may_be_late() -> Result<()> {
         };
         let (reach, appeared) = tokio::join!(routing.resolve(NOBODY, PATIENCE), appear);
         appeared?;
-        assert_eq!(hop(reach?)?.next_hop_mac, lab.peer_mac()?);
+        assert_eq!(hop(reach?)?.next_hop_mac, MAC);
         Ok(())
     })
 }
@@ -463,7 +462,8 @@ impl Lab {
         let peer = Namespace::create()?;
         for network in 0..2 {
             director.ip(&format!(
-                "link add eth{network} type veth peer name eth{network} netns {peer}\n\
+                "link add eth{network} type veth peer name eth{network} \
+                 address 02:00:00:00:{network:02x}:02 netns {peer}\n\
                  address add 10.{network}.0.1/24 dev eth{network}\n\
                  link set eth{network} up",
                 peer = peer.0,
@@ -475,18 +475,7 @@ impl Lab {
             // So that the kernel gives up soon.
             director.sysctl(&format!("neigh/eth{network}/retrans_time_ms"), "20")?;
         }
-        let lab = Self { director, peer };
-        Ok(lab)
-    }
-
-    fn peer_mac(&self) -> Result<[u8; 6]> {
-        let link = self.peer.ip("-brief link show eth0")?;
-        let mac = link.split_whitespace().nth(2).context("no MAC address")?;
-        let mut bytes = [0; 6];
-        for (byte, digits) in bytes.iter_mut().zip(mac.split(':')) {
-            *byte = u8::from_str_radix(digits, 16)?;
-        }
-        Ok(bytes)
+        Ok(Self { director, peer })
     }
 }
 

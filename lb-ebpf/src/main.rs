@@ -57,7 +57,7 @@ pub fn director(context: XdpContext) -> u32 {
 fn walk(packet: &Packet) -> Verdict {
     let parsed = match parse(packet) {
         Incoming::Packet(parsed) => parsed,
-        Incoming::Fragment(address) => return fragment(packet, address),
+        Incoming::Fragment(key) => return fragment(packet, &key),
         Incoming::Other => return Verdict::Pass,
     };
     if !concerns_us(parsed.key.destination()) && !concerns_us(parsed.key.source()) {
@@ -385,14 +385,14 @@ fn concerns_us(address: u32) -> bool {
     }
 }
 
-/// Fragments of packets to a VIP cannot be balanced yet; all others pass.
+/// A fragmented packet to a service cannot be balanced: its first fragment is dropped here, and
+/// the later ones, which could be anybody's, wait for it in the local stack in vain.
 #[inline(always)]
-fn fragment(packet: &Packet, address: u32) -> Verdict {
-    if !concerns_us(address) || !addressed_to_us(packet) {
+fn fragment(packet: &Packet, key: &Key) -> Verdict {
+    if !concerns_us(key.destination()) || service::find(key).is_none() || !addressed_to_us(packet) {
         return Verdict::Pass;
     }
-    let key = Key::new(0, address, 0, 0);
-    account::dropped(packet, Drop::Fragment, &key);
+    account::dropped(packet, Drop::Fragment, key);
     Verdict::Drop(Drop::Fragment)
 }
 

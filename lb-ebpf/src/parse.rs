@@ -9,7 +9,8 @@ use crate::packet::Packet;
 pub const IP: usize = EthHdr::LEN;
 
 const ETHERTYPE_IPV4: u16 = 0x0800u16.to_be();
-const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3FFFu16.to_be();
+const MORE_FRAGMENTS: u16 = 0x2000u16.to_be();
+const FRAGMENT_OFFSET: u16 = 0x1FFFu16.to_be();
 const TCP_FLAGS: usize = 13;
 
 /// A whole IPv4 packet with a whole TCP or UDP header.
@@ -27,11 +28,12 @@ pub struct Parsed {
 
 /// What came in.
 pub enum Incoming {
-    /// Something that is never balanced, or that is not what it says.
+    /// Something that is never balanced, or that is not what it says; also the later
+    /// fragments of a packet, which have no ports.
     Other,
-    /// A fragment of an IPv4 packet to this address.
-    Fragment(u32),
-    /// What may be.
+    /// The first fragment of a packet.
+    Fragment(Key),
+    /// What may be balanced.
     Packet(Parsed),
 }
 
@@ -67,8 +69,8 @@ fn headers(packet: &Packet) -> Option<Incoming> {
     if header < Ipv4Hdr::LEN || packet.length() < IP + usize::from(length) {
         return None;
     }
-    if fragment & MORE_FRAGMENTS_OR_OFFSET != 0 {
-        return Some(Incoming::Fragment(destination));
+    if fragment & FRAGMENT_OFFSET != 0 {
+        return None;
     }
     let transport = IP + header;
     let flags = match protocol {
@@ -91,8 +93,12 @@ fn headers(packet: &Packet) -> Option<Incoming> {
     let ports = packet.behind::<u32>(transport)?;
     // SAFETY: as above.
     let ports = unsafe { *ports };
+    let key = Key::new(source, destination, ports, protocol);
+    if fragment & MORE_FRAGMENTS != 0 {
+        return Some(Incoming::Fragment(key));
+    }
     Some(Incoming::Packet(Parsed {
-        key: Key::new(source, destination, ports, protocol),
+        key,
         transport,
         length,
         flags,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Failure, ask, print_plan};
+use super::{Failure, accept, print_plan};
 use crate::{
     api::{self, CallError, Request},
     director,
@@ -11,19 +11,16 @@ use crate::{
 };
 
 pub fn detach(instance: &Instance, output: &mut Output<impl Write>) -> Result<(), Failure> {
-    if !matches!(
-        api::call(instance, &Request::Show),
-        Err(CallError::NoDaemon { .. })
-    ) {
-        return print_plan(ask(instance, &Request::Detach)?, output);
+    match api::call(instance, &Request::Detach) {
+        Err(CallError::NoDaemon { .. }) => {}
+        reply => return print_plan(accept(reply?)?, output),
     }
-    // Takes the instance's lock, so that no daemon starts meanwhile.
-    let lines = director::detach(instance)?;
-    if lines.is_empty() {
+    let removed = director::detach(instance)?;
+    if removed.is_empty() {
         writeln!(output, "nothing to do")?;
     }
-    for line in lines {
-        writeln!(output, "- {line}")?;
+    for path in removed {
+        output.plan_line(&format!("- {path}"))?;
     }
     Ok(())
 }

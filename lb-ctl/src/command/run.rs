@@ -13,6 +13,7 @@ use crate::{
     dataplane::attach::Mode,
     director::{self, ModeChoice, RunOptions},
     instance::Instance,
+    output,
 };
 
 pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
@@ -26,6 +27,7 @@ pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(output::colour_for(&io::stderr()))
         .init();
     // The daemon waits most of the time: one thread is enough.
     let runtime = Builder::new_current_thread()

@@ -19,11 +19,12 @@ pub fn service(
 ) -> Result<(), Failure> {
     if let ServiceVerb::List { json } = verb {
         let services = stats::fetch(instance)?.services;
-        return Ok(if json {
-            output.json(&services)?
+        if json {
+            output.json(&services)?;
         } else {
-            render(&services, output)?
-        });
+            render(&services, output)?;
+        }
+        return Ok(());
     }
     match verb.edit() {
         Some(edit) => print_plan(ask(instance, &Request::Edit(edit))?, output),

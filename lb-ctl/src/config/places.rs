@@ -14,9 +14,9 @@ pub struct Place {
     pub column: usize,
 }
 
-/// The places of one text.
+/// The places that were asked for, and those of all that they are part of.
 #[derive(Debug, Default)]
-pub struct Places(HashMap<String, Found>);
+pub struct Places(HashMap<String, Option<Found>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
@@ -25,16 +25,24 @@ struct Found {
 }
 
 impl Places {
-    /// Reads as far as the text is YAML. Of a key that is written twice, the second counts.
-    pub fn of(text: &str) -> Self {
+    /// Looks for `paths`, as far as the text is YAML. Of a key that is written twice, the
+    /// second counts.
+    pub fn of<'a>(text: &str, paths: impl IntoIterator<Item = &'a str>) -> Self {
         let mut walk = Walk::default();
+        walk.wanted.insert(String::new(), None);
+        for mut path in paths {
+            while !path.is_empty() {
+                walk.wanted.insert(path.to_owned(), None);
+                path = parent(path);
+            }
+        }
         for event in Parser::new_from_str(text) {
             match event {
                 Ok((event, span)) => walk.step(&event, span.start.into()),
                 Err(_) => break,
             }
         }
-        Self(walk.found)
+        Self(walk.wanted)
     }
 
     /// Where the value at `path` begins; where there is none, what it would be part of.
@@ -50,7 +58,7 @@ impl Places {
 
     fn nearest(&self, mut path: &str) -> Option<Found> {
         loop {
-            if let Some(found) = self.0.get(path) {
+            if let Some(Some(found)) = self.0.get(path) {
                 return Some(*found);
             }
             if path.is_empty() {
@@ -86,15 +94,17 @@ impl From<Marker> for Place {
     }
 }
 
-/// The way down to where the parser is.
+/// The way down to where the parser is. Paths are built for what is wanted alone: a text
+/// can be deep, and keys can be long.
 #[derive(Default)]
 struct Walk {
     open: Vec<Open>,
-    found: HashMap<String, Found>,
+    wanted: HashMap<String, Option<Found>>,
 }
 
 struct Open {
-    path: String,
+    /// Nothing where nothing below is wanted.
+    path: Option<String>,
     kind: Kind,
 }
 
@@ -134,32 +144,35 @@ impl Walk {
         }
     }
 
-    /// Notes a node, and gives its path. `text` is that of a scalar.
-    fn begin(&mut self, text: Option<&str>, place: Place) -> String {
+    /// Notes a node, and gives its path if it is wanted. `text` is that of a scalar.
+    fn begin(&mut self, text: Option<&str>, place: Place) -> Option<String> {
         let (path, key) = match self.open.last_mut() {
-            None => (String::new(), None),
+            None => (Some(String::new()), None),
             Some(Open { path, kind }) => match kind {
                 Kind::Sequence { items } => {
                     *items += 1;
-                    (format!("{path}[{}]", *items - 1), None)
+                    let item = *items - 1;
+                    (path.as_ref().map(|path| format!("{path}[{item}]")), None)
                 }
-                Kind::Mapping { key } => match key.take() {
-                    Some((key, key_place)) => (child(path, &key), Some(key_place)),
-                    None => {
+                Kind::Mapping { key } => {
+                    let Some((key, key_place)) = key.take() else {
                         // A key that is no scalar is none of ours; its path leads nowhere.
                         *key = Some((text.unwrap_or("?").to_owned(), place));
-                        return child(path, "?");
-                    }
-                },
+                        return None;
+                    };
+                    (path.as_ref().map(|path| child(path, &key)), Some(key_place))
+                }
             },
         };
+        let path = path?;
+        let found = self.wanted.get_mut(&path)?;
         // A value that is not there has no good place of its own.
         let value = match (text, key) {
             (Some(""), Some(key)) => key,
             _ => place,
         };
-        self.found.insert(path.clone(), Found { key, value });
-        path
+        *found = Some(Found { key, value });
+        Some(path)
     }
 }
 
@@ -181,32 +194,46 @@ services:
         Some(Place { line, column })
     }
 
+    fn value(text: &str, path: &str) -> Option<Place> {
+        Places::of(text, [path]).value(path)
+    }
+
+    fn key(text: &str, path: &str) -> Option<Place> {
+        Places::of(text, [path]).key(path)
+    }
+
     #[test]
     fn values_and_keys_are_found_by_their_paths() {
-        let places = Places::of(TEXT);
-        assert_eq!(places.value("services[0].address"), at(2, 14));
-        assert_eq!(places.key("services[0].address"), at(2, 5));
-        assert_eq!(places.value("services[0].servers[0].weight"), at(4, 30));
-        assert_eq!(places.value("services[0].servers[1].weight"), at(6, 9));
-        assert_eq!(places.value("services[1].address"), at(7, 14));
+        assert_eq!(value(TEXT, "services[0].address"), at(2, 14));
+        assert_eq!(key(TEXT, "services[0].address"), at(2, 5));
+        assert_eq!(value(TEXT, "services[0].servers[0].weight"), at(4, 30));
+        assert_eq!(value(TEXT, "services[0].servers[1].weight"), at(6, 9));
+        assert_eq!(value(TEXT, "services[1].address"), at(7, 14));
     }
 
     #[test]
     fn what_is_absent_stands_where_it_would_belong() {
-        let places = Places::of(TEXT);
-        assert_eq!(places.value("services[1].scheduler"), at(7, 5));
-        assert_eq!(places.value("timeouts.tcp"), at(1, 1));
-        assert_eq!(Places::of("").value("services"), None);
+        assert_eq!(value(TEXT, "services[1].scheduler"), at(7, 5));
+        assert_eq!(value(TEXT, "timeouts.tcp"), at(1, 1));
+        assert_eq!(value("", "services"), None);
     }
 
     #[test]
     fn a_text_that_is_no_yaml_gives_what_stands_before() {
-        let places = Places::of("a: 1\nb: [\n");
-        assert_eq!(places.value("a"), at(1, 4));
+        assert_eq!(value("a: 1\nb: [\n", "a"), at(1, 4));
     }
 
     #[test]
     fn of_a_key_written_twice_the_second_is_found() {
-        assert_eq!(Places::of("a: 1\na: 2\n").key("a"), at(2, 1));
+        assert_eq!(key("a: 1\na: 2\n", "a"), at(2, 1));
+    }
+
+    #[test]
+    fn depth_and_long_keys_cost_no_more_than_the_text() {
+        let deep = format!("a:\n {}x", "- ".repeat(100_000));
+        assert_eq!(value(&deep, "a"), at(2, 2));
+        let key = "k".repeat(100_000);
+        let long = format!("? {key}\n: [{}]\nb: 1", "x,".repeat(100_000));
+        assert_eq!(value(&long, "b"), at(3, 4));
     }
 }

@@ -143,6 +143,25 @@ fn too_many_servers_are_refused() {
 }
 
 #[test]
+fn of_very_many_faults_the_first_hundred_are_shown() {
+    let refused = refused(&format!("interfaces: [{}]", "a/b, ".repeat(1000)));
+    assert_eq!(refused.lines().count(), 101);
+    assert!(refused.ends_with("lb.yaml: 900 more faults are not shown"));
+}
+
+#[test]
+fn aliases_of_aliases_do_not_grow() {
+    let mut text = "services:\n  - address: 192.0.2.1:80\n    persistence:\n".to_owned();
+    text += "      a: &a [x]\n";
+    for (this, last) in ('b'..='z').zip('a'..) {
+        text += &format!("      {this}: &{this} [*{last}, *{last}, *{last}, *{last}]\n");
+    }
+    assert!(refused(&text).starts_with("lb.yaml:4:7: services[0].persistence: "));
+    let interfaces = "interfaces: &i [*i]\n";
+    assert!(refused(interfaces).starts_with("lb.yaml:"));
+}
+
+#[test]
 fn port_0_needs_persistence() {
     assert!(
         refused("services: [{address: '192.0.2.1:0'}]").starts_with(
@@ -205,6 +224,10 @@ fn misshapen_files_say_where_and_what_was_expected() {
             "lb.yaml:2:1: did not find expected node content",
         ),
         ("services: *x\n", "lb.yaml:1:11: unknown anchor"),
+        (
+            &format!("services: {}", "[".repeat(1_000_000)),
+            "lb.yaml:1:1011: brackets are nested more than 1000 deep",
+        ),
         (
             "services: []\n---\nservices: []\n",
             "lb.yaml: a file holds one document, and a line `---` begins another here",
@@ -293,6 +316,6 @@ proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "[a-z0-9:{}\\[\\],\\-\\n *&!~'\"#.]{0,60}") {
         let _ = parse(&text, "lb.yaml");
-        let _ = Places::of(&text);
+        let _ = Places::of(&text, ["services[0].address"]);
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
 
 /// The whole file.
@@ -56,7 +56,7 @@ pub struct Service {
     #[serde(default)]
     pub forward: Scalar,
     /// Only known so that it can be refused by name.
-    pub persistence: Option<serde_yaml::Value>,
+    pub persistence: Option<IgnoredAny>,
     #[serde(default)]
     pub servers: List<Server>,
 }

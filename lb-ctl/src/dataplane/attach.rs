@@ -1,8 +1,8 @@
 //! Attaching the program to interfaces, and taking over where it already is.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
     ProgramError, Xdp, XdpMode,
     links::{FdLink, PinnedLink},
@@ -10,7 +10,7 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::pins::Pins;
+use super::{link, pins::Pins};
 
 /// Where in the kernel the program meets packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,9 @@ fn explain(name: &str, mode: Mode, error: ProgramError) -> anyhow::Error {
             "{name}: its driver has no native XDP; use --mode generic (slower) or --mode auto"
         ),
         Some(Errno::EPERM) => {
-            anyhow!("{name}: not permitted to attach XDP programs; be root (CAP_BPF, CAP_NET_ADMIN)")
+            anyhow!(
+                "{name}: not permitted to attach XDP programs; be root (CAP_BPF, CAP_NET_ADMIN)"
+            )
         }
         _ => anyhow!(error).context(format!(
             "cannot attach the XDP program to {name} in {} mode",
@@ -95,11 +97,17 @@ fn explain(name: &str, mode: Mode, error: ProgramError) -> anyhow::Error {
     }
 }
 
-/// Stops handling an interface's packets.
+/// Stops handling an interface's packets, from the next one on.
 pub fn detach(pins: &Pins, index: u32) -> Result<()> {
-    let pin = pins.link(index);
-    match fs::remove_file(&pin) {
-        Ok(()) => Ok(()),
-        Err(error) => bail!("cannot remove the link's pin {}: {error}", pin.display()),
+    end(&pins.link(index))
+}
+
+/// Detaches a pinned link and removes its pin.
+pub fn end(pin: &Path) -> Result<()> {
+    match link::detach(pin) {
+        Ok(()) => {}
+        // The interface is gone, and the link with it.
+        Err(error) => tracing::debug!("{}: nothing to detach: {error}", pin.display()),
     }
+    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))
 }

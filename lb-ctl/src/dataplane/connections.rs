@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use lb_common::{
     connection::{
-        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE,
-        TICK_SHIFT, Timeouts, Word, age, is_active, is_connection,
+        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE, TICK_SHIFT,
+        Timeouts, Word, age, is_active, is_connection,
     },
     server::Load,
 };
@@ -84,12 +84,7 @@ impl Connections {
 
     /// Takes the expired connections of the next `buckets` buckets away; gives their number,
     /// and true where the end of the table was reached.
-    pub fn sweep(
-        &mut self,
-        buckets: u32,
-        timeouts: &Timeouts,
-        loads: &Mapped<u64>,
-    ) -> (u32, bool) {
+    pub fn sweep(&mut self, buckets: u32, timeouts: &Timeouts, loads: &Mapped<u64>) -> (u32, bool) {
         let now = now();
         let end = self.next.saturating_add(buckets).min(self.buckets.len());
         let mut ended = 0;

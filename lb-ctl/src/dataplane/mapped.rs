@@ -37,7 +37,8 @@ impl<T: Pod> Mapped<T> {
     fn of(data: &MapData) -> Result<Self> {
         let info = data.info()?;
         ensure!(
-            info.value_size() as usize == size_of::<T>() && size_of::<T>().is_multiple_of(ALIGNMENT),
+            info.value_size() as usize == size_of::<T>()
+                && size_of::<T>().is_multiple_of(ALIGNMENT),
             "its entries have {} bytes, not {}",
             info.value_size(),
             size_of::<T>()

@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod connections;
+mod link;
 mod mapped;
 pub mod pins;
 pub mod rosters;
@@ -174,6 +175,12 @@ impl Dataplane {
 
     /// Tells the packet path the director's interfaces.
     pub fn set_ports(&self, ports: &[routing::Port]) {
+        for place in 0..self.ports.len() {
+            let known = self.ports.read(place).unwrap_or_default();
+            if known.interface != 0 && ports.iter().all(|port| port.interface != known.interface) {
+                self.ports.write(place, Port::default());
+            }
+        }
         for port in ports.iter().filter(|port| port.ethernet) {
             let value = Port {
                 interface: port.interface,

@@ -11,6 +11,8 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
+use super::attach;
+
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
@@ -71,24 +73,23 @@ impl Pins {
             .collect())
     }
 
-    /// Removes every pin and the folder; gives what was there. Links go first, so that no
-    /// packet meets a program without its maps' names.
+    /// Detaches all links, then removes every pin and the folder; gives what was there.
     pub fn remove(&self) -> Result<Vec<PathBuf>> {
-        let mut paths = self.all()?;
-        paths.sort_by_key(|path| {
-            !path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(LINK))
-        });
-        for path in &paths {
-            fs::remove_file(path)
+        let links = self.links()?.into_iter().map(|(_, path)| path);
+        let mut removed: Vec<_> = links.collect();
+        for link in &removed {
+            attach::end(link)?;
+        }
+        for path in self.all()? {
+            fs::remove_file(&path)
                 .with_context(|| format!("cannot remove the pin {}", path.display()))?;
+            removed.push(path);
         }
         match fs::remove_dir(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", self.folder.display()))
             }
-            _ => Ok(paths),
+            _ => Ok(removed),
         }
     }
 

@@ -74,18 +74,16 @@ impl Services {
 
     /// Makes a service what it should be. Packets see the old roster or the new one, whole;
     /// nothing is written where nothing changed.
-    pub fn put(
-        &mut self,
-        service: &Service,
-        reach: impl Fn(Ipv4Addr) -> Reach,
-    ) -> Result<()> {
+    pub fn put(&mut self, service: &Service, reach: impl Fn(Ipv4Addr) -> Reach) -> Result<()> {
         let old = self.values.get(&service.id).copied();
         let index = match old {
             Some(value) => value.index,
             None => {
-                let index = self.free.first().copied().ok_or_else(|| {
-                    anyhow!("no room for {}: too many services", service.id)
-                })?;
+                let index = self
+                    .free
+                    .first()
+                    .copied()
+                    .ok_or_else(|| anyhow!("no room for {}: too many services", service.id))?;
                 self.servers.clear_retired(index);
                 index
             }
@@ -127,13 +125,11 @@ impl Services {
     ) -> Result<()> {
         let scheduler = service.scheduler as u8;
         let position = match (old, before) {
-            (Some(value), Some(before)) if value.scheduler == scheduler => {
-                position_after(
-                    service.scheduler,
-                    Some((before, self.rosters.position(value.roster))),
-                    entries,
-                )
-            }
+            (Some(value), Some(before)) if value.scheduler == scheduler => position_after(
+                service.scheduler,
+                Some((before, self.rosters.position(value.roster))),
+                entries,
+            ),
             (Some(_), Some(before)) => position_after(
                 service.scheduler,
                 Some((before, Position::default())),
@@ -183,14 +179,9 @@ impl Services {
     /// What packets find of a service: its scheduler and servers, in order.
     pub fn get(&self, id: ServiceId) -> Option<(Scheduler, Vec<Entry>)> {
         let value = self.values.get(&id)?;
-        let scheduler = [
-            Scheduler::Rr,
-            Scheduler::Wrr,
-            Scheduler::Lc,
-            Scheduler::Wlc,
-        ]
-        .into_iter()
-        .find(|&scheduler| scheduler as u8 == value.scheduler)?;
+        let scheduler = [Scheduler::Rr, Scheduler::Wrr, Scheduler::Lc, Scheduler::Wlc]
+            .into_iter()
+            .find(|&scheduler| scheduler as u8 == value.scheduler)?;
         Some((scheduler, self.rosters.read(value.roster, value.servers)))
     }
 }

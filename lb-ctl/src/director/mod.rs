@@ -22,8 +22,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-pub use self::state::ModeChoice;
 use self::state::Director;
+pub use self::state::ModeChoice;
 use crate::{
     api,
     config::{self, Source},
@@ -126,7 +126,11 @@ fn check_machine() -> Result<()> {
 
 /// Loads or adopts the packet path, and makes it do what is desired.
 async fn start(options: &RunOptions, routing: Routing, mut desired: Desired) -> Result<Director> {
-    let servers = desired.services.iter().map(|s| s.servers.len() as u32).sum();
+    let servers = desired
+        .services
+        .iter()
+        .map(|s| s.servers.len() as u32)
+        .sum();
     let size = Size {
         connections: desired.connections,
         servers,
@@ -205,7 +209,7 @@ async fn serve(
             }
             change = changes.next() => {
                 tracing::debug!("the network has changed: {change:?}");
-                if let Err(error) = director.network_changed().await {
+                if let Err(error) = director.network_changed(change).await {
                     tracing::error!("cannot follow a change of the network: {error:#}");
                 }
             }

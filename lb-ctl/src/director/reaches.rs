@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
 use futures::future::join_all;
 
 use crate::routing::{Reach, Routing};
@@ -21,8 +20,15 @@ const REFRESH_ROUNDS: usize = 5;
 /// What is known of the servers' addresses.
 pub struct Reaches {
     routing: Routing,
-    known: HashMap<Ipv4Addr, Reach>,
+    known: HashMap<Ipv4Addr, Known>,
     round: usize,
+}
+
+struct Known {
+    reach: Reach,
+    /// The next hop does not answer any more, and `reach` is how it was reached last. The
+    /// kernel also forgets neighbours that are well: packets go on to where they went.
+    silent: bool,
 }
 
 impl Reaches {
@@ -42,46 +48,56 @@ impl Reaches {
 
     /// How an address is reached, as far as is known.
     pub fn get(&self, address: Ipv4Addr) -> Reach {
-        self.known
-            .get(&address)
-            .cloned()
-            .unwrap_or_else(|| Reach::None("not looked up yet".to_owned()))
+        self.known.get(&address).map_or_else(
+            || Reach::None("not looked up yet".to_owned()),
+            |known| known.reach.clone(),
+        )
+    }
+
+    /// True where an address was reached once and its next hop has fallen silent.
+    pub fn is_silent(&self, address: Ipv4Addr) -> bool {
+        self.known.get(&address).is_some_and(|known| known.silent)
     }
 
     /// Learns how these addresses are reached, all at the same time; those that are known
     /// already take no time.
-    pub async fn learn(&mut self, addresses: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+    pub async fn learn(&mut self, addresses: impl Iterator<Item = Ipv4Addr>) {
         let new: HashSet<_> = addresses
             .filter(|address| !self.known.contains_key(address))
             .collect();
         let routing = &self.routing;
         let reached = join_all(new.into_iter().map(async |address| {
-            let reach = routing.resolve(address, PATIENCE).await?;
-            anyhow::Ok((address, reach))
+            let reach = routing.resolve(address, PATIENCE).await;
+            (address, reach.unwrap_or_else(unknown))
         }))
         .await;
-        for result in reached {
-            let (address, reach) = result?;
+        for (address, reach) in reached {
             if !matches!(reach, Reach::Hop(_) | Reach::Local) {
                 tracing::warn!("server {address} cannot be reached yet: {reach}");
             }
-            self.known.insert(address, reach);
+            let silent = false;
+            self.known.insert(address, Known { reach, silent });
         }
-        Ok(())
     }
 
     /// Looks all addresses up again; gives those that are reached otherwise than before.
-    pub async fn update(&mut self) -> Result<Vec<(Ipv4Addr, Reach)>> {
+    pub async fn update(&mut self) -> Vec<(Ipv4Addr, Reach)> {
         let mut changed = Vec::new();
         for (&address, known) in &mut self.known {
-            let reach = self.routing.reach(address).await?;
-            if reach != *known {
+            let reach = self.routing.reach(address).await;
+            let reach = reach.unwrap_or_else(unknown);
+            let silent = is_same_hop_fallen_silent(&known.reach, &reach);
+            if silent && !known.silent {
+                tracing::warn!("server {address}: {reach}; packets go where they went before");
+            }
+            known.silent = silent;
+            if !silent && reach != known.reach {
                 tracing::info!("server {address}: {reach}");
                 changed.push((address, reach.clone()));
-                *known = reach;
+                known.reach = reach;
             }
         }
-        Ok(changed)
+        changed
     }
 
     /// Forgets the addresses of which nobody asks any more.
@@ -89,14 +105,14 @@ impl Reaches {
         self.known.retain(|address, _| addresses.contains(address));
     }
 
-    /// Makes the kernel ask next hops whether they are there: all that have not answered, and
-    /// a part of the others, so that each has its turn every few calls. No traffic of the
+    /// Makes the kernel ask next hops whether they are there: all that do not answer, and a
+    /// part of the others, so that each has its turn every few calls. No traffic of the
     /// kernel's own does it: the packets that go to servers never meet its neighbour table.
     pub async fn refresh(&mut self) {
         self.round = (self.round + 1) % REFRESH_ROUNDS;
-        for (place, (&address, reach)) in self.known.iter().enumerate() {
-            let due = match reach {
-                Reach::Hop(_) => place % REFRESH_ROUNDS == self.round,
+        for (place, (&address, known)) in self.known.iter().enumerate() {
+            let due = match known.reach {
+                Reach::Hop(_) => known.silent || place % REFRESH_ROUNDS == self.round,
                 Reach::Unresolved { .. } => true,
                 Reach::Local | Reach::None(_) => false,
             };
@@ -104,5 +120,22 @@ impl Reaches {
                 tracing::debug!("cannot ask for {address}: {error:#}");
             }
         }
+    }
+}
+
+fn unknown(error: anyhow::Error) -> Reach {
+    Reach::None(format!("{error:#}"))
+}
+
+fn is_same_hop_fallen_silent(before: &Reach, now: &Reach) -> bool {
+    match (before, now) {
+        (
+            Reach::Hop(hop),
+            Reach::Unresolved {
+                interface,
+                next_hop,
+            },
+        ) => hop.interface_name == *interface && hop.next_hop == *next_hop,
+        _ => false,
     }
 }

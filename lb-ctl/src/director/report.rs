@@ -14,7 +14,7 @@ use crate::{
         Connection, ConnectionFilter, Counters, DropStats, InterfaceStats, Reply, ServerStats,
         ServiceStats, State, Stats, TableStats,
     },
-    dataplane::{connections, servers::address, servers::Servers},
+    dataplane::{connections, servers::address},
     desired::{Desired, Server, Service},
 };
 
@@ -70,12 +70,13 @@ fn service_stats(director: &Director, service: &Service) -> ServiceStats {
     let servers: Vec<_> = service
         .servers
         .iter()
-        .map(|server| server_stats(&services.servers, service, server))
+        .map(|server| server_stats(director, service, server))
         .collect();
-    let retired = services.index(service.id).map_or_else(
-        Counters::default,
-        |index| Counters::of(services.servers.retired(index), Default::default()),
-    );
+    let retired = services
+        .index(service.id)
+        .map_or_else(Counters::default, |index| {
+            Counters::of(services.servers.retired(index), Default::default())
+        });
     let counters = servers.iter().fold(retired, |mut sum, server| {
         sum += server.counters;
         sum
@@ -89,7 +90,8 @@ fn service_stats(director: &Director, service: &Service) -> ServiceStats {
     }
 }
 
-fn server_stats(servers: &Servers, service: &Service, server: &Server) -> ServerStats {
+fn server_stats(director: &Director, service: &Service, server: &Server) -> ServerStats {
+    let servers = &director.dataplane.services.servers;
     let mut counters = Counters::default();
     for index in servers.entries_of(service.id, server.id) {
         counters += Counters::of(servers.counters(index), servers.load(index));
@@ -98,12 +100,13 @@ fn server_stats(servers: &Servers, service: &Service, server: &Server) -> Server
         server: server.id,
         weight: server.weight,
         method: server.method,
-        state: state(servers, service, server).to_owned(),
+        state: state(director, service, server).to_owned(),
         counters,
     }
 }
 
-fn state(servers: &Servers, service: &Service, server: &Server) -> &'static str {
+fn state(director: &Director, service: &Service, server: &Server) -> &'static str {
+    let servers = &director.dataplane.services.servers;
     let flags = servers
         .entries_of(service.id, server.id)
         .filter_map(|index| servers.entry(index))
@@ -112,6 +115,7 @@ fn state(servers: &Servers, service: &Service, server: &Server) -> &'static str 
     match flags {
         flags if flags & SERVER_AVAILABLE == 0 => "removed",
         flags if flags & SERVER_LOCAL != 0 => "local",
+        _ if director.reaches.is_silent(server.id.address) => "next hop silent",
         flags if flags & SERVER_REACHABLE != 0 => "up",
         _ => "next hop unknown",
     }

@@ -1,7 +1,7 @@
 //! The director: what is desired, and the packet path that does it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::reaches::Reaches;
 use crate::{
     dataplane::{Dataplane, attach::Mode},
-    desired::Desired,
-    routing::Routing,
+    desired::{Desired, Method},
+    routing::{Change, Reach, Routing},
 };
 
 /// How the XDP program is to be attached.
@@ -65,7 +65,8 @@ impl Director {
             .iter()
             .flat_map(|service| &service.servers)
             .map(|server| server.id.address);
-        self.reaches.learn(addresses.clone()).await?;
+        self.reaches.learn(addresses.clone()).await;
+        self.check_methods(&desired)?;
         if let Err(error) = self.put_services(&desired) {
             let before = self.desired.clone();
             self.put_services(&before)
@@ -86,12 +87,60 @@ impl Director {
             return Err(error);
         }
         self.detach_others(&interfaces)?;
+        self.warn_of_ways_out(&desired);
         let wanted: HashSet<_> = addresses
             .chain(self.dataplane.services.servers.addresses())
             .collect();
         self.reaches.keep(&wanted);
         self.desired = desired;
         Ok(())
+    }
+
+    /// Replies of a server on the director itself never meet XDP: there is nothing that could
+    /// undo a translation.
+    fn check_methods(&self, desired: &Desired) -> Result<()> {
+        for service in &desired.services {
+            for server in &service.servers {
+                let local = self.reaches.get(server.id.address) == Reach::Local;
+                if local && server.method != Method::Dr {
+                    bail!(
+                        "server {} of {}: the address is the director's own, and only DR reaches a \
+                         server on the director itself: give it `forward: dr`",
+                        server.id,
+                        service.id
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Native XDP sends only by interfaces whose driver was told to expect it, which for most
+    /// drivers means: by those that run XDP.
+    fn warn_of_ways_out(&self, desired: &Desired) {
+        if self
+            .attached
+            .values()
+            .all(|&(_, mode)| mode == Mode::Generic)
+        {
+            return;
+        }
+        let ways_out: BTreeSet<_> = desired
+            .services
+            .iter()
+            .flat_map(|service| &service.servers)
+            .filter_map(|server| match self.reaches.get(server.id.address) {
+                Reach::Hop(hop) => Some(hop.interface_name),
+                _ => None,
+            })
+            .filter(|name| !self.attached.contains_key(name))
+            .collect();
+        for name in ways_out {
+            tracing::warn!(
+                "servers are behind {name}, which is not among `interfaces`: in native mode most \
+                 drivers send nothing there; add it"
+            );
+        }
     }
 
     fn put_services(&mut self, desired: &Desired) -> Result<()> {
@@ -165,11 +214,9 @@ impl Director {
     /// runs XDP or GRO.
     async fn native_serves(&self, interfaces: &[(String, u32)]) -> Result<bool> {
         let ports = self.reaches.routing().ports().await?;
-        let in_question = ports.iter().filter(|port| {
-            interfaces
-                .iter()
-                .any(|&(_, index)| index == port.interface)
-        });
+        let in_question = ports
+            .iter()
+            .filter(|port| interfaces.iter().any(|&(_, index)| index == port.interface));
         Ok(in_question.into_iter().all(|port| port.kind != "veth"))
     }
 
@@ -185,12 +232,17 @@ impl Director {
     }
 
     /// Routes, neighbours or interfaces have changed.
-    pub async fn network_changed(&mut self) -> Result<()> {
-        self.update_ports().await?;
-        self.reattach().await?;
-        for (address, reach) in self.reaches.update().await? {
-            self.dataplane.services.servers.set_reach(address, &reach);
+    pub async fn network_changed(&mut self, change: Change) -> Result<()> {
+        if change.links {
+            self.update_ports().await?;
+            self.reattach().await?;
         }
+        if change.answers {
+            for (address, reach) in self.reaches.update().await {
+                self.dataplane.services.servers.set_reach(address, &reach);
+            }
+        }
+        // Clients may be reached otherwise even where no server is.
         self.dataplane.routes_changed();
         Ok(())
     }

@@ -12,7 +12,8 @@ pub struct Change {
     pub links: bool,
     /// This machine's addresses.
     pub addresses: bool,
-    /// Routes or rules.
+    /// Routes or rules. Told again a moment after any change but of neighbours, for the
+    /// kernel announces some changes before it makes them.
     pub routes: bool,
     /// MAC addresses of neighbours.
     pub neighbours: bool,
@@ -44,7 +45,8 @@ impl Changes {
     }
 
     /// Waits for a change, and returns all that has changed since the last one. Nothing is
-    /// lost when the wait is given up.
+    /// lost when the wait is given up. Where routes change all the time (BGP), so does this:
+    /// to do something costly about it, wait a little for more.
     pub async fn next(&mut self) -> Change {
         loop {
             let news = self.shared.news.notified();

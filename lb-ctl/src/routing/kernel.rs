@@ -1,6 +1,6 @@
 //! Questions to the kernel, and requests.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, pin_mut};
@@ -16,7 +16,7 @@ use rtnetlink::{
         route::{RouteAttribute, RouteMessage},
     },
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     links::Port,
@@ -30,7 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where to ask. Not where changes are heard, lest a flood of them pushes answers out.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
-    handle: Handle,
+    /// One question at a time: however many wait, each has its turn before its patience ends,
+    /// and answers never fill the socket's queue.
+    handle: Arc<Mutex<Handle>>,
 }
 
 impl Kernel {
@@ -39,13 +41,15 @@ impl Kernel {
             rtnetlink::new_connection().context("cannot open a netlink socket for routes")?;
         // Ends when the last handle is gone.
         tokio::spawn(connection);
+        let handle = Arc::new(Mutex::new(handle));
         Ok(Self { handle })
     }
 
     /// All interfaces, and all IPv4 neighbours.
     pub(super) async fn snapshot(&self) -> Result<(Vec<Port>, Vec<(NextHop, Neighbour)>)> {
         let links = self.links().await?;
-        let request = self.handle.neighbours().get();
+        let handle = self.handle.lock().await;
+        let request = handle.neighbours().get();
         let neighbours = request.set_address_family(AddressFamily::Inet).execute();
         let neighbours = collect(neighbours)
             .await
@@ -56,7 +60,8 @@ impl Kernel {
 
     /// All interfaces.
     pub(super) async fn links(&self) -> Result<Vec<Port>> {
-        let links = collect(self.handle.link().get().execute())
+        let handle = self.handle.lock().await;
+        let links = collect(handle.link().get().execute())
             .await
             .context("cannot list the interfaces (RTM_GETLINK)")?;
         Ok(links.iter().filter_map(Port::from_message).collect())
@@ -64,7 +69,8 @@ impl Kernel {
 
     /// The interface of this index.
     pub(super) async fn link(&self, index: u32) -> Result<Option<Port>> {
-        let answer = first(self.handle.link().get().match_index(index).execute()).await;
+        let handle = self.handle.lock().await;
+        let answer = first(handle.link().get().match_index(index).execute()).await;
         match answer {
             Ok(link) => Ok(Port::from_message(&link)),
             Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(None),
@@ -82,7 +88,8 @@ impl Kernel {
         question
             .attributes
             .push(RouteAttribute::Destination(address.into()));
-        let error = match first(self.handle.route().get(question).execute()).await {
+        let handle = self.handle.lock().await;
+        let error = match first(handle.route().get(question).execute()).await {
             Ok(answer) => return Ok(Route::from_message(address, &answer)),
             Err(error) => error,
         };
@@ -163,7 +170,8 @@ impl Kernel {
     ) -> Result<Option<RouteNetlinkMessage>> {
         let mut message = NetlinkMessage::from(message);
         message.header.flags = NLM_F_REQUEST | flags;
-        let mut answers = self.handle.clone().request(message)?;
+        let mut handle = self.handle.lock().await;
+        let mut answers = handle.request(message)?;
         let answer = timeout(PATIENCE, answers.next()).await;
         match answer.context("the kernel did not answer")? {
             // No more than that it was done.

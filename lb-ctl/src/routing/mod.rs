@@ -1,7 +1,7 @@
 //! How an IPv4 address is reached at layer 2, as the kernel's routes and neighbours have it.
 //!
-//! What the kernel said is remembered ([`tables`]) and forgotten when the kernel announces a
-//! change ([`listener`]), so asking again is cheap: after a change, ask for every address.
+//! What the kernel said is remembered (`tables`) and forgotten when the kernel announces a
+//! change (`listener`), so asking again is cheap: after a change, ask for every address.
 //! Everything belongs to the network namespace of the thread that called [`Routing::open`].
 
 mod changes;

@@ -250,6 +250,7 @@ impl Tables {
             && *when <= now
         {
             if let Some((_, span)) = self.settling.pop_front() {
+                self.change.routes = true;
                 self.recall(&span);
             }
         }
@@ -400,7 +401,8 @@ mod tests {
         assert_eq!(tables.take_change(), None);
         let when = tables.settles_at().unwrap();
         tables.settle(when);
-        assert!(tables.take_change().unwrap().answers);
+        let change = tables.take_change().unwrap();
+        assert!(change.routes && change.answers);
         assert_eq!(tables.look_up(SERVER).0, Step::AskRoute);
         assert_eq!(tables.settles_at(), None);
     }

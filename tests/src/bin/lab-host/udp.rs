@@ -1,0 +1,25 @@
+//! The UDP server of a real server.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use tokio::net::UdpSocket;
+
+/// Answers `question` with `NAME: question`.
+pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
+    let socket = UdpSocket::bind(listen)
+        .await
+        .with_context(|| format!("listen on {listen}"))?;
+    crate::ready();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        // An ICMP error about an earlier answer is no reason to stop.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let question = buffer.get(..length).unwrap_or_default();
+        let mut answer = format!("{name}: ").into_bytes();
+        answer.extend_from_slice(question);
+        let _ = socket.send_to(&answer, client).await;
+    }
+}

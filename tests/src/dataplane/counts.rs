@@ -1,0 +1,72 @@
+//! What the program has counted.
+
+use lb_common::{drops::Drop, server::Load};
+
+use super::{Bench, get, set};
+
+/// A server's counters, of all CPUs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections opened.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Bytes from clients, from the IP header on.
+    pub in_bytes: u64,
+    /// Packets to clients.
+    pub out_packets: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+}
+
+impl Bench {
+    /// What passed for a server.
+    #[must_use]
+    pub fn traffic(&self, server: u32) -> Traffic {
+        let mut sum = Traffic::default();
+        for cpu in 0..cpus() {
+            let counters = get(
+                &self.maps().counters,
+                cpu * self.maps().size.servers + server,
+            );
+            sum.connections += counters.connections;
+            sum.in_packets += counters.in_packets;
+            sum.in_bytes += counters.in_bytes;
+            sum.out_packets += counters.out_packets;
+            sum.out_bytes += counters.out_bytes;
+        }
+        sum
+    }
+
+    /// A server's active and inactive connections, as the program keeps count of them.
+    #[must_use]
+    pub fn load(&self, server: u32) -> (u32, u32) {
+        let Load { active, inactive } = Load::from_bits(get(&self.maps().loads, server));
+        (active, inactive)
+    }
+
+    /// Lets a server have that many active and inactive connections more than there are.
+    pub fn burden(&mut self, server: u32, active: u32, inactive: u32) {
+        let bits =
+            get(&self.maps().loads, server) + u64::from(active) + (u64::from(inactive) << 32);
+        set(&mut self.maps_mut().loads, server, bits);
+    }
+
+    /// Packets dropped so far, by reason.
+    #[must_use]
+    pub fn drops(&self) -> [u64; Drop::ALL.len()] {
+        Drop::ALL.map(|reason| {
+            let values = self
+                .maps()
+                .drops
+                .get(&(reason as u32), 0)
+                .expect("a count of drops");
+            values.iter().sum()
+        })
+    }
+}
+
+/// CPUs that there may be: rows of the map `counters`.
+pub fn cpus() -> u32 {
+    aya::util::nr_cpus().expect("the list of CPUs in /sys") as u32
+}

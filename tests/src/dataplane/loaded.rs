@@ -1,0 +1,166 @@
+//! The program in the kernel, and the maps that it was loaded with.
+//!
+//! The verifier takes longer than most tests do. What a test has finished with is therefore
+//! kept, wiped clean, for the next one that wants maps of the same size.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
+    programs::Xdp,
+};
+use lb_common::{
+    connection::{Bucket, Hash},
+    layout::{Constants, Port, Settings},
+    server::{Counters, Server},
+    service::{RosterLine, Service, ServiceKey},
+};
+use lb_ctl::object::DIRECTOR;
+
+use super::{Size, counts};
+
+/// All maps but those that nobody outside the program has any use for.
+pub struct Loaded {
+    object: Ebpf,
+    pub size: Size,
+    pub connections: Array<MapData, Bucket>,
+    pub servers: Array<MapData, Server>,
+    pub loads: Array<MapData, u64>,
+    pub counters: Array<MapData, Counters>,
+    pub services: HashMap<MapData, ServiceKey, Service>,
+    pub rosters: Array<MapData, RosterLine>,
+    pub addresses: Array<MapData, u64>,
+    pub ports: Array<MapData, Port>,
+    pub settings: Array<MapData, Settings>,
+    pub drops: PerCpuArray<MapData, u64>,
+    logged: Array<MapData, u32>,
+    icmp_sent: PerCpuArray<MapData, u64>,
+}
+
+static SHELF: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
+
+/// Tables larger than this are not kept.
+const MOST_BUCKETS: u32 = 1024;
+
+impl Loaded {
+    /// From the shelf, or else loaded now. The hash function follows from the size.
+    pub fn of(size: Size, hash: Hash) -> Self {
+        let kept = {
+            let mut shelf = shelf();
+            let place = shelf.iter().position(|kept| kept.size == size);
+            place.map(|place| shelf.swap_remove(place))
+        };
+        kept.unwrap_or_else(|| Self::load(size, hash))
+    }
+
+    /// To the shelf, as if just loaded.
+    pub fn give_back(mut self) {
+        if self.size.buckets <= MOST_BUCKETS && self.wipe().is_ok() {
+            shelf().push(self);
+        }
+    }
+
+    pub fn program(&self) -> &Xdp {
+        let program = self.object.program("director").expect("it was loaded");
+        program.try_into().expect("an XDP program")
+    }
+
+    fn load(size: Size, hash: Hash) -> Self {
+        let constants = Constants {
+            hash,
+            servers: size.servers,
+            _pad: 0,
+        };
+        let mut object = EbpfLoader::new()
+            .override_global("CONSTANTS", &constants, true)
+            .map_max_entries("connections", size.buckets)
+            .map_max_entries("servers", size.servers)
+            .map_max_entries("loads", size.servers)
+            .map_max_entries("counters", size.servers * counts::cpus())
+            .map_max_entries("services", size.services)
+            .map_max_entries("retired", size.services)
+            .map_max_entries("rosters", size.roster_lines)
+            .load(DIRECTOR)
+            .expect("the eBPF object");
+        let program: &mut Xdp = object
+            .program_mut("director")
+            .expect("a program `director`")
+            .try_into()
+            .expect("an XDP program");
+        program.load().expect("the verifier's consent");
+        Self {
+            size,
+            connections: take(&mut object, "connections"),
+            servers: take(&mut object, "servers"),
+            loads: take(&mut object, "loads"),
+            counters: take(&mut object, "counters"),
+            services: take(&mut object, "services"),
+            rosters: take(&mut object, "rosters"),
+            addresses: take(&mut object, "addresses"),
+            ports: take(&mut object, "ports"),
+            settings: take(&mut object, "settings"),
+            drops: take(&mut object, "drops"),
+            logged: take(&mut object, "logged"),
+            icmp_sent: take(&mut object, "icmp_sent"),
+            object,
+        }
+    }
+
+    /// Leaves nothing in any map. Of the 65536 interfaces, a test only has the first few and
+    /// what it made itself, which the kernel numbers in a row.
+    fn wipe(&mut self) -> Result<(), MapError> {
+        const INTERFACES: u32 = 256;
+        self.forget()?;
+        self.clear_services()?;
+        zero(&mut self.servers, u32::MAX)?;
+        zero(&mut self.rosters, u32::MAX)?;
+        zero(&mut self.ports, INTERFACES)?;
+        zero(&mut self.settings, u32::MAX)?;
+        zero(&mut self.logged, u32::MAX)?;
+        zero_on_each_cpu(&mut self.drops)?;
+        zero_on_each_cpu(&mut self.icmp_sent)
+    }
+
+    /// Leaves no connections, and nothing that was counted for servers.
+    pub fn forget(&mut self) -> Result<(), MapError> {
+        zero(&mut self.connections, u32::MAX)?;
+        zero(&mut self.loads, u32::MAX)?;
+        zero(&mut self.counters, u32::MAX)
+    }
+
+    /// Leaves no service, and no address that concerns the director.
+    pub fn clear_services(&mut self) -> Result<(), MapError> {
+        let keys: Vec<ServiceKey> = self.services.keys().flatten().collect();
+        for key in keys {
+            self.services.remove(&key)?;
+        }
+        zero(&mut self.addresses, u32::MAX)
+    }
+}
+
+fn shelf() -> MutexGuard<'static, Vec<Loaded>> {
+    SHELF.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn zero<V: Pod + Default>(map: &mut Array<MapData, V>, at_most: u32) -> Result<(), MapError> {
+    (0..map.len().min(at_most)).try_for_each(|index| map.set(index, V::default(), 0))
+}
+
+fn zero_on_each_cpu(map: &mut PerCpuArray<MapData, u64>) -> Result<(), MapError> {
+    for index in 0..map.len() {
+        let zeroes = vec![0; counts::cpus() as usize];
+        let zeroes = PerCpuValues::try_from(zeroes).expect("a value for each CPU");
+        map.set(index, zeroes, 0)?;
+    }
+    Ok(())
+}
+
+fn take<M>(object: &mut Ebpf, name: &str) -> M
+where
+    M: TryFrom<Map>,
+    M::Error: std::fmt::Debug,
+{
+    let map = object.take_map(name).expect("a map of this name");
+    map.try_into().expect("a map of this type")
+}

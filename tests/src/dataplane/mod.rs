@@ -1,0 +1,373 @@
+//! The data plane on a bench: the XDP program in the real kernel, with maps that a test
+//! filled, fed one frame at a time by `BPF_PROG_TEST_RUN`.
+//!
+//! ```no_run
+//! use lb_tests::{dataplane::{Bench, Server, Service, Verdict}, packets::{CLIENT, Packet, SYN}};
+//!
+//! let mut bench = Bench::new();
+//! let web = bench.serve(Service::tcp(80).server(Server::direct(11).weight(2)));
+//! let outcome = bench.send(&Packet::tcp(CLIENT, web.address, SYN));
+//! assert_eq!(outcome.verdict, Verdict::Transmit);
+//! ```
+//!
+//! Nothing is pinned and nothing attached; all of it is gone with the process. Loading
+//! needs root. What is broken on the bench itself panics, for nobody could go on.
+
+mod counts;
+mod loaded;
+mod services;
+mod table;
+
+use std::fs;
+
+use aya::{
+    Pod, TestRun, TestRunOptions,
+    maps::{Array, MapData},
+    programs::Xdp,
+};
+use lb_common::{
+    address_filter,
+    connection::{DEFAULT_TIMEOUTS, Hash, TICK_SHIFT, Timeouts, ticks},
+    drops::Drop,
+    layout::{LAYOUT, Port, Settings},
+};
+use nix::{
+    sched::{CloneFlags, unshare},
+    time::{ClockId, clock_gettime},
+};
+
+use self::loaded::Loaded;
+pub use self::{
+    counts::Traffic,
+    services::{Served, Server, Service, server_address, server_mac},
+    table::{Connection, ReverseEntry, Table},
+};
+use crate::packets::{DIRECTOR, Packet};
+
+/// The interface that frames come in by unless a test says otherwise: `lo`, the only one in
+/// a fresh network namespace.
+pub const INGRESS: u32 = 1;
+/// Another interface, which need not exist: the program only says that it wants to go there.
+pub const ELSEWHERE: u32 = 77;
+
+/// What the kernel grants in front of a frame, and what a program that encapsulates may add.
+const HEADROOM: usize = 256;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// `XDP_PASS`.
+    Pass,
+    /// `XDP_TX`.
+    Transmit,
+    /// `XDP_REDIRECT`. Where to, a test run does not tell.
+    Redirect,
+    /// `XDP_DROP`, and the one reason that was counted for it.
+    Drop(Drop),
+    /// `XDP_TX` of something else: what was counted as dropped for this reason was answered.
+    Answer(Drop),
+}
+
+/// What a packet became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it goes.
+    pub verdict: Verdict,
+    /// The frame as the program left it.
+    pub frame: Vec<u8>,
+}
+
+impl Outcome {
+    /// The packet in the frame, all of whose checksums are right.
+    #[must_use]
+    #[track_caller]
+    pub fn packet(&self) -> Packet {
+        let packet = Packet::read(&self.frame).expect("a readable frame");
+        assert_eq!(packet.frame(), self.frame, "checksums of {packet:#?}");
+        packet
+    }
+}
+
+/// How large the maps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Of the connection table, eight slots each.
+    pub buckets: u32,
+    /// Of all services together.
+    pub servers: u32,
+    /// Services.
+    pub services: u32,
+    /// Of all rosters together.
+    pub roster_lines: u32,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            buckets: 64,
+            servers: 32,
+            services: 16,
+            roster_lines: 128,
+        }
+    }
+}
+
+/// The data plane, with what a test told it.
+pub struct Bench {
+    /// Always there, until it goes back to the shelf.
+    loaded: Option<Loaded>,
+    hash: Hash,
+    dropped: [u64; Drop::ALL.len()],
+    next_server: u32,
+    next_service: u32,
+    next_line: u32,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bench {
+    /// With small maps, and nothing in them but the interface [`INGRESS`].
+    ///
+    /// Takes the calling thread to a network namespace of its own, so that the machine's
+    /// interfaces, routes and sysctls do not matter.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::sized(Size::default())
+    }
+
+    /// With another number of buckets.
+    #[must_use]
+    pub fn with_buckets(buckets: u32) -> Self {
+        Self::sized(Size {
+            buckets,
+            ..Size::default()
+        })
+    }
+
+    /// With maps of this size.
+    #[must_use]
+    pub fn sized(size: Size) -> Self {
+        enter_empty_namespace();
+        // Fixed, so that a test that fails fails again.
+        let hash = Hash {
+            addends: [0x9e37_79b9, 0x85eb_ca6b, 0xc2b2_ae35, 0x27d4_eb2f],
+            multipliers: [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53],
+            buckets: size.buckets,
+            _pad: 0,
+        };
+        let mut bench = Self {
+            loaded: Some(Loaded::of(size, hash)),
+            hash,
+            dropped: [0; Drop::ALL.len()],
+            next_server: 0,
+            next_service: 0,
+            next_line: 0,
+        };
+        let settings = Settings {
+            layout: LAYOUT,
+            route_epoch: 0,
+            timeouts: DEFAULT_TIMEOUTS.map(ticks),
+            hash,
+            servers: size.servers,
+            connections: size.buckets * 8 / 3,
+        };
+        set(&mut bench.maps_mut().settings, 0, settings);
+        bench.plug(INGRESS, DIRECTOR);
+        bench
+    }
+
+    /// Sends a packet in by [`INGRESS`].
+    pub fn send(&mut self, packet: &Packet) -> Outcome {
+        self.send_frame(&packet.frame())
+    }
+
+    /// Sends a frame of 14 to about 3500 bytes in by [`INGRESS`].
+    pub fn send_frame(&mut self, frame: &[u8]) -> Outcome {
+        self.send_by(INGRESS, frame)
+    }
+
+    /// Sends a frame in by an interface, which must exist in this thread's network
+    /// namespace.
+    pub fn send_by(&mut self, interface: u32, frame: &[u8]) -> Outcome {
+        let (action, frame) = self.run(interface, frame, 0);
+        Outcome {
+            verdict: self.verdict(action),
+            frame,
+        }
+    }
+
+    /// Sends a frame in with this much room in front of it taken by a driver's metadata: a
+    /// multiple of 4 up to 216 (since Linux 6.8; before that, up to 32).
+    pub fn send_behind_metadata(&mut self, metadata: usize, frame: &[u8]) -> Outcome {
+        let mut data = vec![0; metadata];
+        data.extend_from_slice(frame);
+        let (action, mut data) = self.run(INGRESS, &data, metadata);
+        Outcome {
+            verdict: self.verdict(action),
+            frame: data.split_off(metadata),
+        }
+    }
+
+    /// Sends frames whose fate nobody asks for, as fast as possible; gives the last action.
+    pub fn send_blindly<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> Option<u32> {
+        frames
+            .into_iter()
+            .map(|frame| self.repeat(frame, 1).0)
+            .last()
+    }
+
+    /// Hands a frame to the program `times` times, each time as it left it before. Gives the
+    /// last action, and the time that one run took on average, in nanoseconds.
+    pub fn repeat(&self, frame: &[u8], times: u32) -> (u32, u64) {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: times,
+            ..TestRunOptions::default()
+        };
+        let result = self.program().test_run(options).expect("a test run");
+        let nanoseconds = u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX);
+        (result.return_value, nanoseconds)
+    }
+
+    /// Hands a frame to the program and its outcome to the interfaces: what is redirected
+    /// really leaves.
+    pub fn send_live(&self, frame: &[u8]) {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: 1,
+            attrs: aya::TestRunAttrs::new().xdp_live_frames(1),
+            ..TestRunOptions::default()
+        };
+        self.program().test_run(options).expect("a live test run");
+    }
+
+    /// Makes an interface one of the director's.
+    pub fn plug(&mut self, interface: u32, mac: [u8; 6]) {
+        let port = Port {
+            interface,
+            mac,
+            _pad: [0; 6],
+        };
+        set(&mut self.maps_mut().ports, interface & 0xFFFF, port);
+    }
+
+    /// Takes an interface from the director.
+    pub fn unplug(&mut self, interface: u32) {
+        set(
+            &mut self.maps_mut().ports,
+            interface & 0xFFFF,
+            Port::default(),
+        );
+    }
+
+    /// Says that routes or neighbours have changed.
+    pub fn routes_changed(&mut self) {
+        self.settle(|settings| settings.route_epoch += 1);
+    }
+
+    /// Changes the timeouts, in ticks.
+    pub fn timeouts(&mut self, change: impl FnOnce(&mut Timeouts)) {
+        self.settle(|settings| change(&mut settings.timeouts));
+    }
+
+    fn settle(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = get(&self.maps().settings, 0);
+        change(&mut settings);
+        set(&mut self.maps_mut().settings, 0, settings);
+    }
+
+    /// Says that an address concerns the director.
+    fn notice(&mut self, address: u32) {
+        let (word, bit) = address_filter::place(address);
+        let bits = get(&self.maps().addresses, word) | bit;
+        set(&mut self.maps_mut().addresses, word, bits);
+    }
+
+    fn maps(&self) -> &Loaded {
+        self.loaded.as_ref().expect(LOADED)
+    }
+
+    fn maps_mut(&mut self) -> &mut Loaded {
+        self.loaded.as_mut().expect(LOADED)
+    }
+
+    fn program(&self) -> &Xdp {
+        self.maps().program()
+    }
+
+    fn run(&self, interface: u32, data: &[u8], metadata: usize) -> (u32, Vec<u8>) {
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index,
+        // egress_ifindex.
+        let context = [metadata as u32, data.len() as u32, 0, interface, 0, 0];
+        let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut out = vec![0; data.len() + HEADROOM];
+        let options = TestRunOptions {
+            data_in: Some(data),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        let result = self.program().test_run(options).expect("a test run");
+        out.truncate(result.data_size_out as usize);
+        (result.return_value, out)
+    }
+
+    /// Every drop has one reason, and what is not dropped has none.
+    fn verdict(&mut self, action: u32) -> Verdict {
+        let before = self.dropped;
+        self.dropped = self.drops();
+        let reasons: Vec<Drop> = Drop::ALL
+            .into_iter()
+            .flat_map(|reason| {
+                let number = reason as usize;
+                (before[number]..self.dropped[number]).map(move |_| reason)
+            })
+            .collect();
+        match (action, &reasons[..]) {
+            (1, &[reason]) => Verdict::Drop(reason),
+            (2, []) => Verdict::Pass,
+            (3, []) => Verdict::Transmit,
+            (3, &[reason]) => Verdict::Answer(reason),
+            (4, []) => Verdict::Redirect,
+            _ => panic!("XDP action {action} with these drops counted: {reasons:?}"),
+        }
+    }
+}
+
+const LOADED: &str = "what is there until the bench is dropped";
+
+impl std::ops::Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(loaded) = self.loaded.take() {
+            loaded.give_back();
+        }
+    }
+}
+
+/// Now, in ticks of the clock that the program reads.
+#[must_use]
+pub fn now() -> u32 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("a clock of Linux");
+    let nanoseconds = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
+    (nanoseconds >> TICK_SHIFT) as u32
+}
+
+/// Takes this thread to a network namespace with nothing but `lo`, which forwards nothing.
+fn enter_empty_namespace() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: this needs root");
+    // A new namespace may inherit the machine's own settings. Which namespace's settings
+    // these are is decided by the thread that opens the file.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("the sysctl ip_forward");
+}
+
+fn get<V: Pod>(map: &Array<MapData, V>, index: u32) -> V {
+    map.get(&index, 0).expect("an entry of the map")
+}
+
+fn set<V: Pod>(map: &mut Array<MapData, V>, index: u32, value: V) {
+    map.set(index, value, 0).expect("an entry of the map");
+}

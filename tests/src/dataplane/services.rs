@@ -1,0 +1,337 @@
+//! Services and their servers, as a test describes them and as the maps hold them.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use lb_common::{
+    connection::{TCP, UDP},
+    schedule::{Position, Weights},
+    server::{self, Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE},
+    service::{self, Entry, LINE_ENTRIES, RosterLine, Scheduler, ServiceKey, roster_lines},
+};
+
+use super::{Bench, ELSEWHERE, INGRESS, get, set};
+use crate::packets::{DIRECTOR, VIP};
+
+/// A virtual service that is to be.
+#[derive(Clone, Debug)]
+pub struct Service {
+    address: SocketAddrV4,
+    protocol: u8,
+    scheduler: Scheduler,
+    servers: Vec<Server>,
+}
+
+impl Service {
+    /// On a TCP port of [`VIP`], scheduled by rr.
+    #[must_use]
+    pub fn tcp(port: u16) -> Self {
+        Self {
+            address: SocketAddrV4::new(VIP, port),
+            protocol: TCP,
+            scheduler: Scheduler::Rr,
+            servers: Vec::new(),
+        }
+    }
+
+    /// On a UDP port of [`VIP`], scheduled by rr.
+    #[must_use]
+    pub fn udp(port: u16) -> Self {
+        Self {
+            protocol: UDP,
+            ..Self::tcp(port)
+        }
+    }
+
+    /// At another address.
+    #[must_use]
+    pub fn at(mut self, address: Ipv4Addr) -> Self {
+        self.address.set_ip(address);
+        self
+    }
+
+    /// With another scheduler.
+    #[must_use]
+    pub fn scheduler(self, scheduler: Scheduler) -> Self {
+        Self { scheduler, ..self }
+    }
+
+    /// With one more server. As in IPVS, the one that was added last is scheduled first.
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.servers.push(server);
+        self
+    }
+}
+
+/// A real server that is to be.
+#[derive(Clone, Debug)]
+pub struct Server {
+    entry: server::Server,
+}
+
+impl Server {
+    /// Reached by DR. Its name is the last byte of [`server_address`] and [`server_mac`].
+    #[must_use]
+    pub fn direct(name: u8) -> Self {
+        Self::by(Method::Dr, name)
+    }
+
+    /// Reached by NAT.
+    #[must_use]
+    pub fn translated(name: u8) -> Self {
+        Self::by(Method::Nat, name)
+    }
+
+    /// Reached by TUN.
+    #[must_use]
+    pub fn tunnelled(name: u8) -> Self {
+        Self::by(Method::Tun, name)
+    }
+
+    /// Reached by this method, of weight 1, behind [`INGRESS`], with an MTU of 1500.
+    #[must_use]
+    pub fn by(method: Method, name: u8) -> Self {
+        let entry = server::Server {
+            ethernet: ethernet(server_mac(name), DIRECTOR),
+            interface: INGRESS,
+            address: wire(server_address(name)),
+            tunnel_source: wire(Ipv4Addr::new(10, 2, 0, 1)),
+            mtu: 1500,
+            method: method as u8,
+            flags: SERVER_AVAILABLE | SERVER_REACHABLE,
+            weight: 1,
+            ..server::Server::default()
+        };
+        Self { entry }
+    }
+
+    /// Of another weight.
+    #[must_use]
+    pub fn weight(self, weight: u32) -> Self {
+        self.with(|server| server.weight = weight)
+    }
+
+    /// Listening on another port than the service's.
+    #[must_use]
+    pub fn port(self, port: u16) -> Self {
+        self.with(|server| server.port = port.to_be())
+    }
+
+    /// Behind an interface of another MTU.
+    #[must_use]
+    pub fn mtu(self, mtu: u16) -> Self {
+        self.with(|server| server.mtu = mtu)
+    }
+
+    /// Behind the interface [`ELSEWHERE`].
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        self.behind(ELSEWHERE)
+    }
+
+    /// Behind another interface.
+    #[must_use]
+    pub fn behind(self, interface: u32) -> Self {
+        self.with(|server| server.interface = interface)
+    }
+
+    /// At another address.
+    #[must_use]
+    pub fn at(self, address: Ipv4Addr) -> Self {
+        self.with(|server| server.address = wire(address))
+    }
+
+    /// The director itself.
+    #[must_use]
+    pub fn local(self) -> Self {
+        self.with(|server| {
+            server.flags = SERVER_AVAILABLE | SERVER_LOCAL;
+            server.ethernet = [0; 3];
+            server.interface = 0;
+        })
+    }
+
+    /// Nobody knows its next hop.
+    #[must_use]
+    pub fn unreachable(self) -> Self {
+        self.with(|server| server.flags = SERVER_AVAILABLE)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut server::Server)) -> Self {
+        change(&mut self.entry);
+        self
+    }
+}
+
+/// The address of the server of this name.
+#[must_use]
+pub fn server_address(name: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 2, 0, name)
+}
+
+/// The MAC address of the server of this name.
+#[must_use]
+pub fn server_mac(name: u8) -> [u8; 6] {
+    [0x02, 0, 0, 0, 2, name]
+}
+
+/// A service that is.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Where clients send to.
+    pub address: SocketAddrV4,
+    /// Its servers' indices in the map `servers`, in the order in which they were added.
+    pub servers: Vec<u32>,
+    key: ServiceKey,
+    /// Index and weight in the order in which they are scheduled.
+    order: Vec<(u32, u32)>,
+    roster: u32,
+}
+
+impl Bench {
+    /// Puts a service into the maps, the way the daemon would.
+    pub fn serve(&mut self, service: Service) -> Served {
+        let key = ServiceKey {
+            address: wire(*service.address.ip()),
+            port: service.address.port().to_be(),
+            protocol: service.protocol,
+            _pad: 0,
+        };
+        let index = self.next_service;
+        self.next_service += 1;
+        self.notice(key.address);
+        let mut position = Position::default();
+        let mut served = Served {
+            address: service.address,
+            servers: Vec::new(),
+            key,
+            order: Vec::new(),
+            roster: 0,
+        };
+        for added in service.servers {
+            let index = self.add_server(&key, index, added);
+            let weight = get(&self.maps().servers, index).weight;
+            served.servers.push(index);
+            served.order.insert(0, (index, weight));
+            // IPVS's wrr moves on at every addition, which decides where it begins.
+            position = served.weights().after_change(position.weight);
+        }
+        let servers = served.order.len() as u32;
+        served.roster = self.next_line;
+        self.next_line += roster_lines(servers);
+        self.write_roster(&served, position);
+        let value = service::Service {
+            roster: served.roster,
+            servers,
+            scheduler: service.scheduler as u8,
+            _pad: [0; 3],
+            index,
+        };
+        self.maps_mut()
+            .services
+            .insert(key, value, 0)
+            .expect("room for a service");
+        served
+    }
+
+    /// Forgets all services as well as all connections.
+    pub fn reset(&mut self) {
+        self.maps_mut().clear_services().expect("maps to write to");
+        (self.next_server, self.next_service, self.next_line) = (0, 0, 0);
+        self.forget();
+    }
+
+    /// Takes a service away; its connections stay.
+    pub fn withdraw(&mut self, served: &Served) {
+        self.maps_mut()
+            .services
+            .remove(&served.key)
+            .expect("the service");
+    }
+
+    /// Changes a server's weight, the way the daemon would: rr goes on where it was, wrr
+    /// from the head of its roster.
+    pub fn reweigh(&mut self, served: &mut Served, server: u32, weight: u32) {
+        for entry in &mut served.order {
+            if entry.0 == server {
+                entry.1 = weight;
+            }
+        }
+        self.edit_server(server, |server| server.weight = weight);
+        let header = get(&self.maps().rosters, served.roster);
+        let old = Position::from_bits(header.words[0]);
+        let scheduler = self
+            .maps()
+            .services
+            .get(&served.key, 0)
+            .expect("the service")
+            .scheduler;
+        let position = if scheduler == Scheduler::Wrr as u8 {
+            served.weights().after_change(old.weight)
+        } else {
+            old
+        };
+        self.write_roster(served, position);
+    }
+
+    /// Changes a server's entry in place.
+    pub fn edit_server(&mut self, index: u32, change: impl FnOnce(&mut server::Server)) {
+        let mut server = get(&self.maps().servers, index);
+        change(&mut server);
+        set(&mut self.maps_mut().servers, index, server);
+    }
+
+    /// Takes a server out of its service, without its connections.
+    pub fn remove_server(&mut self, index: u32) {
+        self.edit_server(index, |server| server.flags &= !SERVER_AVAILABLE);
+    }
+
+    fn add_server(&mut self, key: &ServiceKey, service: u32, added: Server) -> u32 {
+        let index = self.next_server;
+        self.next_server += 1;
+        let mut entry = added.entry;
+        entry.service_address = key.address;
+        entry.service_port = key.port;
+        entry.protocol = key.protocol;
+        entry.service = service;
+        if entry.port == 0 {
+            entry.port = key.port;
+        }
+        if entry.method == Method::Nat as u8 {
+            self.notice(entry.address);
+        }
+        set(&mut self.maps_mut().servers, index, entry);
+        index
+    }
+
+    fn write_roster(&mut self, served: &Served, position: Position) {
+        let mut header = RosterLine::default();
+        header.words[0] = position.bits();
+        header.words[1] = served.weights().bits();
+        set(&mut self.maps_mut().rosters, served.roster, header);
+        for (number, entries) in (1..).zip(served.order.chunks(LINE_ENTRIES as usize)) {
+            let mut line = RosterLine::default();
+            for (word, &(server, weight)) in line.words.iter_mut().zip(entries) {
+                *word = Entry { server, weight }.bits();
+            }
+            set(&mut self.maps_mut().rosters, served.roster + number, line);
+        }
+    }
+}
+
+impl Served {
+    fn weights(&self) -> Weights {
+        Weights::of(self.order.iter().map(|&(_, weight)| weight))
+    }
+}
+
+/// As on the wire.
+pub fn wire(address: Ipv4Addr) -> u32 {
+    u32::from_ne_bytes(address.octets())
+}
+
+fn ethernet(destination: [u8; 6], source: [u8; 6]) -> [u32; 3] {
+    let [a, b, c, d, e, f] = destination;
+    let [g, h, i, j, k, l] = source;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes)
+}

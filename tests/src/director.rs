@@ -1,0 +1,226 @@
+//! The director under test: `lb-ctl`, used as its users use it, in the namespace of the
+//! lab's host `director`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::{
+    lab::Lab,
+    namespace::Namespace,
+    process::{self, Output, Process},
+    tables::{Connection, Stats},
+    wait::wait_until,
+};
+
+/// Where directors pin what outlives them, each in a directory named as its instance.
+pub const PINS: &str = "/sys/fs/bpf/lb";
+
+/// Names the binary under test; the workspace's own without it.
+const BINARY: &str = "LB_CTL";
+/// Tells a director where its socket is.
+const RUN_DIRECTORY: &str = "LB_RUN_DIR";
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As the director finds right.
+    Auto,
+    /// By the driver.
+    Native,
+    /// By the kernel, for drivers that cannot.
+    Generic,
+}
+
+impl Mode {
+    /// As `lb-ctl` writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// A director. Dropping it takes its data plane down.
+#[derive(Debug)]
+pub struct Director {
+    namespace: Arc<Namespace>,
+    binary: PathBuf,
+    instance: String,
+    directory: TempDir,
+    mode: Mode,
+    daemon: Option<Process>,
+}
+
+impl Director {
+    /// Starts the lab's director with a configuration; it forwards when this returns. In
+    /// native mode: a lab's switches can take it, which `auto` cannot know.
+    pub fn start(lab: &Lab, configuration: &str) -> Result<Self> {
+        Self::start_in(Mode::Native, lab, configuration)
+    }
+
+    /// As [`Director::start`], in a certain mode.
+    pub fn start_in(mode: Mode, lab: &Lab, configuration: &str) -> Result<Self> {
+        let mut director = Self {
+            namespace: Arc::clone(lab.host("director")?),
+            binary: binary()?,
+            instance: lab.prefix().to_owned(),
+            directory: TempDir::with_prefix("lb-")?,
+            mode,
+            daemon: None,
+        };
+        director.write("lb.yaml", configuration)?;
+        director.run("lb.yaml")?;
+        Ok(director)
+    }
+
+    /// Runs the daemon, which has ended or never ran, with a file of the director's own
+    /// directory as configuration.
+    pub fn run(&mut self, file: &str) -> Result<()> {
+        let mut command = self.lb_ctl();
+        command.args(["run", "--mode", self.mode.name(), "--config"]);
+        command.arg(self.path(file));
+        let mut daemon = Process::start(&format!("{} lb-ctl run", self.instance), &mut command)?;
+        wait_until("the daemon answers", || match daemon.ensure_running() {
+            Ok(()) => self.command(&["stats"]).map(|_| Ok(())),
+            // Once it has ended, there is no use in waiting.
+            ended => Ok(ended),
+        })??;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Ends the daemon with a signal. What it loaded keeps forwarding.
+    pub fn end(&mut self, signal: Signal) -> Result<()> {
+        let daemon = self.daemon.take();
+        let mut daemon = daemon.context("the daemon does not run")?;
+        daemon.end(signal).map(drop)
+    }
+
+    /// Runs a command of `lb-ctl` that must succeed; returns what it wrote to stdout.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.try_command(arguments)?;
+        let command = arguments.join(" ");
+        ensure!(output.code == Some(0), "lb-ctl {command}: {output:?}");
+        Ok(output.stdout)
+    }
+
+    /// Runs a command of `lb-ctl`.
+    pub fn try_command(&self, arguments: &[&str]) -> Result<Output> {
+        process::run(self.lb_ctl().args(arguments))
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Result<Stats> {
+        let stats = self.command(&["stats", "--json"])?;
+        serde_json::from_str(&stats).with_context(|| format!("read the counters {stats}"))
+    }
+
+    /// The connection table.
+    pub fn connections(&self) -> Result<Vec<Connection>> {
+        let rows = self.command(&["conns", "--json"])?;
+        serde_json::from_str(&rows).with_context(|| format!("read the connections {rows}"))
+    }
+
+    /// How an XDP program is attached to an interface of the director, if one is.
+    pub fn attached(&self, interface: &str) -> Result<Option<Mode>> {
+        let mut ip = Command::new("ip");
+        ip.args(["-json", "-netns", self.namespace.name()]);
+        let output = process::run(ip.args(["link", "show", "dev", interface]))?;
+        let links: Vec<Link> = serde_json::from_str(&output.stdout)
+            .with_context(|| format!("read what ip says of {interface}: {output:?}"))?;
+        let xdp = links.into_iter().find_map(|link| link.xdp);
+        Ok(xdp.map(|xdp| match xdp.mode {
+            XDP_ATTACHED_SKB => Mode::Generic,
+            _ => Mode::Native,
+        }))
+    }
+
+    /// Writes a file into the director's own directory; returns its path.
+    pub fn write(&self, file: &str, content: &str) -> Result<PathBuf> {
+        let path = self.path(file);
+        fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The path of a file in the director's own directory.
+    #[must_use]
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    /// Where its pins are.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        Path::new(PINS).join(&self.instance)
+    }
+
+    /// The instance's name.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The binary under test.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    fn lb_ctl(&self) -> Command {
+        let mut command = self.namespace.command(&self.binary);
+        command
+            .env(RUN_DIRECTORY, self.directory.path())
+            .args(["--instance", &self.instance]);
+        command
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        if let Err(error) = self.command(&["detach"]) {
+            eprintln!("{error:#}");
+        }
+        self.daemon = None;
+        // Whatever `detach` left would hold the maps' memory until the next boot.
+        let _ = fs::remove_dir_all(self.pins());
+    }
+}
+
+/// A row of `ip -json link show`.
+#[derive(Deserialize)]
+struct Link {
+    xdp: Option<Xdp>,
+}
+
+#[derive(Deserialize)]
+struct Xdp {
+    mode: u8,
+}
+
+/// linux/if_link.h
+const XDP_ATTACHED_SKB: u8 = 2;
+
+fn binary() -> Result<PathBuf> {
+    if let Some(binary) = env::var_os(BINARY) {
+        return Ok(binary.into());
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let mut built = ["release", "debug"]
+        .map(|profile| target.join(profile).join("lb-ctl"))
+        .into_iter();
+    built.find(|path| path.is_file()).with_context(|| {
+        format!("no lb-ctl to test: build it with `cargo build --release`, or name one in {BINARY}")
+    })
+}

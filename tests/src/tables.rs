@@ -1,0 +1,108 @@
+//! The tables of `lb-ctl --json`, as someone who only has its documentation would read
+//! them: no type is shared with the program under test.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::capture::Tally;
+
+/// `lb-ctl stats --json`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Stats {
+    /// In the order of the configuration.
+    pub services: Vec<Service>,
+}
+
+/// A row of a service.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Service {
+    /// `tcp/192.168.100.11:80`
+    pub service: String,
+    /// What all its servers count together.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// In the order of the configuration.
+    pub servers: Vec<Server>,
+}
+
+/// A row of a server.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Server {
+    /// `192.168.100.47:80`
+    pub server: String,
+    /// Its share of new connections.
+    pub weight: u32,
+    /// What it counts.
+    #[serde(flatten)]
+    pub counters: Counters,
+}
+
+/// Counters since the service or server was made, and connections now.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections that were opened.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients that passed the director.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients that passed the director.
+    pub out_bytes: u64,
+    /// Connections that are open, or opening.
+    pub active: u64,
+    /// Connections that linger.
+    pub inactive: u64,
+}
+
+/// A row of `lb-ctl conns --json`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Connection {
+    /// The client's address and port.
+    pub client: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The service's address and port.
+    pub service: String,
+    /// The server's address and port.
+    pub server: String,
+    /// As IPVS calls it.
+    pub state: String,
+}
+
+impl Stats {
+    /// The row of a service, written `tcp/192.168.100.11:80`.
+    pub fn service(&self, service: &str) -> Result<&Service> {
+        let row = self.services.iter().find(|row| row.service == service);
+        row.with_context(|| format!("no service {service} in {self:?}"))
+    }
+}
+
+impl Service {
+    /// The row of a server, written `192.168.100.47:80`.
+    pub fn server(&self, server: &str) -> Result<&Server> {
+        let row = self.servers.iter().find(|row| row.server == server);
+        row.with_context(|| format!("no server {server} in {self:?}"))
+    }
+}
+
+impl Counters {
+    /// From clients.
+    #[must_use]
+    pub fn inward(&self) -> Tally {
+        Tally {
+            packets: self.in_packets,
+            bytes: self.in_bytes,
+        }
+    }
+
+    /// To clients.
+    #[must_use]
+    pub fn outward(&self) -> Tally {
+        Tally {
+            packets: self.out_packets,
+            bytes: self.out_bytes,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use lb_tests::{
+    client::tally,
+    director::Director,
+    lab::Lab,
+    labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+    wait::wait_until,
+};
+
+#[test]
+fn connections_split_as_the_weights_do_and_every_packet_is_counted_both_ways() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let mut at_client = lab.capture("client", "eth0").unwrap();
+    let mut at_web39 = lab.capture("web39", "eth0").unwrap();
+    let mut at_web23 = lab.capture("web23", "eth0").unwrap();
+
+    let served = lab.client("client", SERVICE).unwrap().servers(25).unwrap();
+    assert_eq!(
+        tally(&served),
+        BTreeMap::from([("web39", 10), ("web23", 15)])
+    );
+
+    wait_until("the director counts what client and servers count", || {
+        let stats = director.stats()?;
+        let service = stats.service("tcp/172.16.10.21:80")?;
+        let web39 = service.server("192.168.100.39:80")?.counters;
+        let web23 = service.server("192.168.100.23:80")?.counters;
+        let service = service.counters;
+
+        let requests = at_client.tally(|sent, ip| sent && ip.destination_port == 80)?;
+        let replies = at_client.tally(|sent, ip| !sent && ip.source_port == 80)?;
+        ensure!(
+            service.inward() == requests,
+            "{service:?}, sent {requests:?}"
+        );
+        ensure!(
+            service.outward() == replies,
+            "{service:?}, received {replies:?}"
+        );
+
+        for (server, capture) in [(web39, &mut at_web39), (web23, &mut at_web23)] {
+            let requests = capture.tally(|sent, ip| !sent && ip.destination_port == 80)?;
+            let replies = capture.tally(|sent, ip| sent && ip.source_port == 80)?;
+            ensure!(
+                server.inward() == requests,
+                "{server:?}, received {requests:?}"
+            );
+            ensure!(server.outward() == replies, "{server:?}, sent {replies:?}");
+        }
+
+        ensure!(service.inward() == web39.inward() + web23.inward());
+        ensure!(service.outward() == web39.outward() + web23.outward());
+        ensure!(web39.connections == 10 && web39.inactive == 10, "{web39:?}");
+        ensure!(web23.connections == 15 && web23.inactive == 15, "{web23:?}");
+        ensure!(
+            service.connections == 25 && service.active == 0,
+            "{service:?}"
+        );
+        Ok(())
+    })
+    .unwrap();
+}

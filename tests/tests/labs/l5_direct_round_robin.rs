@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+use anyhow::ensure;
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::l5_direct_round_robin::{CONFIGURATION, SERVICE, VIP, topology},
+    wait::wait_until,
+};
+
+#[test]
+fn connections_alternate_exactly_and_finished_ones_wait() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let served = lab.client("client", SERVICE).unwrap().servers(10).unwrap();
+    let turns: Vec<_> = served.chunks(2).collect();
+    assert!(
+        turns.windows(2).all(|turns| turns[0] == turns[1]),
+        "{served:?}"
+    );
+    assert_ne!(served[0], served[1]);
+
+    wait_until("all connections are finished", || {
+        let rows = director.connections()?;
+        let finished = rows.iter().filter(|row| row.state == "FIN_WAIT");
+        ensure!(finished.count() == 10 && rows.len() == 10, "{rows:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn connections_to_a_server_that_does_not_answer_stay_half_open() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let silent = lab.host("web136").unwrap();
+    silent.ip([format!("address del {VIP}/32 dev lo")]).unwrap();
+
+    let client = lab.client("client", SERVICE).unwrap();
+    let attempts = (0..2).map(|_| client.connect_within(Duration::from_millis(800)));
+    let open: Vec<_> = attempts.filter_map(Result::ok).collect();
+    assert_eq!(open.len(), 1);
+    let rows = director.connections().unwrap();
+    let state_at = |server: &str| {
+        let mut rows = rows.iter();
+        rows.find(|row| row.server == server)
+            .map(|row| row.state.as_str())
+    };
+    assert_eq!(state_at("192.168.160.135:80"), Some("ESTABLISHED"));
+    assert_eq!(state_at("192.168.160.136:80"), Some("SYN_RECV"));
+}

@@ -1,0 +1,22 @@
+//! End to end: real clients and real servers in namespaces, a director between them.
+//!
+//! One binary, so that it is linked once. `lab` proves the labs themselves; everything
+//! else needs `lb-ctl`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of it is tests, also what several of them share"
+)]
+
+mod l1_nat_weighted;
+mod l2_nat_port_mapping;
+mod l3_direct_one_subnet;
+mod l4_direct_routed;
+mod l5_direct_round_robin;
+mod l7_tunnel;
+mod l8_two_tiers;
+mod lab;
+mod live_edits;
+mod mixed_methods;
+mod modes;
+mod neighbours;
+mod survival;

@@ -1,0 +1,59 @@
+//! Real servers whose Ethernet address is not known, or no longer what it was.
+
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    wait::wait_until,
+};
+
+const NEW_MAC: &str = "02:00:00:00:47:01";
+
+#[test]
+fn a_server_that_is_not_in_the_neighbour_table_is_reached() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let _director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(3).unwrap();
+    let neighbours = lab.host("director").unwrap();
+    neighbours.ip(["neigh flush dev eth0"]).unwrap();
+    client.servers(3).unwrap();
+}
+
+#[test]
+fn a_server_that_announces_another_ethernet_address_is_followed() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let _director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(3).unwrap();
+    let moving = lab.host("web47").unwrap();
+    moving
+        .sysctls(&[("ipv4/conf/eth0/arp_notify", "1")])
+        .unwrap();
+    moving
+        .ip([format!("link set eth0 address {NEW_MAC}")])
+        .unwrap();
+    let served = wait_until("the server is found again", || client.servers(3)).unwrap();
+    assert!(served.iter().any(|name| name == "web47"), "{served:?}");
+}
+
+/// Nothing is announced, as when a machine is replaced. IPVS would lean on the kernel's
+/// neighbour table, which asks again once an entry is old; the lab makes it age fast.
+#[test]
+fn a_server_that_silently_got_another_ethernet_address_is_found_again() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let aging = "ipv4/neigh/eth0/base_reachable_time_ms";
+    let probing = "ipv4/neigh/eth0/delay_first_probe_time";
+    let neighbours = lab.host("director").unwrap();
+    neighbours
+        .sysctls(&[(aging, "500"), (probing, "1")])
+        .unwrap();
+    let _director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(3).unwrap();
+    let moving = lab.host("web47").unwrap();
+    moving
+        .ip([format!("link set eth0 address {NEW_MAC}")])
+        .unwrap();
+    wait_until("the server is found again", || client.servers(3)).unwrap();
+}

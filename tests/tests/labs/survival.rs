@@ -1,0 +1,77 @@
+//! The data plane outlives the daemon.
+
+use lb_tests::{
+    client::Client,
+    director::Director,
+    lab::Lab,
+    labs::{
+        l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+        l7_tunnel,
+    },
+};
+use nix::sys::signal::Signal;
+
+const LONG: u64 = 12_000_000;
+const STEP: u64 = 500_000;
+
+#[test]
+fn a_killed_daemon_takes_no_connection_along_and_a_new_one_adopts_them() {
+    outlives(Signal::SIGKILL);
+}
+
+#[test]
+fn a_stopped_daemon_takes_no_connection_along_and_a_new_one_adopts_them() {
+    outlives(Signal::SIGTERM);
+}
+
+fn outlives(signal: Signal) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut download = client.connect().unwrap().download(LONG).unwrap();
+    download.read(STEP).unwrap();
+    client.servers(4).unwrap();
+
+    director.end(signal).unwrap();
+    download.read(STEP).unwrap();
+    client.servers(5).unwrap();
+
+    director.run("lb.yaml").unwrap();
+    assert!(download.read(STEP).unwrap() < LONG);
+    client.servers(5).unwrap();
+    assert_eq!(download.finish().unwrap(), LONG);
+    let stats = director.stats().unwrap();
+    let counters = stats.service("tcp/172.16.10.21:80").unwrap().counters;
+    assert_eq!(counters.connections, 1 + 4 + 5 + 5);
+    assert_eq!(director.connections().unwrap().len(), 1 + 4 + 5 + 5);
+}
+
+#[test]
+fn detach_stops_forwarding_at_once_also_while_the_daemon_runs() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    director.command(&["detach"]).unwrap();
+    assert_eq!(director.attached("eth0").unwrap(), None);
+    assert_eq!(director.attached("eth1").unwrap(), None);
+}
+
+#[test]
+fn detach_leaves_nothing_behind() {
+    let lab = Lab::realise(&l7_tunnel::topology()).unwrap();
+    let mut director = Director::start(&lab, l7_tunnel::CONFIGURATION).unwrap();
+    let client = lab.client("client", l7_tunnel::SERVICE).unwrap();
+    client.get("/").unwrap();
+    assert!(director.pins().exists());
+    director.end(Signal::SIGTERM).unwrap();
+    director.command(&["detach"]).unwrap();
+    assert!(!director.pins().exists());
+    assert_eq!(director.attached("eth0").unwrap(), None);
+    assert!(refused(&client));
+}
+
+/// The director's machine itself answers: nobody listens there.
+fn refused(client: &Client) -> bool {
+    let error = client.connect().map(drop).unwrap_err();
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}

@@ -1,0 +1,299 @@
+//! Whatever happens in whatever order: each server's active and inactive counts are the
+//! number of its connections, and its counters what was sent to and by it.
+//!
+//! [`Bench::table`] compares the former after every packet.
+
+use std::net::SocketAddrV4;
+
+use lb_common::{connection::DEFAULT_TIMEOUTS, drops::Drop, service::Scheduler};
+use lb_tests::{
+    dataplane::{
+        Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict, now,
+    },
+    packets::{ACK, CLIENT, DIRECTOR, FIN, PSH, Packet, RST, SYN},
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use crate::support::{SERVER_SIDE, answer, bench_with, client, for_all, open, segment, server};
+
+/// One thing that happens to the connection of a client to a service.
+#[derive(Clone, Debug)]
+enum Event {
+    /// The client sends a packet; in TCP, with these flags.
+    Asks(u8),
+    /// Its server sends one.
+    Answers(u8),
+    /// That many seconds pass without a packet.
+    Rests(u32),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let flags = || {
+        select(vec![
+            SYN,
+            SYN,
+            SYN | ACK,
+            ACK,
+            PSH | ACK,
+            FIN | ACK,
+            RST,
+            0,
+            SYN | RST,
+        ])
+    };
+    prop_oneof![
+        6 => flags().prop_map(Event::Asks),
+        3 => flags().prop_map(Event::Answers),
+        1 => select(vec![5, 8, 50, 70, 130, 400, 1000]).prop_map(Event::Rests),
+    ]
+}
+
+/// A bench with every method and protocol, and what it should have counted.
+struct Model {
+    bench: Bench,
+    services: Vec<Served>,
+    expected: Vec<Traffic>,
+}
+
+impl Model {
+    fn new() -> Self {
+        // Small enough to fill.
+        let mut bench = Bench::with_buckets(4);
+        let services = [
+            Service::tcp(80)
+                .scheduler(Scheduler::Wlc)
+                .server(Server::direct(11))
+                .server(Server::direct(12).weight(3)),
+            Service::tcp(81)
+                .server(Server::translated(13))
+                .server(Server::translated(14).port(8080)),
+            Service::tcp(82)
+                .scheduler(Scheduler::Lc)
+                .server(Server::tunnelled(15)),
+            Service::udp(53)
+                .scheduler(Scheduler::Wrr)
+                .server(Server::translated(16).weight(2))
+                .server(Server::translated(17)),
+            Service::udp(54).server(Server::direct(18)),
+            Service::tcp(83).server(Server::direct(19).local()),
+        ];
+        let services = services.map(|service| bench.serve(service)).to_vec();
+        Self {
+            bench,
+            services,
+            expected: Vec::new(),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.bench.forget();
+        self.expected = vec![Traffic::default(); 9];
+    }
+
+    fn happens(&mut self, who: u16, which: usize, event: Event) {
+        let served = self.services[which].clone();
+        let udp = (3..5).contains(&which);
+        let before = self.bench.table();
+        let asks = |flags| {
+            if udp {
+                Packet::udp(client(who), served.address)
+            } else {
+                Packet::tcp(client(who), served.address, flags)
+            }
+        };
+        let connection = before.of(&asks(0)).cloned();
+        match event {
+            Event::Rests(seconds) => {
+                if let Some(connection) = connection {
+                    self.bench.age(&connection, seconds);
+                }
+            }
+            Event::Asks(flags) => self.asked(&before, connection, &asks(flags), flags),
+            Event::Answers(flags) => {
+                let from = connection
+                    .as_ref()
+                    .map_or(served.servers[0], |found| found.server);
+                let port = match self.bench.name(from) {
+                    14 => 8080,
+                    _ => served.address.port(),
+                };
+                let from = server(self.bench.name(from), port);
+                let reply = if udp {
+                    Packet::udp(from, client(who)).hop(SERVER_SIDE, DIRECTOR)
+                } else {
+                    answer(from, client(who), flags)
+                };
+                self.answered(connection, &reply, served.address);
+            }
+        }
+        self.check(&before, &asks(0));
+    }
+
+    /// A client's packet: what must follow from what was in the table.
+    fn asked(
+        &mut self,
+        before: &Table,
+        connection: Option<Connection>,
+        packet: &Packet,
+        flags: u8,
+    ) {
+        let udp = packet.ip.protocol.0 == 17;
+        let known = connection.filter(|connection| {
+            let reopened = !udp && flags & SYN != 0 && matches!(connection.state, 5 | 6);
+            !is_over(connection) && !reopened
+        });
+        let outcome = self.bench.send(packet);
+        let after = self.bench.table();
+        let opens = udp || flags & (SYN | RST) == SYN;
+        if known.is_none() && !opens {
+            assert_eq!(outcome, pass(packet));
+            assert_eq!(after.of(packet), None);
+            return;
+        }
+        if known.is_none() && outcome.verdict == Verdict::Drop(Drop::TableFull) {
+            assert_eq!(after.of(packet), None);
+            let used = before.connections.len() + before.reverses.len();
+            assert!(used >= 8, "the table is not full: {used} of 32");
+            return;
+        }
+        let now_known = after
+            .of(packet)
+            .expect("what was forwarded is in the table");
+        if let Some(known) = &known {
+            assert_eq!(
+                (known.slot, known.server),
+                (now_known.slot, now_known.server)
+            );
+        }
+        let name = self.bench.name(now_known.server);
+        if name == 19 {
+            assert_eq!(outcome, pass(packet));
+        } else {
+            assert_eq!(outcome.verdict, Verdict::Transmit);
+            assert_eq!(outcome.frame[5], name, "the MAC address of its server");
+        }
+        let counted = &mut self.expected[now_known.server as usize];
+        counted.connections += u64::from(known.is_none());
+        counted.in_packets += 1;
+        counted.in_bytes += packet.length() as u64;
+    }
+
+    /// A server's packet, likewise.
+    fn answered(&mut self, known: Option<Connection>, reply: &Packet, service: SocketAddrV4) {
+        let outcome = self.bench.send(reply);
+        match known {
+            Some(known) if known.reverse.is_some() && !is_over(&known) => {
+                assert_eq!(outcome.packet().source(), service);
+                let counted = &mut self.expected[known.server as usize];
+                counted.out_packets += 1;
+                counted.out_bytes += reply.length() as u64;
+            }
+            _ => assert_eq!(outcome, pass(reply)),
+        }
+    }
+
+    /// What must hold after every event.
+    fn check(&self, before: &Table, packet: &Packet) {
+        let after = self.bench.table();
+        for connection in &before.connections {
+            let own = before.of(packet) == Some(connection);
+            let dispensable = connection.state == 3 || is_over(connection);
+            assert!(
+                own || dispensable || after.connections.contains(connection),
+                "nothing was to happen to {connection:?}"
+            );
+        }
+        for (server, expected) in (0..).zip(&self.expected) {
+            assert_eq!(self.bench.traffic(server), *expected, "server {server}");
+        }
+    }
+}
+
+fn pass(packet: &Packet) -> Outcome {
+    Outcome {
+        verdict: Verdict::Pass,
+        frame: packet.frame(),
+    }
+}
+
+fn is_over(connection: &Connection) -> bool {
+    let waited = u64::from(now().wrapping_sub(connection.stamp)) << 24;
+    waited / 1_000_000_000 >= u64::from(DEFAULT_TIMEOUTS[usize::from(connection.state)])
+}
+
+#[test]
+fn counts_stay_exact_through_any_sequence_of_events() {
+    let mut model = Model::new();
+    let events = vec((0..10u16, 0..6usize, event()), 1..80);
+    for_all(60, events, |events| {
+        model.reset();
+        for (who, which, event) in events {
+            model.happens(who, which, event);
+        }
+    });
+}
+
+#[test]
+fn and_while_one_connection_goes_through_everything() {
+    let mut model = Model::new();
+    let events = vec((0..6usize, event()), 1..60);
+    for_all(60, events, |events| {
+        model.reset();
+        for (which, event) in events {
+            model.happens(0, which, event);
+        }
+    });
+}
+
+#[test]
+fn bytes_count_from_the_ip_header_on_without_padding() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    open(&mut bench, CLIENT, web.address);
+    let packet = segment(&web, ACK)
+        .options(&[1; 8])
+        .payload(&[7; 100])
+        .padding(&[0; 9]);
+    let _ = bench.send(&packet);
+    let reply = answer(server(11, 80), CLIENT, ACK)
+        .payload(&[7; 33])
+        .padding(&[0; 9]);
+    let _ = bench.send(&reply);
+    let expected = Traffic {
+        connections: 1,
+        in_packets: 2,
+        in_bytes: 40 + 148,
+        out_packets: 1,
+        out_bytes: 73,
+    };
+    assert_eq!(bench.traffic(web.servers[0]), expected);
+}
+
+#[test]
+fn a_tunnelled_packet_counts_without_its_outer_header() {
+    let (mut bench, web) = bench_with([Server::tunnelled(11)]);
+    open(&mut bench, CLIENT, web.address);
+    let expected = Traffic {
+        connections: 1,
+        in_packets: 1,
+        in_bytes: 40,
+        ..Traffic::default()
+    };
+    assert_eq!(bench.traffic(web.servers[0]), expected);
+}
+
+#[test]
+fn servers_count_for_themselves_on_every_cpu() {
+    let mut bench = Bench::new();
+    let mut service = Service::tcp(80);
+    for name in 11..30 {
+        service = service.server(Server::direct(name));
+    }
+    let web = bench.serve(service);
+    for number in 0..38 {
+        open(&mut bench, client(number), web.address);
+    }
+    for &server in &web.servers {
+        assert_eq!(bench.traffic(server).connections, 2, "server {server}");
+        assert_eq!(bench.load(server), (2, 0));
+    }
+}

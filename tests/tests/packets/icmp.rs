@@ -1,0 +1,204 @@
+//! What clients are told when their packets cannot go on: the same as by IPVS.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use etherparse::{
+    Icmpv4Type,
+    icmpv4::{DestUnreachableHeader, TimeExceededCode},
+};
+use lb_common::drops::Drop;
+use lb_tests::{
+    dataplane::{Bench, Outcome, Server, Service, Verdict, now},
+    packets::{ACK, CLIENT, DIRECTOR, Packet, SYN, icmp_error},
+};
+use nix::{
+    sched::{CpuSet, sched_getcpu, sched_setaffinity},
+    unistd::Pid,
+};
+
+use crate::support::{bench_with, client, open, segment, vip};
+
+const NO_SERVER: Icmpv4Type = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+const NO_TTL: Icmpv4Type = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
+
+fn too_big(next_hop_mtu: u16) -> Icmpv4Type {
+    let header = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu };
+    Icmpv4Type::DestinationUnreachable(header)
+}
+
+/// Fails unless the sender is told this, and the packet counted as dropped.
+#[track_caller]
+fn assert_told(bench: &mut Bench, packet: &Packet, reason: Drop, kind: Icmpv4Type) {
+    let frame = packet.frame();
+    let expected = Outcome {
+        verdict: Verdict::Answer(reason),
+        frame: icmp_error(&frame, kind),
+    };
+    assert_eq!(bench.send_frame(&frame), expected);
+}
+
+/// Fails unless the packet is dropped without a word.
+#[track_caller]
+fn assert_silent(bench: &mut Bench, packet: &Packet, reason: Drop) {
+    let expected = Outcome {
+        verdict: Verdict::Drop(reason),
+        frame: packet.frame(),
+    };
+    assert_eq!(bench.send(packet), expected);
+}
+
+#[test]
+fn where_no_server_is_available_the_port_is_unreachable() {
+    let (mut bench, web) = bench_with([Server::direct(11).weight(0)]);
+    let dns = bench.serve(Service::udp(53));
+    assert_told(&mut bench, &segment(&web, SYN), Drop::NoServer, NO_SERVER);
+    for payload in [&b""[..], b"x", b"question"] {
+        let packet = Packet::udp(CLIENT, dns.address).payload(payload);
+        assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+    }
+    assert!(bench.table().connections.is_empty());
+}
+
+#[test]
+fn where_no_hop_is_left_the_time_is_exceeded() {
+    for method in [Server::direct, Server::translated, Server::tunnelled] {
+        let (mut bench, web) = bench_with([method(11)]);
+        for ttl in [0, 1] {
+            assert_told(
+                &mut bench,
+                &segment(&web, SYN).ttl(ttl),
+                Drop::TtlExpired,
+                NO_TTL,
+            );
+        }
+        let packet = segment(&web, ACK).ttl(1).payload(&[7; 1000]);
+        assert_told(&mut bench, &packet, Drop::TtlExpired, NO_TTL);
+    }
+}
+
+#[test]
+fn where_a_packet_is_too_big_its_sender_learns_the_largest_that_is_not() {
+    for (method, largest) in [
+        (Server::direct as fn(u8) -> Server, 1000),
+        (Server::translated, 1000),
+        (Server::tunnelled, 980),
+    ] {
+        let (mut bench, web) = bench_with([method(11).mtu(1000)]);
+        open(&mut bench, CLIENT, web.address);
+        let packet = segment(&web, ACK);
+        let payload = vec![7; usize::from(largest) + 1 - packet.length()];
+        let packet = packet.payload(&payload);
+        assert_told(&mut bench, &packet, Drop::TooBig, too_big(largest));
+        let payload = &payload[1..];
+        let outcome = bench.send(&packet.payload(payload));
+        assert_eq!(
+            outcome.verdict,
+            Verdict::Transmit,
+            "what it was told is true"
+        );
+    }
+}
+
+#[test]
+fn what_may_be_fragmented_is_dropped_without_a_word() {
+    let (mut bench, web) = bench_with([Server::direct(11).mtu(1000)]);
+    open(&mut bench, CLIENT, web.address);
+    let mut packet = segment(&web, ACK).payload(&[7; 1000]);
+    packet.ip.dont_fragment = false;
+    assert_silent(&mut bench, &packet, Drop::TooBig);
+    // The bit matters to this reason only.
+    let mut packet = segment(&web, ACK).ttl(1);
+    packet.ip.dont_fragment = false;
+    assert_told(&mut bench, &packet, Drop::TtlExpired, NO_TTL);
+}
+
+#[test]
+fn padding_is_not_quoted() {
+    let (mut bench, web) = bench_with([]);
+    let packet = segment(&web, SYN).padding(&[0xEE; 30]);
+    assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+    let dns = bench.serve(Service::udp(53));
+    let packet = Packet::udp(CLIENT, dns.address)
+        .payload(&[])
+        .padding(&[0xEE; 18]);
+    assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+}
+
+#[test]
+fn the_answer_goes_back_the_way_the_packet_came() {
+    let (mut bench, web) = bench_with([]);
+    for (number, hop) in [(1, [2, 0, 0, 0, 7, 1]), (2, [2, 0, 0, 0, 7, 2])] {
+        let packet = segment(&web, SYN)
+            .sent_from(client(number))
+            .hop(hop, DIRECTOR);
+        assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+        let frame = icmp_error(&packet.frame(), NO_SERVER);
+        assert_eq!(frame[..6], hop, "says the test as well");
+    }
+}
+
+#[test]
+fn packets_with_ip_options_are_not_answered() {
+    let (mut bench, web) = bench_with([]);
+    assert_silent(
+        &mut bench,
+        &segment(&web, SYN).options(&[1; 4]),
+        Drop::NoServer,
+    );
+}
+
+#[test]
+fn who_is_no_single_host_is_not_answered() {
+    // RFC 1122, 3.2.2: a forged source must not make us shout at a whole network.
+    let (mut bench, web) = bench_with([]);
+    for source in [
+        [0, 0, 0, 0],
+        [127, 0, 0, 1],
+        [224, 0, 0, 1],
+        [239, 255, 255, 255],
+        [240, 0, 0, 1],
+        [255, 255, 255, 255],
+    ] {
+        let source = SocketAddrV4::new(Ipv4Addr::from(source), 40_000);
+        assert_silent(
+            &mut bench,
+            &segment(&web, SYN).sent_from(source),
+            Drop::NoServer,
+        );
+    }
+    for source in [
+        [1, 0, 0, 0],
+        [126, 255, 255, 255],
+        [128, 0, 0, 0],
+        [223, 255, 255, 255],
+    ] {
+        let source = SocketAddrV4::new(Ipv4Addr::from(source), 40_000);
+        let packet = segment(&web, SYN).sent_from(source);
+        assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+    }
+}
+
+#[test]
+fn a_flood_is_answered_some_thousand_times_a_second() {
+    let (mut bench, web) = bench_with([]);
+    // The limit is one for each CPU.
+    let mut this_cpu = CpuSet::new();
+    this_cpu.set(sched_getcpu().expect("a CPU")).expect("a CPU");
+    sched_setaffinity(Pid::from_raw(0), &this_cpu).expect("this CPU");
+    let begin = now();
+    let packets = 2000;
+    let mut answers = 0;
+    for number in 0..packets {
+        let packet = segment(&web, SYN).sent_from(client(number));
+        answers += match bench.send(&packet).verdict {
+            Verdict::Answer(Drop::NoServer) => 1,
+            Verdict::Drop(Drop::NoServer) => 0,
+            other => panic!("{other:?}"),
+        };
+    }
+    let ticks = now() - begin + 1;
+    assert!(answers <= 16 * ticks, "{answers} answers in {ticks} ticks");
+    assert!(answers >= 16, "{answers} answers in {ticks} ticks");
+    assert_eq!(bench.drops()[Drop::NoServer as usize], u64::from(packets));
+    assert_eq!(web.address, vip(80));
+}

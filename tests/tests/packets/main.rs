@@ -1,0 +1,22 @@
+//! What the data plane does to packets: every frame here goes through the real program in
+//! the real kernel, and what comes out is compared with what etherparse would have written.
+//!
+//! One file for each question. Needs root.
+
+mod capacity;
+mod counts;
+mod direct;
+mod drops;
+mod flood;
+mod hostile;
+mod icmp;
+mod local;
+mod nat;
+mod reuse;
+mod schedulers;
+mod states;
+mod strategies;
+mod support;
+mod tunnel;
+mod untouched;
+mod verdicts;

@@ -1,0 +1,466 @@
+//! NAT: clients' packets go to the server's address and port, replies come from the
+//! service's, and all checksums are as if they had been sent so.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use etherparse::IpNumber;
+use lb_tests::{
+    dataplane::{Bench, INGRESS, Served, Server, Service, Verdict, server_mac},
+    packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, PSH, Packet, ROUTER, RST, SYN},
+};
+use nix::net::if_::if_nametoindex;
+
+use crate::{
+    strategies,
+    support::{
+        SERVER_SIDE, add_interface, answer, assert_sent, assert_untouched, bench_with, client,
+        for_all, ip, open, segment, server, vip,
+    },
+};
+
+/// A bench with TCP port 80 and UDP port 53 served by other ports.
+fn bench() -> (Bench, Served, Served) {
+    let (mut bench, web) = bench_with([Server::translated(11).port(8080)]);
+    let dns = bench.serve(Service::udp(53).server(Server::translated(12).port(5353)));
+    (bench, web, dns)
+}
+
+/// What NAT makes of a client's packet.
+fn translated(packet: &Packet, to: SocketAddrV4) -> Packet {
+    packet
+        .clone()
+        .aged()
+        .hop(DIRECTOR, server_mac(to.ip().octets()[3]))
+        .sent_to(to)
+}
+
+/// What NAT makes of a server's packet, where the client's next hop is [`ROUTER`].
+fn answered(reply: &Packet, from: SocketAddrV4) -> Packet {
+    reply.clone().aged().hop(DIRECTOR, ROUTER).sent_from(from)
+}
+
+/// A server's UDP answer.
+fn datagram_back(from: SocketAddrV4, to: SocketAddrV4) -> Packet {
+    Packet::udp(from, to).hop(SERVER_SIDE, DIRECTOR)
+}
+
+#[test]
+fn a_tcp_connection_is_translated_both_ways() {
+    let (mut bench, web, _) = bench();
+    let real = server(11, 8080);
+    for (from_server, flags, payload) in [
+        (false, SYN, &b""[..]),
+        (true, SYN | ACK, b""),
+        (false, ACK, b""),
+        (false, PSH | ACK, b"GET / HTTP/1.1\r\n\r\n"),
+        (true, PSH | ACK, b"HTTP/1.1 204 No Content\r\n\r"), // odd
+        (true, FIN | ACK, b""),
+        (false, FIN | ACK, b"x"),
+        (true, RST, b""),
+    ] {
+        if from_server {
+            let packet = answer(real, CLIENT, flags).payload(payload);
+            assert_sent(&mut bench, &packet, &answered(&packet, web.address));
+        } else {
+            let packet = segment(&web, flags).payload(payload);
+            assert_sent(&mut bench, &packet, &translated(&packet, real));
+        }
+    }
+}
+
+#[test]
+fn a_udp_exchange_is_translated_both_ways() {
+    let (mut bench, _, dns) = bench();
+    let real = server(12, 5353);
+    for payload in [&b""[..], b"q", b"qu", b"question"] {
+        let packet = Packet::udp(CLIENT, dns.address).payload(payload);
+        assert_sent(&mut bench, &packet, &translated(&packet, real));
+        let packet = datagram_back(real, CLIENT).payload(payload);
+        assert_sent(&mut bench, &packet, &answered(&packet, dns.address));
+    }
+}
+
+#[test]
+fn ip_options_move_the_ports_but_not_the_outcome() {
+    let (mut bench, web, dns) = bench();
+    for words in 0..=10 {
+        let options = &[0x01; 40][..4 * words];
+        let packet = segment(&web, SYN).options(options).padding(&[0xEE; 6]);
+        assert_sent(&mut bench, &packet, &translated(&packet, server(11, 8080)));
+        let packet = answer(server(11, 8080), CLIENT, ACK).options(options);
+        assert_sent(&mut bench, &packet, &answered(&packet, web.address));
+        let packet = Packet::udp(CLIENT, dns.address).options(options);
+        assert_sent(&mut bench, &packet, &translated(&packet, server(12, 5353)));
+        let packet = datagram_back(server(12, 5353), CLIENT).options(options);
+        assert_sent(&mut bench, &packet, &answered(&packet, dns.address));
+    }
+}
+
+#[test]
+fn no_udp_checksum_stays_none() {
+    let (mut bench, _, dns) = bench();
+    let packet = Packet::udp(CLIENT, dns.address).unchecked();
+    assert_sent(&mut bench, &packet, &translated(&packet, server(12, 5353)));
+    let packet = datagram_back(server(12, 5353), CLIENT).unchecked();
+    assert_sent(&mut bench, &packet, &answered(&packet, dns.address));
+}
+
+/// Where the checksum stands in a frame without IP options.
+fn checksum(frame: &[u8]) -> u16 {
+    let transport = ETHERNET + 20;
+    let field = match frame[ETHERNET + 9] {
+        6 => transport + 16,
+        _ => transport + 6,
+    };
+    u16::from_be_bytes([frame[field], frame[field + 1]])
+}
+
+/// Varies two bytes of payload until what the packet becomes has this checksum.
+fn with_checksum(packet: &Packet, becomes: impl Fn(&Packet) -> Packet, wanted: u16) -> Packet {
+    (0..=u16::MAX)
+        .map(|word| packet.clone().payload(&word.to_be_bytes()))
+        .find(|packet| checksum(&becomes(packet).frame()) == wanted)
+        .expect("a payload that makes the sum come out so")
+}
+
+#[test]
+fn a_udp_checksum_that_becomes_zero_is_sent_as_all_ones() {
+    let (mut bench, _, dns) = bench();
+    let real = server(12, 5353);
+    let there = |packet: &Packet| translated(packet, real);
+    let packet = with_checksum(&Packet::udp(CLIENT, dns.address), there, 0xFFFF);
+    assert_sent(&mut bench, &packet, &there(&packet));
+    let back = |packet: &Packet| answered(packet, dns.address);
+    let packet = with_checksum(&datagram_back(real, CLIENT), back, 0xFFFF);
+    assert_sent(&mut bench, &packet, &back(&packet));
+}
+
+#[test]
+fn a_udp_checksum_of_all_ones_becomes_what_it_should_be() {
+    let (mut bench, _, dns) = bench();
+    let real = server(12, 5353);
+    let packet = with_checksum(&Packet::udp(CLIENT, dns.address), Packet::clone, 0xFFFF);
+    assert_sent(&mut bench, &packet, &translated(&packet, real));
+    let packet = with_checksum(&datagram_back(real, CLIENT), Packet::clone, 0xFFFF);
+    assert_sent(&mut bench, &packet, &answered(&packet, dns.address));
+}
+
+#[test]
+fn a_tcp_checksum_of_zero_is_one_like_any_other() {
+    let (mut bench, web, _) = bench();
+    open(&mut bench, CLIENT, web.address);
+    let real = server(11, 8080);
+    let there = |packet: &Packet| translated(packet, real);
+    let packet = with_checksum(&segment(&web, ACK), there, 0);
+    assert_sent(&mut bench, &packet, &there(&packet));
+    let packet = with_checksum(&segment(&web, ACK), Packet::clone, 0);
+    assert_sent(&mut bench, &packet, &there(&packet));
+}
+
+#[test]
+fn a_wrong_transport_checksum_stays_wrong() {
+    let (mut bench, web, _) = bench();
+    let mut frame = segment(&web, SYN).payload(b"data").frame();
+    let last = frame.len() - 1;
+    frame[last] ^= 1;
+    let outcome = bench.send_frame(&frame);
+    assert_eq!(outcome.verdict, Verdict::Transmit);
+    let read = Packet::read(&outcome.frame).expect("a readable frame");
+    assert_ne!(read.frame(), outcome.frame);
+}
+
+#[test]
+fn without_port_mapping_ports_stay() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let packet = segment(&web, SYN);
+    assert_sent(&mut bench, &packet, &translated(&packet, server(11, 80)));
+    let packet = answer(server(11, 80), CLIENT, SYN | ACK);
+    assert_sent(&mut bench, &packet, &answered(&packet, web.address));
+}
+
+#[test]
+fn any_packet_is_translated_there_and_back() {
+    let mut bench = Bench::new();
+    let case = (
+        strategies::packet(),
+        strategies::packet(),
+        strategies::endpoint(),
+    );
+    for_all(300, case, |(packet, reply, real)| {
+        // A server at the service's own address, or at the client's, is none.
+        prop_assume_different(&packet, real, |packet, reply_from| {
+            bench.reset();
+            let tcp = packet.ip.protocol == IpNumber::TCP;
+            let port = packet.destination().port();
+            let service = if tcp {
+                Service::tcp(port)
+            } else {
+                Service::udp(port)
+            };
+            let server = Server::translated(11)
+                .at(*reply_from.ip())
+                .port(reply_from.port());
+            let service = service.at(*packet.destination().ip()).server(server);
+            bench.serve(service);
+            let there = |packet: &Packet| {
+                packet
+                    .clone()
+                    .aged()
+                    .hop(DIRECTOR, server_mac(11))
+                    .sent_to(reply_from)
+            };
+            let opener = strategies::opener(packet);
+            assert_sent(&mut bench, &opener, &there(&opener));
+            assert_sent(&mut bench, packet, &there(packet));
+            let mut reply = reply.clone();
+            if reply.ip.protocol != packet.ip.protocol {
+                reply.transport = packet.transport.clone();
+                reply.ip.protocol = packet.ip.protocol;
+            }
+            let reply = reply
+                .sent_from(reply_from)
+                .sent_to(packet.source())
+                .hop(SERVER_SIDE, DIRECTOR);
+            assert_sent(&mut bench, &reply, &answered(&reply, packet.destination()));
+            let _ = bench.table();
+        });
+    });
+}
+
+/// Runs the test where client, service and server are three different hosts.
+fn prop_assume_different(
+    packet: &Packet,
+    real: SocketAddrV4,
+    mut test: impl FnMut(&Packet, SocketAddrV4),
+) {
+    let hosts: [Ipv4Addr; 3] = [
+        *packet.source().ip(),
+        *packet.destination().ip(),
+        *real.ip(),
+    ];
+    if hosts[0] != hosts[1] && hosts[1] != hosts[2] && hosts[0] != hosts[2] {
+        test(packet, real);
+    }
+}
+
+#[test]
+fn each_client_gets_the_answers_to_its_own_questions() {
+    let (mut bench, web) = bench_with([Server::translated(11), Server::translated(12)]);
+    let name_of = |number: u16| if number % 2 == 0 { 12 } else { 11 };
+    for number in 0..20 {
+        open(&mut bench, client(number), web.address);
+    }
+    for number in 0..20 {
+        let packet = answer(server(name_of(number), 80), client(number), SYN | ACK);
+        assert_sent(&mut bench, &packet, &answered(&packet, web.address));
+        let other = answer(server(23 - name_of(number), 80), client(number), SYN | ACK);
+        assert_untouched(&mut bench, "the other server", &other.frame());
+    }
+}
+
+#[test]
+fn a_reply_goes_back_to_the_hop_that_the_syn_came_from() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    for (number, hop) in [(1, [2, 0, 0, 0, 7, 1]), (2, [2, 0, 0, 0, 7, 2])] {
+        let syn = segment(&web, SYN).sent_from(client(number));
+        let _ = bench.send(&syn.hop(hop, DIRECTOR));
+        // Later packets by another way change nothing.
+        let ack = segment(&web, ACK).sent_from(client(number));
+        let _ = bench.send(&ack.hop([2, 0, 0, 0, 7, 3], DIRECTOR));
+        let reply = answer(server(11, 80), client(number), SYN | ACK);
+        assert_eq!(bench.send(&reply).packet().to, hop);
+    }
+}
+
+/// Makes this thread's network namespace a router with the client's network behind an
+/// interface; gives the interface's index.
+fn route_to_clients(bench: &mut Bench, its_mac: [u8; 6], neighbour: &str) -> u32 {
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("the sysctl ip_forward");
+    let out = add_interface("out");
+    for command in [
+        "link set lo up",
+        "link set out up",
+        "link set out-peer up",
+        "addr add 10.3.0.1/24 dev out",
+        "route add 10.1.0.0/16 via 10.3.0.254",
+    ] {
+        ip(command);
+    }
+    ip(&format!(
+        "neigh add 10.3.0.254 lladdr {neighbour} dev out nud permanent"
+    ));
+    bench.plug(out, its_mac);
+    out
+}
+
+#[test]
+fn a_reply_takes_the_kernels_route_to_the_client_where_there_is_one() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let its_mac = [0x02, 0, 0, 0, 0, 0x42];
+    let out = route_to_clients(&mut bench, its_mac, "02:00:00:00:00:43");
+    open(&mut bench, CLIENT, web.address);
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    let outcome = bench.send(&reply);
+    assert_eq!(outcome.verdict, Verdict::Redirect);
+    let expected = |neighbour| {
+        let hop = [0x02, 0, 0, 0, 0, neighbour];
+        reply
+            .clone()
+            .aged()
+            .hop(its_mac, hop)
+            .sent_from(web.address)
+    };
+    assert_eq!(outcome.packet(), expected(0x43));
+    assert_eq!(u32::from(bench.table().reverses[0].port), out);
+
+    // The neighbour is another machine now: noticed as soon as somebody says so, once.
+    ip("neigh replace 10.3.0.254 lladdr 02:00:00:00:00:44 dev out nud permanent");
+    assert_eq!(bench.send(&reply).packet(), expected(0x43));
+    bench.routes_changed();
+    assert_eq!(bench.send(&reply).packet(), expected(0x44));
+    ip("neigh replace 10.3.0.254 lladdr 02:00:00:00:00:45 dev out nud permanent");
+    assert_eq!(bench.send(&reply).packet(), expected(0x44));
+}
+
+#[test]
+fn a_route_that_goes_away_leaves_replies_where_they_went() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let its_mac = [0x02, 0, 0, 0, 0, 0x42];
+    let out = route_to_clients(&mut bench, its_mac, "02:00:00:00:00:43");
+    assert_eq!(if_nametoindex("out"), Ok(out));
+    open(&mut bench, CLIENT, web.address);
+    ip("route del 10.1.0.0/16");
+    bench.routes_changed();
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    assert_eq!(bench.send(&reply).packet().to, [0x02, 0, 0, 0, 0, 0x43]);
+    let reverse = bench.table().reverses.remove(0);
+    assert_ne!(u32::from(reverse.port), INGRESS);
+}
+
+/// Two services that one server answers for on the same port: what it sends to a client's
+/// port does not tell which of them is meant.
+fn colliding() -> (Bench, Served, Served) {
+    let mut bench = Bench::new();
+    let one = bench.serve(Service::tcp(80).server(Server::translated(11).port(8080)));
+    let two = bench.serve(Service::tcp(81).server(Server::translated(11).port(8080)));
+    (bench, one, two)
+}
+
+#[test]
+fn of_two_connections_with_the_same_replies_the_newest_gets_them() {
+    let (mut bench, one, two) = colliding();
+    let reply = answer(server(11, 8080), CLIENT, ACK);
+    open(&mut bench, CLIENT, one.address);
+    assert_sent(&mut bench, &reply, &answered(&reply, one.address));
+    open(&mut bench, CLIENT, two.address);
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+    let table = bench.table();
+    assert_eq!((table.connections.len(), table.reverses.len()), (2, 1));
+    // The older one still reaches its server, without taking anything back.
+    let _ = bench.send(&segment(&one, ACK));
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+    // Its second SYN is a retransmission, and no news either.
+    let _ = bench.send(&segment(&one, SYN));
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+}
+
+#[test]
+fn the_older_one_ends_without_taking_the_newer_ones_replies_away() {
+    let (mut bench, one, two) = colliding();
+    open(&mut bench, CLIENT, one.address);
+    open(&mut bench, CLIENT, two.address);
+    let older = bench
+        .table()
+        .find(CLIENT, one.address)
+        .expect("it was opened")
+        .clone();
+    bench.age(&older, 60);
+    assert_untouched(&mut bench, "an ACK too late", &segment(&one, ACK).frame());
+    let table = bench.table();
+    assert_eq!((table.connections.len(), table.reverses.len()), (1, 1));
+    let reply = answer(server(11, 8080), CLIENT, ACK);
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+}
+
+#[test]
+fn the_newer_one_ends_with_its_replies_and_the_older_one_may_open_again() {
+    let (mut bench, one, two) = colliding();
+    open(&mut bench, CLIENT, one.address);
+    open(&mut bench, CLIENT, two.address);
+    let newer = bench
+        .table()
+        .find(CLIENT, two.address)
+        .expect("it was opened")
+        .clone();
+    bench.age(&newer, 60);
+    assert_untouched(&mut bench, "an ACK too late", &segment(&two, ACK).frame());
+    let reply = answer(server(11, 8080), CLIENT, ACK);
+    assert_untouched(&mut bench, "a reply to nobody", &reply.frame());
+    let table = bench.table();
+    assert_eq!((table.connections.len(), table.reverses.len()), (1, 0));
+    // RST, then a new SYN from the same port.
+    let _ = bench.send(&segment(&one, ACK));
+    let _ = bench.send(&segment(&one, RST));
+    open(&mut bench, CLIENT, one.address);
+    assert_sent(&mut bench, &reply, &answered(&reply, one.address));
+    let table = bench.table();
+    assert_eq!((table.connections.len(), table.reverses.len()), (1, 1));
+}
+
+#[test]
+fn a_reverse_entry_never_takes_the_place_of_a_connection() {
+    // The server itself is a client of the service, from the port that it serves on; and
+    // somebody pretends to be the service, so that the replies to it would look the same.
+    let (mut bench, web) = bench_with([Server::direct(12), Server::translated(11)]);
+    let impostor = web.address;
+    let _ = bench.send(&Packet::tcp(client(1), web.address, SYN)); // the first turn is 11's
+    open(&mut bench, server(11, 80), web.address); // this one 12's
+    let before = bench.table();
+    let _ = bench.send(&Packet::tcp(impostor, web.address, SYN)); // and this one 11's
+    let after = bench.table();
+    let kept = after.find(server(11, 80), vip(80));
+    assert_eq!(
+        kept,
+        before.find(server(11, 80), vip(80)),
+        "the server's own connection"
+    );
+}
+
+#[test]
+fn a_reply_after_the_connection_expired_passes() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    open(&mut bench, CLIENT, web.address);
+    let connection = bench.table().connections.remove(0);
+    bench.age(&connection, 60);
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    assert_untouched(&mut bench, "a reply too late", &reply.frame());
+    assert_eq!(bench.traffic(web.servers[0]).out_packets, 0);
+}
+
+#[test]
+fn a_reply_keeps_the_connection_alive() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    open(&mut bench, CLIENT, web.address);
+    let connection = bench.table().connections.remove(0);
+    bench.age(&connection, 50);
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    assert_eq!(bench.send(&reply).verdict, Verdict::Transmit);
+    let stamp = bench.table().connections[0].stamp;
+    assert!(lb_tests::dataplane::now() - stamp < 60, "within a second");
+}
+
+#[test]
+fn replies_of_a_removed_server_are_still_translated() {
+    // As IPVS does: the client may as well have them.
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    open(&mut bench, CLIENT, web.address);
+    bench.remove_server(web.servers[0]);
+    let counted = bench.traffic(web.servers[0]);
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    assert_sent(&mut bench, &reply, &answered(&reply, web.address));
+    assert_eq!(
+        bench.traffic(web.servers[0]),
+        counted,
+        "IPVS counts none of them"
+    );
+}

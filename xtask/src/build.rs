@@ -1,0 +1,37 @@
+//! `build`: lb-ctl, with the eBPF programs in it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    failure::no_arguments,
+    run::{cargo, release, run, step},
+    setup,
+};
+
+/// Builds, and says where the binary is.
+pub fn verb(arguments: &[OsString]) -> Result<()> {
+    no_arguments("build", arguments)?;
+    setup::toolchain()?;
+    let binary = build()?;
+    let size = fs::metadata(&binary)
+        .with_context(|| format!("no binary {}", binary.display()))?
+        .len();
+    let megabytes = size as f64 / 1e6;
+    writeln!(io::stdout(), "{} ({megabytes:.1} MB)", binary.display())?;
+    Ok(())
+}
+
+/// Builds lb-ctl for release, and gives its path.
+pub fn build() -> Result<PathBuf> {
+    let title = "build lb-ctl (eBPF programs first)";
+    let mut command = cargo(&["build", "--release", "--package", "lb-ctl"]);
+    step(title, || run(title, &mut command))?;
+    release("lb-ctl")
+}

@@ -1,0 +1,73 @@
+//! `setup`: what building, tests and demo need, got where it is missing.
+//!
+//! Look at the machine, decide the next step, take it, look again, until nothing is missing
+//! or nothing is left to try. The user's own is never removed.
+
+mod apt;
+mod linker;
+mod machine;
+mod nightly;
+mod packages;
+mod plan;
+mod services;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+use anyhow::{Result, bail};
+use xtask::toolchain::Toolchain;
+
+pub use self::packages::test_packages;
+use self::{
+    machine::Machine,
+    plan::{Next, next},
+};
+use crate::failure::no_arguments;
+
+/// Gets everything, and says what there is.
+pub fn verb(arguments: &[OsString]) -> Result<()> {
+    no_arguments("setup", arguments)?;
+    let toolchain = complete()?;
+    writeln!(
+        io::stdout(),
+        "compiler  {}\nlinker    {}",
+        toolchain.compiler,
+        toolchain.linker
+    )?;
+    let programs = test_packages()?;
+    writeln!(io::stdout(), "tests     {programs}")?;
+    Ok(())
+}
+
+/// Gets the toolchain for the eBPF programs, and says which it is.
+pub fn toolchain() -> Result<Toolchain> {
+    let toolchain = complete()?;
+    eprintln!("eBPF toolchain: {toolchain}");
+    Ok(toolchain)
+}
+
+fn complete() -> Result<Toolchain> {
+    let mut tried = Vec::new();
+    let mut failures = String::new();
+    loop {
+        let machine = Machine::look()?;
+        match next(&machine, &tried) {
+            Next::Ready(toolchain) => return Ok(toolchain),
+            Next::Do(step) => {
+                eprintln!("==> {step}");
+                if let Err(error) = step.take() {
+                    eprintln!("==> failed: {error:#}");
+                    failures.push_str(&format!("\ntried to {step}: {error:#}"));
+                }
+                tried.push(step);
+            }
+            Next::Stuck(ways) => bail!(
+                "no toolchain for eBPF: {}{failures}\n{}",
+                machine.survey,
+                plan::advice(&ways)
+            ),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What tests and demo need beside the toolchain.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, bail};
+use xtask::environment::which;
+
+use super::{
+    apt,
+    machine::{has_apt, is_root},
+    services::NoServices,
+};
+
+/// A program and the Debian package that brings it.
+type Need = (&'static str, &'static str);
+
+const NEEDS: [Need; 4] = [
+    ("ip", "iproute2"),
+    ("nginx", "nginx"),
+    ("curl", "curl"),
+    ("ethtool", "ethtool"),
+];
+
+/// Checks the eBPF programs, where Debian's compiler compiles them.
+const CLIPPY: Need = ("/usr/bin/clippy-driver", "rust-web-clippy");
+
+/// Installs what is missing, and gives the programs that there are. No service is started.
+pub fn test_packages() -> Result<String> {
+    let needs = needs(Path::new("/usr/share/doc/rustc-web").exists());
+    let has = |program: &str| which(program).is_some();
+    let packages = missing(&needs, has);
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
+    let still = missing(&needs, has);
+    if !still.is_empty() {
+        bail!(
+            "installed {}, but still miss programs of them",
+            still.join(", ")
+        );
+    }
+    let programs: Vec<_> = needs.iter().map(|(program, _)| *program).collect();
+    Ok(programs.join(", "))
+}
+
+fn needs(debian_compiler: bool) -> Vec<Need> {
+    let clippy = debian_compiler.then_some(CLIPPY);
+    NEEDS.into_iter().chain(clippy).collect()
+}
+
+fn missing(needs: &[Need], has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    needs
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let list = packages.join(", ");
+    if !has_apt() {
+        bail!("the tests need what Debian's packages {list} bring: install it, then try again");
+    }
+    if !is_root() {
+        bail!(
+            "the tests need packages that only root can install: {list}\nrun: {}",
+            apt::advice(packages)
+        );
+    }
+    eprintln!("==> install what the tests need: {list}");
+    let guard = NoServices::begin()?;
+    apt::install(packages)?;
+    drop(guard);
+    if packages.contains(&"nginx") && which("systemctl").is_some() {
+        // The tests run nginx themselves, in their namespaces: the machine shall not, neither
+        // now nor after a boot. Where systemd does not run, half of this fails.
+        let _ = Command::new("systemctl")
+            .args(["disable", "--now", "--quiet", "nginx"])
+            .output();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_has_everything_needs_nothing() {
+        assert!(missing(&needs(true), |_| true).is_empty());
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_asked_for_by_its_package() {
+        let packages = missing(&needs(false), |program| program != "ip");
+        assert_eq!(packages, ["iproute2"]);
+    }
+
+    #[test]
+    fn debians_clippy_is_only_for_debians_compiler() {
+        assert!(missing(&needs(true), |_| false).contains(&"rust-web-clippy"));
+        assert!(!missing(&needs(false), |_| false).contains(&"rust-web-clippy"));
+    }
+}

@@ -1,0 +1,251 @@
+//! What compiles Rust for the kernel: a compiler that has `core` for BPF, and bpf-linker.
+//!
+//! Two kinds of compiler serve. rustup's nightly with `rust-src` compiles `core` along with
+//! the program; Debian's `rustc-web` brings it compiled. bpf-linker lies in a cache outside
+//! the clone, linked with the LLVM of the compiler, whose bitcode it must understand.
+//!
+//! Nothing here installs anything: that is `cargo xtask setup`'s part.
+
+mod compiler;
+mod linker;
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use self::{
+    compiler::{Compiler, Core, unpacked},
+    linker::{LINKER_LLVMS, LINKER_VERSION, Linker},
+};
+use crate::{environment, root};
+
+/// The kernel's instruction set, as compilers call it.
+pub const TARGET: &str = "bpfel-unknown-none";
+
+/// The package that is compiled for the kernel.
+const PACKAGE: &str = "lb-ebpf";
+
+/// Compiles the eBPF programs into a target directory of their own, and gives the directory
+/// of the objects: one for each binary, named as it.
+pub fn build_ebpf(target_dir: &Path) -> Result<PathBuf> {
+    let survey = Survey::take()?;
+    let Some(toolchain) = survey.toolchain() else {
+        bail!("cannot compile eBPF: {survey}\nrun: cargo xtask setup");
+    };
+    toolchain.build(target_dir)
+}
+
+/// A compiler and a linker that go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    /// Compiles to LLVM's bitcode.
+    pub compiler: Compiler,
+    /// Makes an object of it that the kernel loads.
+    pub linker: Linker,
+}
+
+impl Toolchain {
+    /// As [`build_ebpf`], with this toolchain.
+    pub fn build(&self, target_dir: &Path) -> Result<PathBuf> {
+        self.run(self.cargo(target_dir, &["build"], &[]), "compile")?;
+        Ok(target_dir.join(TARGET).join("release"))
+    }
+
+    /// Checks the eBPF programs: no warning of clippy's where the compiler has one, otherwise
+    /// none of the compiler's own.
+    pub fn lint(&self, target_dir: &Path) -> Result<()> {
+        let command = match self.compiler.clippy() {
+            Some(clippy) => {
+                let mut command = self.cargo_as(clippy.as_ref(), target_dir, &["clippy"], &[]);
+                command.args(["--", "-Dwarnings"]);
+                command
+            }
+            None => self.cargo(target_dir, &["check"], &["-Dwarnings"]),
+        };
+        self.run(command, "check")
+    }
+
+    fn run(&self, mut command: Command, what: &str) -> Result<()> {
+        let status = command
+            .status()
+            .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+        ensure!(
+            status.success(),
+            "cannot {what} {PACKAGE} for {TARGET} with {self}: cargo failed ({status}), see above"
+        );
+        Ok(())
+    }
+
+    fn cargo(&self, target_dir: &Path, verb: &[&str], flags: &[&str]) -> Command {
+        self.cargo_as(self.compiler.cargo().as_ref(), target_dir, verb, flags)
+    }
+
+    fn cargo_as(
+        &self,
+        program: &Path,
+        target_dir: &Path,
+        verb: &[&str],
+        flags: &[&str],
+    ) -> Command {
+        // BTF, which the loader needs, is made of the debug information.
+        let flags = [&["-Cdebuginfo=2", "-Clink-arg=--btf"], flags].concat();
+        let mut command = self.compiler.command(program);
+        environment::forget_build(&mut command)
+            .current_dir(root())
+            .env("CARGO", self.compiler.cargo())
+            .env("RUSTC", &self.compiler.rustc)
+            // aya-ebpf uses `asm_experimental_arch`.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            .env(
+                "CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER",
+                &self.linker.program,
+            )
+            .args(verb)
+            .args(["--package", PACKAGE, "--bins", "--release"])
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(target_dir);
+        if self.compiler.core == Core::Source {
+            command.arg("-Zbuild-std=core");
+        }
+        command
+    }
+}
+
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} and {}", self.compiler, self.linker)
+    }
+}
+
+/// What of a toolchain is on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Compilers that would do, the best first, each with a linker that goes with it.
+    pub compilers: Vec<(Compiler, Option<Linker>)>,
+    /// What would not do, and why.
+    pub rejected: Vec<String>,
+}
+
+impl Survey {
+    /// Looks around. Runs each compiler, but changes nothing.
+    pub fn take() -> Result<Self> {
+        let cache = cache()?;
+        let (compilers, rejected) = compiler::look(&cache);
+        let compilers = compilers
+            .into_iter()
+            .map(|compiler| {
+                let linker = Linker::find(&cache, &compiler);
+                (compiler, linker)
+            })
+            .collect();
+        Ok(Self {
+            compilers,
+            rejected,
+        })
+    }
+
+    /// The best complete toolchain.
+    pub fn toolchain(&self) -> Option<Toolchain> {
+        self.compilers.iter().find_map(|(compiler, linker)| {
+            Some(Toolchain {
+                compiler: compiler.clone(),
+                linker: linker.clone()?,
+            })
+        })
+    }
+}
+
+/// What is missing.
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.compilers.is_empty() {
+            f.write_str("no compiler has core for BPF")?;
+        } else {
+            write!(f, "bpf-linker {LINKER_VERSION} is missing")?;
+        }
+        for (compiler, _) in &self.compilers {
+            write!(f, "\n  {compiler}: has no bpf-linker")?;
+        }
+        for reason in &self.rejected {
+            write!(f, "\n  {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Where what `setup` builds is kept, for all clones: `LB_CACHE`, or a folder `lb` in the
+/// user's cache.
+pub fn cache() -> Result<PathBuf> {
+    let folder = match environment::variable("LB_CACHE") {
+        Some(folder) => PathBuf::from(folder),
+        None => match environment::variable("XDG_CACHE_HOME").map(PathBuf::from) {
+            Some(caches) if caches.is_absolute() => caches.join("lb"),
+            _ => env::home_dir()
+                .filter(|home| home.is_absolute())
+                .context("no folder for bpf-linker: set LB_CACHE, or HOME")?
+                .join(".cache/lb"),
+        },
+    };
+    // Build scripts run in another directory than xtask.
+    ensure!(
+        folder.is_absolute(),
+        "LB_CACHE must be an absolute path, not {}",
+        folder.display()
+    );
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compiler(rustc: &str, core: Core) -> Compiler {
+        Compiler {
+            rustc: rustc.into(),
+            release: "1.96.0".into(),
+            llvm: 22,
+            core,
+            libraries: None,
+        }
+    }
+
+    #[test]
+    fn the_first_compiler_that_has_a_linker_is_taken() {
+        let nightly = compiler("/n/bin/rustc", Core::Source);
+        let debian = compiler("/usr/bin/rustc", Core::Prebuilt);
+        let linker = Linker {
+            program: "/c/bpf-linker".into(),
+        };
+        let survey = Survey {
+            compilers: vec![(nightly, None), (debian.clone(), Some(linker.clone()))],
+            rejected: Vec::new(),
+        };
+        let expected = Toolchain {
+            compiler: debian,
+            linker,
+        };
+        assert_eq!(survey.toolchain(), Some(expected));
+    }
+
+    #[test]
+    fn a_survey_says_what_is_missing() {
+        let nothing = Survey {
+            compilers: Vec::new(),
+            rejected: vec!["/n: has no rust-src".into()],
+        };
+        assert_eq!(
+            nothing.to_string(),
+            "no compiler has core for BPF\n  /n: has no rust-src"
+        );
+        let half = Survey {
+            compilers: vec![(compiler("/usr/bin/rustc", Core::Prebuilt), None)],
+            rejected: Vec::new(),
+        };
+        assert!(half.to_string().starts_with("bpf-linker 0.13.0 is missing"));
+    }
+}
