@@ -10,11 +10,13 @@
 pub mod capture;
 pub mod client;
 pub mod content;
+pub mod dataplane;
 pub mod director;
 pub mod lab;
 pub mod labs;
 pub mod namespace;
 pub mod offload;
+pub mod packets;
 pub mod process;
 pub mod tables;
 pub mod topology;

@@ -23,13 +23,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     setup::test_packages()?;
     let binary = build::build()?;
     let title = "build the demo";
-    let mut command = cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "lb-tests",
-        "--bins",
-    ]);
+    let mut command = cargo(&["build", "--release", "--package", "lb-tests", "--bins"]);
     step(title, || run(title, &mut command))?;
     become_command(
         Command::new(release("demo")?)

@@ -26,9 +26,9 @@ cargo xtask VERB
   build    build lb-ctl, with the eBPF programs in it
   attach --interface IF --config FILE [ARGS...]
            build, then run the director in the foreground; ARGS go to `lb-ctl run`
-  demo [--keep]
+  demo [--keep | --down]
            build, then balance real HTTP in a lab of namespaces and show the tables;
-           --keep leaves the lab up
+           --keep leaves the lab up, --down takes such a lab down
   test [-- ARGS...]
            every check and every test; ARGS go to `cargo test`
   help     this text

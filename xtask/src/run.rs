@@ -19,6 +19,10 @@ pub fn cargo(arguments: &[&str]) -> Command {
     environment::forget_package(&mut command)
         .current_dir(root())
         .args(arguments);
+    // The user may have given it as a relative path, from another directory.
+    if let Ok(target) = target() {
+        command.env("CARGO_TARGET_DIR", target);
+    }
     command
 }
 

@@ -1,7 +1,7 @@
 //! `setup`: what building, tests and demo need, got where it is missing.
 //!
 //! Look at the machine, decide the next step, take it, look again, until nothing is missing
-//! or nothing is left to try. The user's own is never removed.
+//! or nothing is left to try. What the user installed is never removed.
 
 mod apt;
 mod linker;
@@ -50,7 +50,6 @@ pub fn toolchain() -> Result<Toolchain> {
 
 fn complete() -> Result<Toolchain> {
     let mut tried = Vec::new();
-    let mut failures = String::new();
     loop {
         let machine = Machine::look()?;
         match next(&machine, &tried) {
@@ -58,13 +57,12 @@ fn complete() -> Result<Toolchain> {
             Next::Do(step) => {
                 eprintln!("==> {step}");
                 if let Err(error) = step.take() {
-                    eprintln!("==> failed: {error:#}");
-                    failures.push_str(&format!("\ntried to {step}: {error:#}"));
+                    eprintln!("==> could not {step}: {error:#}");
                 }
                 tried.push(step);
             }
             Next::Stuck(ways) => bail!(
-                "no toolchain for eBPF: {}{failures}\n{}",
+                "no toolchain for eBPF: {}\n{}",
                 machine.survey,
                 plan::advice(&ways)
             ),

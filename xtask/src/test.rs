@@ -45,7 +45,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
         step(title, || run(title, &mut cargo(arguments)))?;
     }
     let objects = target()?.join("ebpf-lint");
-    step("clippy for the eBPF programs", || toolchain.lint(&objects))?;
+    step("clippy, for the eBPF programs", || toolchain.lint(&objects))?;
     let binary = build::build()?;
     // cargo test has the last word but one: its summaries are what is read.
     eprintln!("==> tests");

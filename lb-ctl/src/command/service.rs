@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::{Failure, ask, print_plan, stats};
+use super::{
+    Failure, ask, print_plan,
+    stats::{self, listing},
+};
 use crate::{
     api::{Request, ServiceStats},
     args::ServiceVerb,
@@ -46,7 +49,7 @@ fn render(services: &[ServiceStats], to: &mut impl Write) -> io::Result<()> {
     for service in services {
         table.row_with_note(
             vec![
-                left(stats::local_address(service)),
+                left(listing::local_address(service)),
                 left(service.scheduler.name()),
             ],
             service.name.clone().unwrap_or_default(),
@@ -71,7 +74,7 @@ mod tests {
     #[test]
     fn services_are_listed_as_ipvs_users_know_them() {
         let mut output = Output::memory(false);
-        render(&stats::tests::reading().services, &mut output).unwrap();
+        render(&listing::tests::reading().services, &mut output).unwrap();
         assert_eq!(
             output.text(),
             "\

@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::strategies;
+use crate::desired::{Method, Scheduler, Service, Timeouts, strategies};
 use proptest::prelude::*;
 
 /// The problems of a text, one a line.
@@ -227,6 +227,10 @@ fn misshapen_files_say_where_and_what_was_expected() {
         (
             &format!("services: {}", "[".repeat(1_000_000)),
             "lb.yaml:1:1011: brackets are nested more than 1000 deep",
+        ),
+        (
+            "\"a\\nb\\e[31m\": 1\n",
+            "lb.yaml:1:1: a\\nb\\u{1b}[31m: there is no such key",
         ),
         (
             "services: []\n---\nservices: []\n",

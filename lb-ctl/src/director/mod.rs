@@ -229,6 +229,12 @@ async fn serve(
 
 /// SIGHUP: the file again.
 async fn apply_again(options: &RunOptions, director: &mut Director) {
+    if options.config == Path::new("-") {
+        tracing::warn!(
+            "SIGHUP: the configuration came from standard input, there is no file to apply again"
+        );
+        return;
+    }
     let result = match config::read(&options.config) {
         Ok(source) => apply_source(options, director, &source, false).await,
         Err(error) => Err(error.into()),

@@ -67,6 +67,8 @@ impl Service {
 #[derive(Clone, Debug)]
 pub struct Server {
     entry: server::Server,
+    /// Where it is not the service's.
+    port: Option<u16>,
 }
 
 impl Server {
@@ -102,7 +104,7 @@ impl Server {
             weight: 1,
             ..server::Server::default()
         };
-        Self { entry }
+        Self { entry, port: None }
     }
 
     /// Of another weight.
@@ -114,7 +116,10 @@ impl Server {
     /// Listening on another port than the service's.
     #[must_use]
     pub fn port(self, port: u16) -> Self {
-        self.with(|server| server.port = port.to_be())
+        Self {
+            port: Some(port),
+            ..self
+        }
     }
 
     /// Behind an interface of another MTU.
@@ -294,9 +299,7 @@ impl Bench {
         entry.service_port = key.port;
         entry.protocol = key.protocol;
         entry.service = service;
-        if entry.port == 0 {
-            entry.port = key.port;
-        }
+        entry.port = added.port.map_or(key.port, u16::to_be);
         if entry.method == Method::Nat as u8 {
             self.notice(entry.address);
         }

@@ -96,12 +96,7 @@ fn any_packet_is_forwarded_as_it_is() {
     let mut bench = Bench::new();
     for_all(300, strategies::packet(), |packet| {
         bench.reset();
-        let service = match packet.ip.protocol {
-            etherparse::IpNumber::TCP => Service::tcp(packet.destination().port()),
-            _ => Service::udp(packet.destination().port()),
-        };
-        let service = service.at(*packet.destination().ip());
-        bench.serve(service.server(Server::direct(11)));
+        bench.serve(strategies::service_of(&packet).server(Server::direct(11)));
         let opener = strategies::opener(&packet);
         assert_sent(&mut bench, &opener, &directed(&opener, 11));
         assert_sent(&mut bench, &packet, &directed(&packet, 11));

@@ -352,7 +352,7 @@ fn good_ones_are_forwarded() {
             forwarded += u32::from(bench.send_frame(&frame).verdict == Verdict::Transmit);
         }
     });
-    assert!(forwarded > sent / 3, "{forwarded} of {sent}");
+    assert!(forwarded > sent / 5, "{forwarded} of {sent}");
 }
 
 #[test]

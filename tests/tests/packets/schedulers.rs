@@ -180,11 +180,13 @@ fn the_same_for_lc() {
 #[test]
 fn wlc_compares_large_loads_without_overflow() {
     // 65535 times 257 times 10 million: more than 32 bits hold.
-    let mut picks = Picks::of(Scheduler::Wlc, &[65_535, 65_534]);
-    let servers = picks.served.servers.clone();
-    picks.bench.burden(servers[0], 10_000_000, 0);
-    picks.bench.burden(servers[1], 10_000_000, 0);
-    assert_eq!(picks.open(), 11, "the one with the greater weight");
+    for (weights, expected) in [([65_535, 65_534], 11), ([65_534, 65_535], 12)] {
+        let mut picks = Picks::of(Scheduler::Wlc, &weights);
+        for server in picks.served.servers.clone() {
+            picks.bench.burden(server, 10_000_000, 0);
+        }
+        assert_eq!(picks.open(), expected, "the one with the greater weight");
+    }
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use etherparse::{IpDscp, IpEcn};
-use lb_tests::packets::{Packet, SYN};
+use etherparse::{IpDscp, IpEcn, IpNumber};
+use lb_tests::{
+    dataplane::Service,
+    packets::{Packet, SYN},
+};
 use proptest::{collection::vec, option, prelude::*};
 
 /// Any IPv4 address.
@@ -59,11 +62,22 @@ pub fn packet() -> impl Strategy<Value = Packet> {
 
 /// The packet that opens the connection of this one.
 pub fn opener(packet: &Packet) -> Packet {
-    if packet.ip.protocol == etherparse::IpNumber::TCP {
+    if packet.ip.protocol == IpNumber::TCP {
         Packet::tcp(packet.source(), packet.destination(), SYN)
     } else {
         Packet::udp(packet.source(), packet.destination())
     }
+}
+
+/// The service that a packet is for.
+pub fn service_of(packet: &Packet) -> Service {
+    let port = packet.destination().port();
+    let service = if packet.ip.protocol == IpNumber::TCP {
+        Service::tcp(port)
+    } else {
+        Service::udp(port)
+    };
+    service.at(*packet.destination().ip())
 }
 
 /// IPv4 or TCP options: mostly none.

@@ -52,7 +52,7 @@ fn assert_tunnelled(bench: &mut Bench, packet: &Packet, name: u8) -> u16 {
 #[test]
 fn the_outer_header_leads_to_the_server_and_the_inner_packet_is_the_clients() {
     let (mut bench, web) = bench_with([Server::tunnelled(11)]);
-    let mut dns = bench.serve(Service::udp(53).server(Server::tunnelled(12)));
+    let dns = bench.serve(Service::udp(53).server(Server::tunnelled(12)));
     for packet in [
         segment(&web, SYN),
         segment(&web, ACK).payload(b"data").padding(&[0xEE; 6]),
@@ -65,7 +65,6 @@ fn the_outer_header_leads_to_the_server_and_the_inner_packet_is_the_clients() {
     ] {
         assert_tunnelled(&mut bench, &packet, 12);
     }
-    dns.servers.clear();
 }
 
 #[test]
@@ -150,16 +149,7 @@ fn any_packet_arrives_whole() {
     let mut bench = Bench::new();
     for_all(300, strategies::packet(), |packet| {
         bench.reset();
-        let port = packet.destination().port();
-        let service = match packet.ip.protocol {
-            IpNumber::TCP => Service::tcp(port),
-            _ => Service::udp(port),
-        };
-        bench.serve(
-            service
-                .at(*packet.destination().ip())
-                .server(Server::tunnelled(11)),
-        );
+        bench.serve(strategies::service_of(&packet).server(Server::tunnelled(11)));
         let _ = bench.send(&strategies::opener(&packet));
         assert_tunnelled(&mut bench, &packet, 11);
         let _ = bench.table();

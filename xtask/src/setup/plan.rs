@@ -62,11 +62,14 @@ pub fn next(machine: &Machine, tried: &[Step]) -> Next {
 
 fn ways(machine: &Machine) -> Vec<String> {
     if let Some((compiler, _)) = machine.survey.compilers.first() {
-        return vec![format!(
-            "cargo install bpf-linker --version {LINKER_VERSION} --no-default-features \
-             --features llvm-{0}   # with LLVM_PREFIX: where LLVM {0} is",
-            compiler.llvm
-        )];
+        return vec![
+            format!(
+                "LLVM_PREFIX=<where LLVM {0} is> cargo install bpf-linker \
+                 --version {LINKER_VERSION} --no-default-features --features llvm-{0}",
+                compiler.llvm
+            ),
+            format!("cargo binstall bpf-linker@{LINKER_VERSION}"),
+        ];
     }
     let debian = machine.debian.then(|| apt::advice(DEBIAN));
     let source = nightly::INSTALL.join(" ");
@@ -99,7 +102,7 @@ impl fmt::Display for Step {
         match self {
             Self::BuildLinker(compiler) => write!(
                 f,
-                "build bpf-linker {LINKER_VERSION} for LLVM {} (a minute or two, once)",
+                "build bpf-linker {LINKER_VERSION} for LLVM {} (once, a minute or two)",
                 compiler.llvm
             ),
             Self::Debian => write!(f, "get Debian's Rust compiler ({})", DEBIAN.join(", ")),
