@@ -1,16 +1,27 @@
 //! Compiles the eBPF programs, for the binary to carry.
 
-use std::{env, path::Path};
+use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 use xtask::toolchain;
 
 /// The director's program: cargo's name of it, and the variable that holds its path.
 const DIRECTOR: (&str, &str) = ("lb-ebpf", "LB_EBPF_OBJECT");
-/// The tests' program.
+/// The tests' program, where there is one.
 const LAB: (&str, &str) = ("lab", "LB_LAB_OBJECT");
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match compile() {
+        Ok(()) => ExitCode::SUCCESS,
+        // As an error of `main` it would drown in a backtrace.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile() -> Result<()> {
     let sources = ["lb-ebpf", "lb-common", "Cargo.lock", "Cargo.toml"];
     for source in sources.map(|name| xtask::root().join(name)) {
         println!("cargo:rerun-if-changed={}", source.display());

@@ -18,13 +18,12 @@ fn counters(server: u32) -> Option<*mut Counters> {
     maps::COUNTERS.get_ptr_mut(cpu * constants::servers() + server)
 }
 
-// SAFETY, below: only this CPU writes this entry, and XDP programs on one CPU do not
-// interrupt one another; the daemon only reads.
-
 /// A packet from a client, of this many bytes.
 #[inline(always)]
 pub fn input(server: u32, bytes: u16) {
     if let Some(counters) = counters(server) {
+        // SAFETY: only this CPU writes this entry, and XDP programs on one CPU do not
+        // interrupt one another; the daemon only reads.
         unsafe {
             (*counters).in_packets += 1;
             (*counters).in_bytes += u64::from(bytes);
@@ -36,6 +35,7 @@ pub fn input(server: u32, bytes: u16) {
 #[inline(always)]
 pub fn output(server: u32, bytes: u16) {
     if let Some(counters) = counters(server) {
+        // SAFETY: as in `input`.
         unsafe {
             (*counters).out_packets += 1;
             (*counters).out_bytes += u64::from(bytes);
@@ -47,6 +47,7 @@ pub fn output(server: u32, bytes: u16) {
 #[inline(always)]
 pub fn opened(server: u32) {
     if let Some(counters) = counters(server) {
+        // SAFETY: as in `input`.
         unsafe { (*counters).connections += 1 }
     }
 }
@@ -56,6 +57,7 @@ pub fn opened(server: u32) {
 #[inline(never)]
 pub fn dropped(packet: &Packet, reason: Drop, key: &Key) {
     if let Some(count) = maps::DROPS.get_ptr_mut(reason as u32) {
+        // SAFETY: as in `input`.
         unsafe { *count += 1 }
     }
     let Some(logged) = maps::LOGGED.get_ptr_mut(reason as u32) else {

@@ -54,7 +54,11 @@ pub fn answer(packet: &Packet, key: &Key, reason: Drop, mtu: u16) -> bool {
             load::<u16>(&raw const (*ip).frags),
         )
     };
-    if !plain || (reason == Drop::TooBig && fragment & DONT_FRAGMENT == 0) || !within_limit() {
+    if !plain
+        || !is_single_host(key.source())
+        || (reason == Drop::TooBig && fragment & DONT_FRAGMENT == 0)
+        || !within_limit()
+    {
         return false;
     }
     let Some(frame) = packet.at::<Frame>(0) else {
@@ -114,6 +118,13 @@ pub fn answer(packet: &Packet, key: &Key, reason: Drop, mtu: u16) -> bool {
         (*icmp)[1] = checksum::of_words(&*icmp);
     }
     true
+}
+
+/// False for addresses that are nobody's or many hosts' (RFC 1122, section 3.2.2).
+#[inline(always)]
+fn is_single_host(address: u32) -> bool {
+    let [first, ..] = address.to_ne_bytes();
+    !matches!(first, 0 | 127 | 224..)
 }
 
 #[inline(always)]

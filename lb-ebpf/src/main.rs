@@ -9,6 +9,10 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![expect(
+    missing_docs,
+    reason = "the macro `xdp` makes a function without a comment"
+)]
 
 mod account;
 mod atomic;
@@ -35,7 +39,7 @@ use lb_common::{
     },
     drops::Drop,
     layout::Port,
-    server::{Load, Method, SERVER_LOCAL, Server},
+    server::{Load, Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
     tcp::{self, TcpState},
 };
 
@@ -108,10 +112,16 @@ fn known(packet: &Packet, parsed: &Parsed, places: &Places, entry: &Entry) -> Re
         }
         return Admission::of(packet, parsed, places);
     }
+    let server = Forward::from_bits(entry.route()).server;
+    match available(server) {
+        Some(true) => {}
+        // Like IPVS with `expire_nodest_conn=0`: what is dropped does not keep it alive.
+        Some(false) => return Err(Verdict::Drop(Drop::ServerGone)),
+        None => return Err(Verdict::Drop(Drop::Inconsistent)),
+    }
     if entry.word.stamp != now {
         table::stamp(entry, now);
     }
-    let server = Forward::from_bits(entry.route()).server;
     if tcp {
         let direction = if entry.word.flags & FLAG_NAT != 0 {
             Direction::Input
@@ -167,7 +177,9 @@ fn answer(packet: &Packet, parsed: &Parsed, entry: &Entry) -> Verdict {
     if port.interface == 0 {
         return Verdict::Drop(Drop::NoRoute);
     }
-    account::output(server, parsed.length);
+    if available(server) == Some(true) {
+        account::output(server, parsed.length);
+    }
     forward::to_client(packet, parsed, &key, route, port)
 }
 
@@ -290,10 +302,15 @@ fn send(packet: &Packet, parsed: &Parsed, index: u32) -> Verdict {
     let Some(server) = maps::SERVERS.get(index) else {
         return Verdict::Drop(Drop::Inconsistent);
     };
-    if server.flags & lb_common::server::SERVER_AVAILABLE != 0 {
-        account::input(index, parsed.length);
-    }
+    account::input(index, parsed.length);
     forward::to_server(packet, parsed, server)
+}
+
+/// Whether a server belongs to its service still; `None` where there is no such server.
+#[inline(always)]
+fn available(server: u32) -> Option<bool> {
+    let server = maps::SERVERS.get(server)?;
+    Some(server.flags & SERVER_AVAILABLE != 0)
 }
 
 /// What may open a connection: in TCP, a SYN without RST (it is never a data connection of

@@ -20,7 +20,7 @@ pub fn find(key: &Key) -> Option<Service> {
     };
     // SAFETY: the kernel replaces values whole; one that was just removed stays readable
     // until this program ends.
-    unsafe { maps::SERVICES.get(&key).copied() }
+    unsafe { maps::SERVICES.get(key).copied() }
 }
 
 /// No server may take a connection.

@@ -341,11 +341,11 @@ pub fn publish_reverse(key: &Key, route: u64, forward: u32, epoch: u16, now: u32
     };
     let places = constants::hash().places(key);
     if let Some(entry) = find(key, &places) {
-        // SAFETY: a slot of the table.
-        unsafe {
-            (*entry.slot).route = route;
-            atomic::exchange(&raw mut (*entry.slot).word, value.bits());
+        // A connection, whose client would have to be the server itself, is left alone.
+        if entry.word.state != STATE_REVERSE || !replace(&entry, STATE_CLAIMED) {
+            return NO_SLOT;
         }
+        publish(entry.index, key, route, value);
         return entry.index;
     }
     let index = claim(&places, now);

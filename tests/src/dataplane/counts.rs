@@ -25,17 +25,28 @@ impl Bench {
     pub fn traffic(&self, server: u32) -> Traffic {
         let mut sum = Traffic::default();
         for cpu in 0..cpus() {
-            let counters = get(
-                &self.maps().counters,
-                cpu * self.maps().size.servers + server,
-            );
-            sum.connections += counters.connections;
-            sum.in_packets += counters.in_packets;
-            sum.in_bytes += counters.in_bytes;
-            sum.out_packets += counters.out_packets;
-            sum.out_bytes += counters.out_bytes;
+            let counted = self.traffic_on(cpu, server);
+            sum.connections += counted.connections;
+            sum.in_packets += counted.in_packets;
+            sum.in_bytes += counted.in_bytes;
+            sum.out_packets += counted.out_packets;
+            sum.out_bytes += counted.out_bytes;
         }
         sum
+    }
+
+    /// What one CPU has seen of it.
+    #[must_use]
+    pub fn traffic_on(&self, cpu: u32, server: u32) -> Traffic {
+        let row = cpu * self.maps().size.servers;
+        let counters = get(&self.maps().counters, row + server);
+        Traffic {
+            connections: counters.connections,
+            in_packets: counters.in_packets,
+            in_bytes: counters.in_bytes,
+            out_packets: counters.out_packets,
+            out_bytes: counters.out_bytes,
+        }
     }
 
     /// A server's active and inactive connections, as the program keeps count of them.

@@ -14,7 +14,9 @@ use lb_tests::{
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::support::{SERVER_SIDE, answer, bench_with, client, for_all, open, segment, server};
+use crate::support::{
+    SERVER_SIDE, answer, bench_with, client, cpus, for_all, open, segment, server, stay_on,
+};
 
 /// One thing that happens to the connection of a client to a service.
 #[derive(Clone, Debug)]
@@ -245,6 +247,66 @@ fn and_while_one_connection_goes_through_everything() {
     });
 }
 
+/// Sends that many of these frames, in an order that depends on `seed` only.
+fn shuffled(frames: &[Vec<u8>], seed: u64, count: usize) -> impl Iterator<Item = &[u8]> {
+    let mut state = seed;
+    (0..count).map(move |_| {
+        // Knuth's MMIX generator.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        &frames[(state >> 33) as usize % frames.len()][..]
+    })
+}
+
+#[test]
+fn counts_stay_exact_while_cpus_get_into_each_others_way() {
+    // As network cards spread packets: those of one client go to one CPU, its replies
+    // perhaps to another. All meet in the same few buckets and servers.
+    let mut bench = Bench::with_buckets(2);
+    let web = bench.serve(
+        Service::tcp(80)
+            .server(Server::translated(11))
+            .server(Server::translated(12)),
+    );
+    let direct = bench.serve(
+        Service::tcp(81)
+            .scheduler(Scheduler::Lc)
+            .server(Server::direct(13)),
+    );
+    let asked = |clients: std::ops::Range<u16>| -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        for who in clients {
+            for service in [web.address, direct.address] {
+                for flags in [SYN, SYN, ACK, FIN | ACK, RST] {
+                    frames.push(Packet::tcp(client(who), service, flags).frame());
+                }
+            }
+        }
+        frames
+    };
+    let mut replies = Vec::new();
+    for who in 0..24 {
+        for flags in [SYN | ACK, ACK, FIN | ACK, RST] {
+            for name in [11, 12] {
+                replies.push(answer(server(name, 80), client(who), flags).frame());
+            }
+        }
+    }
+    let (one, other) = (asked(0..12), asked(12..24));
+    for round in 0..20 {
+        std::thread::scope(|scope| {
+            for frames in [&one, &other, &replies] {
+                let bench = &bench;
+                scope.spawn(move || bench.send_blindly(shuffled(frames, round, 2000)));
+            }
+        });
+        let _ = bench.table();
+    }
+    let opened: u64 = (0..3).map(|server| bench.traffic(server).connections).sum();
+    assert!(opened > 1000, "only {opened} connections came and went");
+}
+
 #[test]
 fn bytes_count_from_the_ip_header_on_without_padding() {
     let (mut bench, web) = bench_with([Server::translated(11)]);
@@ -282,7 +344,27 @@ fn a_tunnelled_packet_counts_without_its_outer_header() {
 }
 
 #[test]
-fn servers_count_for_themselves_on_every_cpu() {
+fn each_cpu_counts_in_its_own_row() {
+    let (mut bench, web) = bench_with([Server::direct(11), Server::direct(12)]);
+    let server = web.servers[1];
+    let cpus = cpus();
+    for (&cpu, packets) in cpus.iter().zip(1..) {
+        stay_on(cpu);
+        for _ in 0..packets {
+            let _ = bench.send(&segment(&web, SYN));
+        }
+    }
+    for (&cpu, packets) in cpus.iter().zip(1..) {
+        assert_eq!(
+            bench.traffic_on(cpu, server).in_packets,
+            packets,
+            "CPU {cpu}"
+        );
+    }
+}
+
+#[test]
+fn servers_count_for_themselves() {
     let mut bench = Bench::new();
     let mut service = Service::tcp(80);
     for name in 11..30 {

@@ -11,12 +11,8 @@ use lb_tests::{
     dataplane::{Bench, Outcome, Server, Service, Verdict, now},
     packets::{ACK, CLIENT, DIRECTOR, Packet, SYN, icmp_error},
 };
-use nix::{
-    sched::{CpuSet, sched_getcpu, sched_setaffinity},
-    unistd::Pid,
-};
 
-use crate::support::{bench_with, client, open, segment, vip};
+use crate::support::{bench_with, client, cpus, open, segment, stay_on, vip};
 
 const NO_SERVER: Icmpv4Type = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
 const NO_TTL: Icmpv4Type = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
@@ -182,9 +178,7 @@ fn who_is_no_single_host_is_not_answered() {
 fn a_flood_is_answered_some_thousand_times_a_second() {
     let (mut bench, web) = bench_with([]);
     // The limit is one for each CPU.
-    let mut this_cpu = CpuSet::new();
-    this_cpu.set(sched_getcpu().expect("a CPU")).expect("a CPU");
-    sched_setaffinity(Pid::from_raw(0), &this_cpu).expect("this CPU");
+    stay_on(cpus()[0]);
     let begin = now();
     let packets = 2000;
     let mut answers = 0;

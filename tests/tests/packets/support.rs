@@ -6,7 +6,11 @@ use lb_tests::{
     dataplane::{Bench, Outcome, Served, Server, Service, Verdict, server_address},
     packets::{CLIENT, DIRECTOR, Packet, SYN, VIP},
 };
-use nix::net::if_::if_nametoindex;
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use proptest::{
     strategy::Strategy,
     test_runner::{Config, TestRunner},
@@ -110,4 +114,20 @@ pub fn for_all<S: Strategy>(cases: u32, strategy: S, mut test: impl FnMut(S::Val
     if let Err(failure) = result {
         panic!("{failure}");
     }
+}
+
+/// The CPUs that this thread may use.
+pub fn cpus() -> Vec<u32> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("the kernel's word");
+    (0..CpuSet::count())
+        .filter(|&cpu| allowed.is_set(cpu) == Ok(true))
+        .map(|cpu| cpu as u32)
+        .collect()
+}
+
+/// Keeps this thread on a CPU.
+pub fn stay_on(cpu: u32) {
+    let mut only = CpuSet::new();
+    only.set(cpu as usize).expect("a CPU that there is");
+    sched_setaffinity(Pid::from_raw(0), &only).expect("a CPU that we may use");
 }
