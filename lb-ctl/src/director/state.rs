@@ -211,7 +211,7 @@ impl Director {
 
     /// False where native XDP would lose packets without a word: what one end of a veth pair
     /// transmits in the driver arrives only if the other end, which may be in any namespace,
-    /// runs XDP or GRO.
+    /// runs XDP too.
     async fn native_serves(&self, interfaces: &[(String, u32)]) -> Result<bool> {
         let ports = self.reaches.routing().ports().await?;
         let in_question = ports
