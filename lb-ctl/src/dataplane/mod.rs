@@ -86,7 +86,7 @@ impl Dataplane {
             Some(settings) => settings,
             None => {
                 let settings = fresh(size)?;
-                check_memory(&settings)?;
+                check_memory(&settings, cpus()?, available_memory()?)?;
                 settings
             }
         };
@@ -311,11 +311,10 @@ fn cpus() -> Result<u32> {
 }
 
 /// Refuses a table that would push the machine into swapping, or worse.
-fn check_memory(settings: &Settings) -> Result<()> {
+fn check_memory(settings: &Settings, cpus: u32, available: u64) -> Result<()> {
     let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
-    let rows = u64::from(settings.servers) * u64::from(cpus()?);
+    let rows = u64::from(settings.servers) * u64::from(cpus);
     let needed = table + rows * size_of::<Counters>() as u64 + u64::from(settings.servers) * 512;
-    let available = available_memory()?;
     // A quarter stays for everybody else.
     if needed > available / 4 * 3 {
         bail!(
@@ -388,5 +387,39 @@ fn explain(error: aya::EbpfError) -> anyhow::Error {
              memory limit of this control group"
         ),
         _ => anyhow!(error).context("cannot load the packet path into the kernel"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_does_not_fit_in_memory_is_refused_before_it_is_made() {
+        const GIB: u64 = 1 << 30;
+        let size = |connections| Size {
+            connections,
+            servers: 10,
+            services: 1,
+        };
+        let check = |connections| check_memory(&fresh(size(connections)).unwrap(), 4, GIB);
+        assert!(check(1_000_000).is_ok());
+        let error = check(20_000_000).unwrap_err().to_string();
+        assert!(
+            error.contains("connections: 20000000") && error.contains("1024 MiB are available"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_table_has_a_hash_of_its_own() {
+        let size = Size {
+            connections: 1000,
+            servers: 0,
+            services: 0,
+        };
+        let [one, other] = [fresh(size).unwrap().hash, fresh(size).unwrap().hash];
+        assert_ne!(one.addends, other.addends);
+        assert!(one.multipliers.iter().all(|multiplier| multiplier % 2 == 1));
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     dataplane::{self, Dataplane, Size},
     desired::Desired,
     instance::Instance,
+    plan::plan,
     routing::{Changes, Routing},
 };
 
@@ -257,8 +258,10 @@ async fn apply_source(
     dry_run: bool,
 ) -> Result<Vec<String>> {
     let desired = config::parse(&source.text, &source.name)?.with_interfaces(&options.interfaces);
-    director.check_capacity(&desired)?;
-    let plan = crate::plan::plan(&director.desired, &desired);
+    let plan = plan(&director.desired, &desired);
+    if let Some(why) = plan.refusal() {
+        bail!(why);
+    }
     if !dry_run {
         director
             .apply(desired)

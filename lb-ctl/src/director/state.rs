@@ -295,21 +295,6 @@ impl Director {
     fn sweep_period(&self) -> Duration {
         (self.sweep_cost * 200).clamp(Duration::from_secs(1), Duration::from_secs(30))
     }
-
-    /// Refuses what the packet path that runs cannot become.
-    pub fn check_capacity(&self, desired: &Desired) -> Result<()> {
-        let settings = self.dataplane.settings();
-        if desired.connections != settings.connections {
-            bail!(
-                "the connection table was made for {} connections and cannot become one for {} \
-                 while it is in use: take it down with `lb-ctl detach` (connections are lost) and \
-                 start again",
-                settings.connections,
-                desired.connections
-            );
-        }
-        Ok(())
-    }
 }
 
 /// Buckets that are swept at a time at least.

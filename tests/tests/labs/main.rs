@@ -7,6 +7,7 @@
     reason = "all of it is tests, also what several of them share"
 )]
 
+mod bad_input;
 mod l1_nat_weighted;
 mod l2_nat_port_mapping;
 mod l3_direct_one_subnet;

@@ -1,0 +1,178 @@
+//! What is wrong is said, and all goes on as before.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
+
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    process::{Output, run},
+};
+use nix::sys::signal::Signal;
+
+/// Fails unless a command failed with this exit code and said all of this.
+#[track_caller]
+fn assert_refused(output: &Output, code: i32, said: &[&str]) {
+    assert_eq!(output.code, Some(code), "{output:?}");
+    for words in said {
+        assert!(output.stderr.contains(words), "{words:?} in {output:?}");
+    }
+}
+
+/// Fails unless the director still does what `CONFIGURATION` says.
+#[track_caller]
+fn assert_as_before(lab: &Lab, director: &Director) {
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut servers = client.servers(3).unwrap();
+    servers.sort();
+    assert_eq!(servers, ["web23", "web47", "web47"]);
+    let plan = director.command(&["apply", "--dry-run", file(director).as_str()]);
+    assert_eq!(plan.unwrap().trim(), "nothing to do");
+}
+
+fn file(director: &Director) -> String {
+    director.path("lb.yaml").display().to_string()
+}
+
+fn lab() -> (Lab, Director) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    (lab, director)
+}
+
+/// Applies a file, which must not change anything.
+#[track_caller]
+fn assert_not_applied(file: &str, code: i32, said: &[&str]) {
+    let (lab, director) = lab();
+    let path = director.write("bad.yaml", file).unwrap();
+    let output = director.try_command(&["apply", path.to_str().unwrap()]);
+    assert_refused(&output.unwrap(), code, said);
+    assert_as_before(&lab, &director);
+}
+
+#[test]
+fn a_file_with_an_unknown_key_is_not_applied() {
+    let file = CONFIGURATION.replace("weight: 2", "wieght: 2");
+    assert_not_applied(&file, 2, &["bad.yaml:7:", "servers[0]", "wieght", "weight"]);
+}
+
+#[test]
+fn a_file_that_maps_ports_under_dr_is_not_applied() {
+    let file = CONFIGURATION.replace(
+        "address: 192.168.100.23,",
+        "address: \"192.168.100.23:81\",",
+    );
+    assert_not_applied(&file, 2, &["bad.yaml:8:", "servers[1]"]);
+}
+
+#[test]
+fn a_file_with_an_interface_that_does_not_exist_is_not_applied() {
+    let file = CONFIGURATION.replace("[eth0]", "[eth0, nosuch0]");
+    assert_not_applied(&file, 1, &["nosuch0", "does not exist"]);
+}
+
+#[test]
+fn a_table_in_use_does_not_change_its_size() {
+    let file = format!("connections: 5000\n{CONFIGURATION}");
+    assert_not_applied(&file, 1, &["1000000", "5000", "detach"]);
+}
+
+#[test]
+fn nat_to_the_director_itself_is_not_applied() {
+    let file = CONFIGURATION.replace(
+        "{address: 192.168.100.23, weight: 1}",
+        "{address: 192.168.100.17, forward: nat}",
+    );
+    assert_not_applied(&file, 1, &["192.168.100.17", "forward: dr"]);
+}
+
+#[test]
+fn a_second_daemon_for_an_instance_is_refused() {
+    let (lab, director) = lab();
+    let output = director.try_command(&["run", "--config", &file(&director)]);
+    assert_refused(&output.unwrap(), 1, &["already running", "pid"]);
+    assert_as_before(&lab, &director);
+}
+
+#[test]
+fn an_interface_that_carries_another_program_is_refused() {
+    let (lab, director) = lab();
+    let other = format!("{}-2", director.instance());
+    let mut command = lab.host("director").unwrap().command(director.binary());
+    command
+        .env("LB_RUN_DIR", director.path("."))
+        .args(["--instance", &other, "run", "--mode", "native"])
+        .args(["--config", &file(&director)]);
+    let output = run(&mut command).unwrap();
+    assert_refused(&output, 1, &["eth0", "another XDP program"]);
+    assert!(!director.pins().with_file_name(&other).exists());
+    assert_as_before(&lab, &director);
+}
+
+#[test]
+fn a_command_without_a_daemon_says_how_to_start_one() {
+    let (_lab, mut director) = lab();
+    director.end(Signal::SIGTERM).unwrap();
+    for command in [&["stats"][..], &["conns"], &["save"], &["service", "list"]] {
+        let output = director.try_command(command).unwrap();
+        assert_refused(&output, 1, &["no daemon", "lb-ctl run"]);
+    }
+}
+
+#[test]
+fn a_daemon_with_a_wrong_file_does_not_start() {
+    let (_lab, mut director) = lab();
+    director.end(Signal::SIGTERM).unwrap();
+    director.command(&["detach"]).unwrap();
+    let path = director.write("bad.yaml", "interfaces: 5\n").unwrap();
+    let output = director.try_command(&["run", "--config", path.to_str().unwrap()]);
+    assert_refused(&output.unwrap(), 2, &["bad.yaml:1:", "interfaces"]);
+    assert_eq!(director.attached("eth0").unwrap(), None);
+}
+
+#[test]
+fn who_is_not_root_is_told() {
+    let (lab, director) = lab();
+    // Where nobody may read it, wherever the build is.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let binary = folder.path().join("lb-ctl");
+    fs::copy(director.binary(), &binary).unwrap();
+    let config = folder.path().join("lb.yaml");
+    fs::write(&config, CONFIGURATION).unwrap();
+    const NOBODY: u32 = 65534;
+    let output = run(Command::new(&binary)
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .arg("run")
+        .arg("--config")
+        .arg(&config));
+    assert_refused(&output.unwrap(), 1, &["root"]);
+    assert_as_before(&lab, &director);
+}
+
+#[test]
+fn wrong_arguments_have_an_exit_code_of_their_own() {
+    let (lab, director) = lab();
+    for arguments in [
+        &["server", "add", "tcp/192.168.100.11:80", "nonsense"][..],
+        &[
+            "service",
+            "add",
+            "tcp/192.168.100.11:80",
+            "--scheduler",
+            "best",
+        ],
+        &["stats", "--nonsense"],
+    ] {
+        assert_refused(&director.try_command(arguments).unwrap(), 2, &[]);
+    }
+    let twice = &["server", "add", "tcp/192.168.100.11:80", "192.168.100.47"];
+    let output = director.try_command(twice).unwrap();
+    assert_refused(&output, 1, &["already exists"]);
+    assert_as_before(&lab, &director);
+}
