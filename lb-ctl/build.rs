@@ -3,12 +3,7 @@
 use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
-use xtask::toolchain;
-
-/// The director's program: cargo's name of it, and the variable that holds its path.
-const DIRECTOR: (&str, &str) = ("lb-ebpf", "LB_EBPF_OBJECT");
-/// The tests' program, where there is one.
-const LAB: (&str, &str) = ("lab", "LB_LAB_OBJECT");
+use xtask::toolchain::{self, Package};
 
 fn main() -> ExitCode {
     match compile() {
@@ -30,12 +25,7 @@ fn compile() -> Result<()> {
 
     // A target directory of its own: cargo holds the lock of the other.
     let out = env::var_os("OUT_DIR").context("OUT_DIR is not set: cargo sets it")?;
-    let objects = toolchain::build_ebpf(&Path::new(&out).join("ebpf"))?;
-    for (name, variable) in [DIRECTOR, LAB] {
-        let object = objects.join(name);
-        if object.is_file() {
-            println!("cargo:rustc-env={variable}={}", object.display());
-        }
-    }
+    let object = toolchain::build_ebpf(Package::Director, &Path::new(&out).join("ebpf"))?;
+    println!("cargo:rustc-env=LB_EBPF_OBJECT={}", object.display());
     Ok(())
 }

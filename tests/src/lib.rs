@@ -7,6 +7,7 @@
 //!
 //! A lab needs root, and leaves the machine's own network alone.
 
+pub mod bench;
 pub mod capture;
 pub mod client;
 pub mod content;

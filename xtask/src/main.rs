@@ -1,6 +1,7 @@
 //! The project's verbs: `cargo xtask VERB`.
 
 mod attach;
+mod bench;
 mod build;
 mod demo;
 mod failure;
@@ -31,6 +32,8 @@ cargo xtask VERB
            --keep leaves the lab up, --down takes such a lab down
   test [-- ARGS...]
            every check and every test; ARGS go to `cargo test`
+  bench [ARGS...]
+           build, then measure; `cargo xtask bench --help` says what
   help     this text
 
 LB_CACHE names the folder for what setup builds (default ~/.cache/lb).
@@ -57,6 +60,7 @@ fn dispatch(verb: Option<OsString>, arguments: &[OsString]) -> Result<()> {
         Some("attach") => attach::verb(arguments),
         Some("demo") => demo::verb(arguments),
         Some("test") => test::verb(arguments),
+        Some("bench") => bench::verb(arguments),
         Some("help" | "--help" | "-h") => Ok(io::stdout().write_all(HELP.as_bytes())?),
         _ => bail!(Usage(format!(
             "no verb {verb:?}; `cargo xtask help` lists them"

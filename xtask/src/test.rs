@@ -16,17 +16,26 @@ use crate::{
 };
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
-// lb-ebpf compiles for the kernel only: it is checked with its own compiler.
+// The eBPF programs compile for the kernel only: they are checked with their own compiler.
 const CLIPPY: &[&str] = &[
     "clippy",
     "--workspace",
     "--exclude",
     "lb-ebpf",
+    "--exclude",
+    "lb-bench-ebpf",
     "--all-targets",
     "--",
     "-Dwarnings",
 ];
-const TESTS: &[&str] = &["test", "--workspace", "--exclude", "lb-ebpf"];
+const TESTS: &[&str] = &[
+    "test",
+    "--workspace",
+    "--exclude",
+    "lb-ebpf",
+    "--exclude",
+    "lb-bench-ebpf",
+];
 
 /// Stops at the first failure. Arguments after `--` are cargo test's.
 pub fn verb(arguments: &[OsString]) -> Result<()> {

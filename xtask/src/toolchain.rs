@@ -26,17 +26,33 @@ use crate::{environment, root};
 /// The kernel's instruction set, as compilers call it.
 pub const TARGET: &str = "bpfel-unknown-none";
 
-/// The package that is compiled for the kernel.
-const PACKAGE: &str = "lb-ebpf";
+/// The packages that are compiled for the kernel; each makes one object, of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Package {
+    /// The director's program.
+    Director,
+    /// What measures it.
+    Bench,
+}
 
-/// Compiles the eBPF programs into a target directory of their own, and gives the directory
-/// of the objects: one for each binary, named as it.
-pub fn build_ebpf(target_dir: &Path) -> Result<PathBuf> {
+impl Package {
+    const ALL: [Self; 2] = [Self::Director, Self::Bench];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Director => "lb-ebpf",
+            Self::Bench => "lb-bench-ebpf",
+        }
+    }
+}
+
+/// Compiles a package into a target directory of its own, and gives the path of the object.
+pub fn build_ebpf(package: Package, target_dir: &Path) -> Result<PathBuf> {
     let survey = Survey::take()?;
     let Some(toolchain) = survey.toolchain() else {
         bail!("cannot compile eBPF: {survey}\nrun: cargo xtask setup");
     };
-    toolchain.build(target_dir)
+    toolchain.build(package, target_dir)
 }
 
 /// A compiler and a linker that go together.
@@ -50,32 +66,43 @@ pub struct Toolchain {
 
 impl Toolchain {
     /// As [`build_ebpf`], with this toolchain.
-    pub fn build(&self, target_dir: &Path) -> Result<PathBuf> {
-        self.run(self.cargo(target_dir, &["build"], &[]), "compile")?;
-        Ok(target_dir.join(TARGET).join("release"))
+    pub fn build(&self, package: Package, target_dir: &Path) -> Result<PathBuf> {
+        let name = package.name();
+        let mut command = self.cargo(target_dir, &["build"], &[]);
+        command.args(["--package", name]);
+        self.run(command, "compile", name)?;
+        Ok(target_dir.join(TARGET).join("release").join(name))
     }
 
-    /// Checks the eBPF programs: no warning of clippy's where the compiler has one, otherwise
-    /// none of the compiler's own.
+    /// Checks all packages: no warning of clippy's where the compiler has one, otherwise none
+    /// of the compiler's own.
     pub fn lint(&self, target_dir: &Path) -> Result<()> {
+        let packages = Package::ALL.map(Package::name);
+        let chosen = packages.map(|name| ["--package", name]);
         let command = match self.compiler.clippy() {
             Some(clippy) => {
                 let mut command = self.cargo_as(clippy.as_ref(), target_dir, &["clippy"], &[]);
-                command.args(["--", "-Dwarnings"]);
+                command
+                    .args(chosen.as_flattened())
+                    .args(["--", "-Dwarnings"]);
                 command
             }
-            None => self.cargo(target_dir, &["check"], &["-Dwarnings"]),
+            None => {
+                let mut command = self.cargo(target_dir, &["check"], &["-Dwarnings"]);
+                command.args(chosen.as_flattened());
+                command
+            }
         };
-        self.run(command, "check")
+        self.run(command, "check", &packages.join(", "))
     }
 
-    fn run(&self, mut command: Command, what: &str) -> Result<()> {
+    fn run(&self, mut command: Command, what: &str, packages: &str) -> Result<()> {
         let status = command
             .status()
             .with_context(|| format!("cannot run {:?}", command.get_program()))?;
         ensure!(
             status.success(),
-            "cannot {what} {PACKAGE} for {TARGET} with {self}: cargo failed ({status}), see above"
+            "cannot {what} {packages} for {TARGET} with {self}: cargo failed ({status}), see above"
         );
         Ok(())
     }
@@ -106,7 +133,7 @@ impl Toolchain {
                 &self.linker.program,
             )
             .args(verb)
-            .args(["--package", PACKAGE, "--bins", "--release"])
+            .args(["--bins", "--release"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(target_dir);
         if self.compiler.core == Core::Source {

@@ -295,7 +295,9 @@ impl Bench {
         self.loaded.as_mut().expect(LOADED)
     }
 
-    fn program(&self) -> &Xdp {
+    /// The program, to be run by other means.
+    #[must_use]
+    pub fn program(&self) -> &Xdp {
         self.maps().program()
     }
 

@@ -1,0 +1,324 @@
+//! What measures the director's program.
+//!
+//! `BPF_PROG_TEST_RUN` hands a packet to the program again and again, each time as the last
+//! run left it, which is not what comes from a wire. So the kernel runs [`feed`]: it makes the
+//! packet what it was, of another flow, and calls the program under test, a tail call being a
+//! jump. What the feed itself costs is measured by feeding [`empty`], and subtracted.
+//!
+//! The other programs are references: what anything in XDP costs on the same machine.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    missing_docs,
+    reason = "the macro `xdp` makes a function without a comment"
+)]
+
+mod plan;
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, xdp_action},
+    helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_head},
+    macros::{map, xdp},
+    maps::{Array, LruHashMap, PerCpuArray, ProgramArray},
+    programs::XdpContext,
+};
+
+use crate::plan::{HEADERS, Plan, TARGETS as TARGET_COUNT};
+
+/// Flows that differ in the port alone; the next ones have another address.
+const PORTS_BITS: u32 = 15;
+
+#[map(name = "plan")]
+static PLAN: Array<Plan> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "targets")]
+static TARGETS: ProgramArray = ProgramArray::with_max_entries(TARGET_COUNT, 0);
+
+/// Where `redirect` sends to: an interface.
+#[map(name = "leave_by")]
+static LEAVE_BY: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Packets that `sink` has swallowed.
+#[map(name = "swallowed")]
+static SWALLOWED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// A lookup as katran's: 40 bytes of key. Set at load.
+#[map(name = "flows40")]
+static FLOWS40: LruHashMap<[u32; 10], [u64; 2]> = LruHashMap::with_max_entries(8, 0);
+
+/// A lookup with a key as small as IPv4 allows. Set at load.
+#[map(name = "flows16")]
+static FLOWS16: LruHashMap<[u32; 4], [u64; 2]> = LruHashMap::with_max_entries(8, 0);
+
+/// Makes the next packet of the plan of whatever is there, and hands it on.
+#[xdp]
+pub fn feed(context: XdpContext) -> u32 {
+    match next(&context) {
+        Some(target) => {
+            // SAFETY: the context is the kernel's own.
+            unsafe {
+                TARGETS.tail_call(&context, target);
+            }
+            xdp_action::XDP_ABORTED
+        }
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+#[inline(always)]
+fn next(context: &XdpContext) -> Option<u32> {
+    let plan = PLAN.get_ptr_mut(0)?;
+    // SAFETY: an entry of the map; only one CPU feeds.
+    let plan = unsafe { &mut *plan };
+    let grown = number(context.data_end() - context.data()) as i32 - plan.length as i32;
+    // SAFETY: the context is the kernel's own; the kernel checks the room.
+    if grown != 0 && unsafe { bpf_xdp_adjust_head(context.ctx, grown) } != 0 {
+        return None;
+    }
+    clock(plan);
+    let flow = plan.next;
+    plan.next = if flow + 1 == plan.end {
+        plan.first
+    } else {
+        flow + 1
+    };
+    let host = flow >> PORTS_BITS;
+    let port = flow & ((1 << PORTS_BITS) - 1);
+    let frame = context.data();
+    if frame + HEADERS > context.data_end() {
+        return None;
+    }
+    // SAFETY: the headers lie in the packet and in the plan; BPF needs no alignment there.
+    unsafe { write(frame, plan, host, port) };
+    Some(plan.target)
+}
+
+/// Notes when the first and when the last packet comes.
+#[inline(always)]
+fn clock(plan: &mut Plan) {
+    plan.fed += 1;
+    if plan.fed == 1 {
+        // SAFETY: a helper without preconditions.
+        plan.started = unsafe { bpf_ktime_get_ns() };
+    } else if plan.fed == plan.packets {
+        // SAFETY: as above.
+        plan.ended = unsafe { bpf_ktime_get_ns() };
+    }
+}
+
+/// Writes the headers, field by field as programs read them: a CPU can hand on what it has
+/// just stored only to a load of no more than one store. A packet that comes from a wire is
+/// in memory long before, and must not wait here either.
+///
+/// # Safety
+/// There must be [`HEADERS`] bytes at `frame`.
+#[inline(always)]
+unsafe fn write(frame: usize, plan: &Plan, host: u32, port: u32) {
+    const UDP: u8 = 17;
+    let plan_at = |offset: usize| plan.headers.as_ptr().wrapping_add(offset);
+    // SAFETY: the caller says so, and all offsets lie in the headers.
+    unsafe {
+        macro_rules! copy {
+            ($number:ty, $offset:expr) => {
+                *((frame + $offset) as *mut $number) = *plan_at($offset).cast::<$number>()
+            };
+        }
+        macro_rules! read {
+            ($number:ty, $offset:expr) => {
+                <$number>::from_be(*plan_at($offset).cast::<$number>())
+            };
+        }
+        copy!(u64, 0); // MAC addresses
+        copy!(u32, 8);
+        copy!(u16, 12); // EtherType
+        copy!(u64, 14); // version to fragment offset
+        copy!(u16, 22); // time to live, protocol
+        let mut source = read!(u32, 26);
+        let mut destination = read!(u32, 30);
+        let mut ports = read!(u32, 34);
+        if plan.by_destination == 0 {
+            source += host;
+            ports += port << 16;
+        } else {
+            destination += host;
+            ports += port;
+        }
+        *((frame + 24) as *mut u16) = less(read!(u16, 24), host);
+        *((frame + 26) as *mut u32) = source.to_be();
+        *((frame + 30) as *mut u32) = destination.to_be();
+        *((frame + 34) as *mut u32) = ports.to_be();
+        copy!(u64, 38); // TCP: sequence, acknowledgement
+        copy!(u64, 46); // TCP: flags, window, checksum
+        if read!(u8, 23) == UDP {
+            *((frame + 40) as *mut u16) = less(read!(u16, 40), host + port);
+        } else {
+            *((frame + 50) as *mut u16) = less(read!(u16, 50), host + port);
+        }
+    }
+}
+
+/// A checksum, on the wire, after what it covers has grown by this much (RFC 1624).
+#[inline(always)]
+fn less(checksum: u16, growth: u32) -> u16 {
+    let mut sum = u32::from(!checksum) + growth;
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    sum = (sum & 0xFFFF) + (sum >> 16);
+    (!(sum as u16)).to_be()
+}
+
+/// A difference of pointers, which the compiler would mix with other terms, and the verifier
+/// would then not take for a number any more.
+#[inline(always)]
+fn number(mut difference: usize) -> usize {
+    // SAFETY: a move from a register to itself.
+    unsafe {
+        asm!("{0} = {0}", inout(reg) difference, options(nomem, nostack, preserves_flags));
+    }
+    difference
+}
+
+/// Nothing: what it costs to be fed is the feed's.
+#[xdp]
+pub fn empty(_: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// Makes room for an outer IPv4 header, and nothing else: what TUN costs at least, and what
+/// the feed has to undo.
+#[xdp]
+pub fn grow(context: XdpContext) -> u32 {
+    // SAFETY: the context is the kernel's own.
+    match unsafe { bpf_xdp_adjust_head(context.ctx, -20) } {
+        0 => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Exchanges the MAC addresses.
+#[xdp]
+pub fn swap(context: XdpContext) -> u32 {
+    if swapped(&context) {
+        xdp_action::XDP_TX
+    } else {
+        xdp_action::XDP_ABORTED
+    }
+}
+
+#[inline(always)]
+fn swapped(context: &XdpContext) -> bool {
+    let start = context.data();
+    if start + HEADERS > context.data_end() {
+        return false;
+    }
+    let frame = start as *mut [[u16; 3]; 2];
+    // SAFETY: the addresses lie in the packet.
+    unsafe {
+        let [destination, source] = *frame;
+        *frame = [source, destination];
+    }
+    true
+}
+
+/// Looks the packet's flow up, with a key of 40 bytes.
+#[xdp]
+pub fn lookup40(context: XdpContext) -> u32 {
+    match key(&context) {
+        Some([a, b, c, d]) => {
+            // SAFETY: nobody removes entries meanwhile.
+            let found = unsafe { FLOWS40.get(&[a, 0, 0, 0, b, 0, 0, 0, c, d]) };
+            verdict(found)
+        }
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Looks the packet's flow up, with a key of 16 bytes.
+#[xdp]
+pub fn lookup16(context: XdpContext) -> u32 {
+    match key(&context) {
+        Some(key) => {
+            // SAFETY: as in `lookup40`.
+            let found = unsafe { FLOWS16.get(&key) };
+            verdict(found)
+        }
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Stores the packet's flow for the lookups.
+#[xdp]
+pub fn remember(context: XdpContext) -> u32 {
+    let Some(key) = key(&context) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let [a, b, c, d] = key;
+    let stored = FLOWS16.insert(&key, &[1, 0], 0).is_ok()
+        && FLOWS40
+            .insert(&[a, 0, 0, 0, b, 0, 0, 0, c, d], &[1, 0], 0)
+            .is_ok();
+    if stored {
+        xdp_action::XDP_TX
+    } else {
+        xdp_action::XDP_ABORTED
+    }
+}
+
+#[inline(always)]
+fn verdict(found: Option<&[u64; 2]>) -> u32 {
+    match found {
+        Some([1, _]) => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Source, destination, ports, protocol.
+#[inline(always)]
+fn key(context: &XdpContext) -> Option<[u32; 4]> {
+    let start = context.data();
+    if start + HEADERS > context.data_end() {
+        return None;
+    }
+    // SAFETY: all of it lies in the packet.
+    unsafe {
+        let addresses = *((start + 26) as *const [u32; 2]);
+        let ports = *((start + 34) as *const u32);
+        let protocol = *((start + 23) as *const u8);
+        Some([addresses[0], addresses[1], ports, u32::from(protocol)])
+    }
+}
+
+/// Exchanges the MAC addresses and sends the packet out of another interface.
+#[xdp]
+pub fn redirect(context: XdpContext) -> u32 {
+    match LEAVE_BY.get(0) {
+        Some(&interface) if swapped(&context) => {
+            // SAFETY: a helper without preconditions.
+            unsafe { bpf_redirect(interface, 0) as u32 }
+        }
+        _ => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Counts a packet and drops it.
+#[xdp]
+pub fn sink(_: XdpContext) -> u32 {
+    if let Some(count) = SWALLOWED.get_ptr_mut(0) {
+        // SAFETY: this CPU's own.
+        unsafe { *count += 1 }
+    }
+    xdp_action::XDP_DROP
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: no path of the programs panics; the verifier would refuse this loop.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

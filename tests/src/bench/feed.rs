@@ -1,0 +1,236 @@
+//! The feed: packets by the million, each of another flow, made and counted in the kernel.
+//!
+//! The program that makes them is `lb-bench-ebpf` (`tests/ebpf`), which `cargo xtask bench`
+//! compiles, and names in the variable `LB_BENCH_OBJECT`.
+
+use std::{env, ops::Range};
+
+use anyhow::{Context, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader, Pod, TestRun, TestRunAttrs, TestRunOptions,
+    maps::{Array, MapData, PerCpuArray, ProgramArray},
+    programs::{ProgramFd, Xdp},
+};
+
+#[path = "../../ebpf/src/plan.rs"]
+mod plan;
+use plan::{HEADERS, Plan, TARGETS};
+
+// SAFETY: integers without padding.
+unsafe impl Pod for Plan {}
+
+/// Entries of the tables that reference lookups look in.
+pub const LOOKUP_ENTRIES: u32 = 4_000_000;
+
+/// What a fed packet can be handed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Target {
+    /// The program that [`Feed::aim`] was given.
+    Director = 0,
+    /// Nothing: transmits.
+    Empty,
+    /// Makes room for 20 bytes, and transmits.
+    Grow,
+    /// Exchanges the MAC addresses, and transmits.
+    Swap,
+    /// Looks up a key of 40 bytes, and transmits.
+    Lookup40,
+    /// Looks up a key of 16 bytes, and transmits.
+    Lookup16,
+    /// Stores a flow for the lookups, and transmits.
+    Remember,
+    /// Exchanges the MAC addresses, and sends out of another interface.
+    Redirect,
+}
+
+const PROGRAMS: [(Target, &str); 7] = [
+    (Target::Empty, "empty"),
+    (Target::Grow, "grow"),
+    (Target::Swap, "swap"),
+    (Target::Lookup40, "lookup40"),
+    (Target::Lookup16, "lookup16"),
+    (Target::Remember, "remember"),
+    (Target::Redirect, "redirect"),
+];
+const _: () = assert!(PROGRAMS.len() < TARGETS as usize);
+
+/// The action of a packet that was transmitted.
+pub const TRANSMIT: u32 = 3;
+/// The action of a packet that was passed.
+pub const PASS: u32 = 2;
+
+/// What flows have in common, and where they differ.
+#[derive(Clone, Debug)]
+pub struct Template {
+    frame: Vec<u8>,
+    by_destination: bool,
+}
+
+impl Template {
+    /// Flows that differ in their source: clients' packets. The frame is that of flow 0, and
+    /// has no IP options.
+    #[must_use]
+    pub fn by_source(frame: Vec<u8>) -> Self {
+        Self::new(frame, false)
+    }
+
+    /// Flows that differ in their destination: packets to clients.
+    #[must_use]
+    pub fn by_destination(frame: Vec<u8>) -> Self {
+        Self::new(frame, true)
+    }
+
+    fn new(mut frame: Vec<u8>, by_destination: bool) -> Self {
+        frame.resize(frame.len().max(60), 0);
+        Self {
+            frame,
+            by_destination,
+        }
+    }
+
+    fn plan(&self, target: Target, flows: &Range<u32>) -> Plan {
+        let mut headers = [0; HEADERS];
+        headers.copy_from_slice(&self.frame[..HEADERS]);
+        Plan {
+            headers,
+            started: 0,
+            ended: 0,
+            fed: 0,
+            packets: 0,
+            next: flows.start,
+            first: flows.start,
+            end: flows.end,
+            length: self.frame.len() as u32,
+            target: target as u32,
+            by_destination: self.by_destination.into(),
+        }
+    }
+}
+
+/// What a run of the feed took.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// What the last packet's program answered.
+    pub action: u32,
+    /// From one packet to the next, on average, in nanoseconds.
+    pub per_packet: f64,
+}
+
+/// The feed, in the kernel.
+pub struct Feed {
+    object: Ebpf,
+    plan: Array<MapData, Plan>,
+    leave_by: Array<MapData, u32>,
+    swallowed: PerCpuArray<MapData, u64>,
+    targets: ProgramArray<MapData>,
+}
+
+impl Feed {
+    /// Loads it. The tables of the reference lookups have that many entries
+    /// ([`LOOKUP_ENTRIES`], or few where nobody looks anything up).
+    pub fn load(lookup_entries: u32) -> Result<Self> {
+        let path = env::var_os("LB_BENCH_OBJECT")
+            .context("LB_BENCH_OBJECT is not set: run this as `cargo xtask bench`")?;
+        let mut object = EbpfLoader::new()
+            .map_max_entries("flows40", lookup_entries)
+            .map_max_entries("flows16", lookup_entries)
+            .load_file(&path)
+            .with_context(|| format!("load {}", path.display()))?;
+        for (_, program) in object.programs_mut() {
+            let program: &mut Xdp = program.try_into()?;
+            program.load().context("load a program of the feed")?;
+        }
+        let mut take = |name: &str| {
+            let map = object.take_map(name);
+            map.with_context(|| format!("the feed has no map {name:?}"))
+        };
+        let mut feed = Self {
+            plan: take("plan")?.try_into()?,
+            leave_by: take("leave_by")?.try_into()?,
+            swallowed: take("swallowed")?.try_into()?,
+            targets: take("targets")?.try_into()?,
+            object,
+        };
+        for (target, name) in PROGRAMS {
+            let program = feed.program(name)?.fd()?.try_clone()?;
+            feed.targets.set(target as u32, &program, 0)?;
+        }
+        Ok(feed)
+    }
+
+    /// Puts a program under test.
+    pub fn aim(&mut self, program: &ProgramFd) -> Result<()> {
+        Ok(self.targets.set(Target::Director as u32, program, 0)?)
+    }
+
+    /// The interface that [`Target::Redirect`] sends to.
+    pub fn leave_by(&mut self, interface: u32) -> Result<()> {
+        Ok(self.leave_by.set(0, interface, 0)?)
+    }
+
+    /// A program of the feed's object, to be attached somewhere.
+    pub fn program(&self, name: &str) -> Result<&Xdp> {
+        let program = self.object.program(name);
+        let program = program.with_context(|| format!("the feed has no program {name:?}"))?;
+        Ok(program.try_into()?)
+    }
+
+    /// Packets that the program `sink` has swallowed so far.
+    pub fn swallowed(&self) -> Result<u64> {
+        Ok(self.swallowed.get(&0, 0)?.iter().sum())
+    }
+
+    /// Says what comes next.
+    pub fn prepare(
+        &mut self,
+        template: &Template,
+        target: Target,
+        flows: Range<u32>,
+    ) -> Result<()> {
+        ensure!(flows.start < flows.end, "no flows in {flows:?}");
+        Ok(self.plan.set(0, template.plan(target, &flows), 0)?)
+    }
+
+    /// Feeds that many packets (two at least) to the target, one after the other, on this CPU.
+    pub fn run(&mut self, packets: u32) -> Result<Run> {
+        self.run_as(packets, TestRunAttrs::new())
+    }
+
+    /// As [`run`](Self::run), but what is transmitted or redirected really leaves: by the
+    /// interface that the packets seem to come in by, or by the one that a program says.
+    /// `batch` packets are made before the first of them leaves (1 to 256).
+    pub fn run_live(&mut self, packets: u32, batch: u32) -> Result<Run> {
+        self.run_as(packets, TestRunAttrs::new().xdp_live_frames(batch))
+    }
+
+    fn run_as(&mut self, packets: u32, attrs: TestRunAttrs) -> Result<Run> {
+        ensure!(
+            packets > 1,
+            "time passes between two packets: {packets} are too few"
+        );
+        let mut plan = self.plan.get(&0, 0)?;
+        plan.fed = 0;
+        plan.packets = packets;
+        self.plan.set(0, plan, 0)?;
+        let frame = vec![0; plan.length as usize];
+        let result = self.program("feed")?.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: packets,
+            attrs,
+            ..TestRunOptions::default()
+        });
+        let action = result.context("run the feed")?.return_value;
+        let plan = self.plan.get(&0, 0)?;
+        ensure!(
+            plan.fed == packets,
+            "{} of {packets} packets were fed",
+            plan.fed
+        );
+        let nanoseconds = plan.ended - plan.started;
+        Ok(Run {
+            action,
+            per_packet: nanoseconds as f64 / f64::from(packets - 1),
+        })
+    }
+}

@@ -1,0 +1,461 @@
+//! What the director's program costs for each packet, alone: no driver, no wire.
+//!
+//! The kernel feeds it packets (see [`feed`](super::feed)), a million at a time, over all
+//! flows in turn. Before each sample, an empty program is fed the same packets; that, which
+//! is what feeding costs, is subtracted. Everything is on: states, time stamps, counters.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    ops::Range,
+};
+
+use anyhow::{Result, ensure};
+use lb_common::{
+    connection::{TCP, UDP, buckets_for},
+    server::Method,
+    service::Scheduler,
+};
+
+use super::{
+    feed::{Feed, LOOKUP_ENTRIES, PASS, TRANSMIT, Target, Template},
+    peer::{Katran, Measure},
+    report::{Point, Row, Target as Limit, Unit},
+};
+use crate::{
+    dataplane::{Bench, Served, Server, Service, Size, server_address},
+    packets::{ACK, CLIENT, Packet, SYN, VIP},
+};
+
+const GROUP: &str = "program";
+
+/// As the daemon makes it by default.
+const CONNECTIONS: u32 = 1_000_000;
+const SERVERS: u32 = 8192;
+
+/// Flows that known connections are measured with.
+const SWEEP: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Values for each figure.
+    pub samples: u32,
+    /// Packets for each value, where the flows do not ask for more.
+    pub packets: u32,
+}
+
+/// A kind of packet of a connection that the table has: a line for each.
+struct Known {
+    name: &'static str,
+    method: Method,
+    protocol: u8,
+    reply: bool,
+}
+
+const KNOWN: [Known; 5] = [
+    known("DR", Method::Dr, TCP),
+    known("NAT in", Method::Nat, TCP),
+    Known {
+        reply: true,
+        ..known("NAT out", Method::Nat, TCP)
+    },
+    known("TUN", Method::Tun, TCP),
+    known("UDP DR", Method::Dr, UDP),
+];
+
+const fn known(name: &'static str, method: Method, protocol: u8) -> Known {
+    Known {
+        name,
+        method,
+        protocol,
+        reply: false,
+    }
+}
+
+/// New connections: a line for each kind.
+const NEW: [New; 12] = [
+    new(Scheduler::Rr, 4),
+    new(Scheduler::Rr, 64),
+    new(Scheduler::Rr, 1000),
+    new(Scheduler::Wrr, 4),
+    new(Scheduler::Wrr, 64),
+    new(Scheduler::Wrr, 1000),
+    new(Scheduler::Wlc, 4),
+    new(Scheduler::Wlc, 64),
+    new(Scheduler::Wlc, 1000),
+    new(Scheduler::Lc, 1000),
+    New {
+        held: 200_000,
+        ..new(Scheduler::Rr, 4)
+    },
+    New {
+        held: 1_000_000,
+        ..new(Scheduler::Rr, 4)
+    },
+];
+
+const fn new(scheduler: Scheduler, servers: u32) -> New {
+    New {
+        scheduler,
+        servers,
+        held: 0,
+    }
+}
+
+/// Measures everything.
+pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
+    let mut meter = Meter {
+        feed: Feed::load(LOOKUP_ENTRIES)?,
+        effort,
+    };
+    let katran = references(&mut meter, &mut done)?;
+    // The rest needs no tables for lookups.
+    meter.feed = Feed::load(8)?;
+    not_ours(&mut meter, &katran, &mut done)?;
+    for kind in &KNOWN {
+        known_connections(&mut meter, kind, &katran, &mut done)?;
+    }
+    for case in &NEW {
+        new_connections(&mut meter, case, &katran, &mut done)?;
+    }
+    flood(&mut meter, &mut done)
+}
+
+/// The feed, and how much of it.
+struct Meter {
+    feed: Feed,
+    effort: Effort,
+}
+
+impl Meter {
+    /// Samples of what a target takes for each packet, beyond being fed.
+    fn sample(
+        &mut self,
+        template: &Template,
+        target: Target,
+        flows: Range<u32>,
+        action: u32,
+    ) -> Result<Vec<f64>> {
+        let packets = self.effort.packets.max(flows.len() as u32);
+        let mut values = Vec::new();
+        // The first round warms up.
+        for round in 0..=self.effort.samples {
+            let fed = self.once(template, Target::Empty, flows.clone(), packets, TRANSMIT)?;
+            let worked = self.once(template, target, flows.clone(), packets, action)?;
+            if round > 0 {
+                values.push(worked - fed);
+            }
+        }
+        Ok(values)
+    }
+
+    /// Nanoseconds for each of so many packets, feeding included.
+    fn once(
+        &mut self,
+        template: &Template,
+        target: Target,
+        flows: Range<u32>,
+        packets: u32,
+        action: u32,
+    ) -> Result<f64> {
+        self.feed.prepare(template, target, flows)?;
+        let run = self.feed.run(packets)?;
+        ensure!(
+            run.action == action,
+            "{target:?} answered XDP action {} instead of {action}",
+            run.action
+        );
+        Ok(run.per_packet)
+    }
+
+    /// Feeds each flow once to the director, so that it has a connection.
+    fn open(&mut self, connections: &[&Template], flows: Range<u32>) -> Result<()> {
+        for template in connections {
+            let packets = flows.len() as u32;
+            self.once(template, Target::Director, flows.clone(), packets, TRANSMIT)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the machine is: programs that everybody has the like of. Says what katran would take.
+fn references(meter: &mut Meter, done: &mut impl FnMut(Row)) -> Result<Katran> {
+    let template =
+        Template::by_source(Packet::tcp(client(), SocketAddrV4::new(VIP, 80), ACK).frame());
+    for (name, target) in [("empty", Target::Empty), ("MAC swap", Target::Swap)] {
+        let values = meter.sample(&template, target, 0..1, TRANSMIT)?;
+        done(row(format!("reference: {name}"), values));
+    }
+    let all = 0..SWEEP[SWEEP.len() - 1];
+    meter.once(&template, Target::Remember, all.clone(), all.end, TRANSMIT)?;
+    let mut katran = Katran::default();
+    for (name, target) in [
+        ("lookup of 16 bytes", Target::Lookup16),
+        ("lookup of 40 bytes", Target::Lookup40),
+    ] {
+        for flows in SWEEP {
+            let values = meter.sample(&template, target, 0..flows, TRANSMIT)?;
+            let row = swept(&format!("reference: {name}"), flows, values);
+            if target == Target::Lookup40 {
+                katran.calibrate(flows, row.median());
+            }
+            done(row);
+        }
+    }
+    Ok(katran)
+}
+
+fn not_ours(meter: &mut Meter, katran: &Katran, done: &mut impl FnMut(Row)) -> Result<()> {
+    let (bench, _) = director(Service::tcp(80).server(Server::direct(11)))?;
+    meter.feed.aim(bench.program().fd()?)?;
+    let elsewhere = SocketAddrV4::new(*CLIENT.ip(), 80);
+    let template = Template::by_source(Packet::tcp(client(), elsewhere, ACK).frame());
+    let values = meter.sample(&template, Target::Director, 0..1, PASS)?;
+    let mut row = row("not ours", values);
+    row.target = katran.target(Measure::Pass, 1, row.median(), 0.50);
+    done(row);
+    Ok(())
+}
+
+fn known_connections(
+    meter: &mut Meter,
+    kind: &Known,
+    katran: &Katran,
+    done: &mut impl FnMut(Row),
+) -> Result<()> {
+    let mut service = match kind.protocol {
+        UDP => Service::udp(80),
+        _ => Service::tcp(80),
+    };
+    // The replies of all flows come from one server.
+    for name in 0..if kind.reply { 1 } else { 4 } {
+        service = service.server(Server::by(kind.method, 11 + name));
+    }
+    let (mut bench, served) = director(service)?;
+    meter.feed.aim(bench.program().fd()?)?;
+    let [syn, ack] = client_packets(kind.protocol, &served);
+    let measured = if kind.reply {
+        let server = SocketAddrV4::new(server_address(11), served.address.port());
+        Template::by_destination(Packet::tcp(server, client(), ACK).frame())
+    } else {
+        ack.clone()
+    };
+    for flows in SWEEP {
+        bench.forget();
+        meter.open(&[&syn, &ack], 0..flows)?;
+        let before = passed(&bench, &served, kind.reply);
+        let values = meter.sample(&measured, Target::Director, 0..flows, TRANSMIT)?;
+        let rounds = u64::from(meter.effort.samples + 1);
+        let expected = rounds * u64::from(meter.effort.packets.max(flows));
+        let counted = passed(&bench, &served, kind.reply) - before;
+        ensure!(
+            counted == expected,
+            "{}: {counted} of {expected} packets passed",
+            kind.name
+        );
+        let mut row = swept(kind.name, flows, values);
+        let measure = match kind.protocol {
+            UDP => Measure::Udp,
+            _ => Measure::Tcp,
+        };
+        let limit = match flows {
+            1_000_000 => 0.65,
+            100_000 => 0.40,
+            _ if kind.protocol == UDP => 0.25,
+            _ if kind.method == Method::Dr => 0.30,
+            _ => 0.45,
+        };
+        row.target = katran.target(measure, flows, row.median(), limit);
+        done(row);
+    }
+    Ok(())
+}
+
+/// A scheduler, its service's servers, and connections that the table holds already.
+struct New {
+    scheduler: Scheduler,
+    servers: u32,
+    held: u32,
+}
+
+/// Packets that open a connection each.
+const BATCH: u32 = 50_000;
+
+fn new_connections(
+    meter: &mut Meter,
+    case: &New,
+    katran: &Katran,
+    done: &mut impl FnMut(Row),
+) -> Result<()> {
+    /// How many may be there beyond those that are to be.
+    const BEYOND: u32 = 4 * BATCH;
+    let mut service = Service::tcp(80).scheduler(case.scheduler);
+    for number in 0..case.servers {
+        let [_, _, high, low] = number.to_be_bytes();
+        let server = Server::direct(11).at(Ipv4Addr::new(10, 3, high, low));
+        service = service.server(server.weight(1 + number % 3));
+    }
+    let (mut bench, served) = director(service)?;
+    meter.feed.aim(bench.program().fd()?)?;
+    let [syn, ack] = client_packets(TCP, &served);
+    let mut values = Vec::new();
+    let mut next = u32::MAX;
+    // The first round warms up.
+    for round in 0..=meter.effort.samples {
+        if next >= case.held + BEYOND {
+            bench.forget();
+            next = case.held;
+            if next > 0 {
+                meter.open(&[&syn, &ack], 0..next)?;
+            }
+        }
+        let flows = next..next + BATCH;
+        next = flows.end;
+        let fed = meter.once(&syn, Target::Empty, flows.clone(), BATCH, TRANSMIT)?;
+        let before = opened(&bench, &served);
+        let worked = meter.once(&syn, Target::Director, flows, BATCH, TRANSMIT)?;
+        let opened = opened(&bench, &served) - before;
+        ensure!(
+            opened == u64::from(BATCH),
+            "{opened} of {BATCH} SYNs opened a connection"
+        );
+        if round > 0 {
+            values.push(worked - fed);
+        }
+    }
+    let New {
+        scheduler,
+        servers,
+        held,
+    } = case;
+    let scheduler = scheduler_name(*scheduler);
+    let mut row = row(
+        match held {
+            0 => format!("new connection, {scheduler}, {servers} servers"),
+            _ => format!(
+                "new connection, {scheduler}, {servers} servers, {} held",
+                count(*held)
+            ),
+        },
+        values,
+    );
+    row.target = match case.scheduler {
+        Scheduler::Wlc if *servers == 1000 => {
+            Some(Limit::at_most(row.median() / 1e3, 1.5, "≤ 1.5 µs"))
+        }
+        Scheduler::Rr | Scheduler::Wrr if *held == 0 => {
+            katran.target(Measure::Syn, 1, row.median(), 2.5)
+        }
+        _ => None,
+    };
+    done(row);
+    Ok(())
+}
+
+/// SYNs that no answer follows, to a table that is full of such: each pushes the one out that
+/// has waited longest.
+fn flood(meter: &mut Meter, done: &mut impl FnMut(Row)) -> Result<()> {
+    const SLOTS: u32 = 3 * CONNECTIONS;
+    let (bench, served) = director(Service::tcp(80).server(Server::direct(11)))?;
+    meter.feed.aim(bench.program().fd()?)?;
+    let [syn, _] = client_packets(TCP, &served);
+    // Some of the last find no place; they push others out already.
+    let mut next = SLOTS + SLOTS / 2;
+    meter.open(&[&syn], 0..next)?;
+    let mut values = Vec::new();
+    for round in 0..=meter.effort.samples {
+        let flows = next..next + BATCH;
+        next = flows.end;
+        let fed = meter.once(&syn, Target::Empty, flows.clone(), BATCH, TRANSMIT)?;
+        let worked = meter.once(&syn, Target::Director, flows, BATCH, TRANSMIT)?;
+        if round > 0 {
+            values.push(worked - fed);
+        }
+    }
+    done(row(
+        "SYN flood, table full of half-open connections",
+        values,
+    ));
+    Ok(())
+}
+
+/// A director of the default size, with this service.
+fn director(service: Service) -> Result<(Bench, Served)> {
+    let mut bench = Bench::sized(Size {
+        buckets: buckets_for(CONNECTIONS),
+        servers: SERVERS,
+        services: SERVERS,
+        roster_lines: 1024,
+    });
+    let served = bench.serve(service);
+    Ok((bench, served))
+}
+
+/// What opens connections, and what follows; of UDP, the same.
+fn client_packets(protocol: u8, served: &Served) -> [Template; 2] {
+    [SYN, ACK].map(|flags| {
+        let packet = match protocol {
+            UDP => Packet::udp(client(), served.address),
+            _ => Packet::tcp(client(), served.address, flags),
+        };
+        Template::by_source(packet.frame())
+    })
+}
+
+/// Flow 0 comes from here; the others have ports above it, and then addresses above it.
+fn client() -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, 0), 1024)
+}
+
+fn opened(bench: &Bench, served: &Served) -> u64 {
+    let servers = served.servers.iter();
+    servers
+        .map(|&server| bench.traffic(server).connections)
+        .sum()
+}
+
+fn passed(bench: &Bench, served: &Served, reply: bool) -> u64 {
+    let traffic = served.servers.iter().map(|&server| bench.traffic(server));
+    traffic
+        .map(|t| if reply { t.out_packets } else { t.in_packets })
+        .sum()
+}
+
+fn row(case: impl Into<String>, values: Vec<f64>) -> Row {
+    Row::new(GROUP, case, Unit::NanosecondsPerPacket, values)
+}
+
+/// One of a curve over numbers of flows.
+fn swept(curve: &str, flows: u32, values: Vec<f64>) -> Row {
+    let mut row = row(format!("{curve}, {}", flows_of(flows)), values);
+    row.point = Some(Point {
+        curve: curve.to_owned(),
+        x: f64::from(flows),
+    });
+    row
+}
+
+fn flows_of(flows: u32) -> String {
+    match flows {
+        1 => "1 flow".to_owned(),
+        _ => format!("{} flows", count(flows)),
+    }
+}
+
+/// `1k`, `1M`.
+fn count(number: u32) -> String {
+    match number {
+        n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
+        n if n >= 1_000 && n % 1_000 == 0 => format!("{}k", n / 1_000),
+        n => n.to_string(),
+    }
+}
+
+fn scheduler_name(scheduler: Scheduler) -> &'static str {
+    match scheduler {
+        Scheduler::Rr => "rr",
+        Scheduler::Wrr => "wrr",
+        Scheduler::Lc => "lc",
+        Scheduler::Wlc => "wlc",
+    }
+}

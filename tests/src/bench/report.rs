@@ -1,0 +1,227 @@
+//! What was measured: rows of figures, and where they come from.
+
+use serde::{Deserialize, Serialize};
+
+/// All that a run of the benchmark found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Where and of what.
+    pub origin: Origin,
+    /// In the order in which they were measured.
+    pub rows: Vec<Row>,
+}
+
+/// Where figures come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The CPU's own name.
+    pub cpu: String,
+    /// CPUs online.
+    pub cpus: usize,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The commit that was measured, with `+` where files had been changed since.
+    pub commit: String,
+    /// UTC, `YYYY-MM-DD`.
+    pub date: String,
+}
+
+/// One figure, measured several times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What measured it: `program`, `path`, …
+    pub group: String,
+    /// What was measured. Group and case together name the row.
+    pub case: String,
+    /// Of all values.
+    pub unit: Unit,
+    /// In the order in which they were measured.
+    pub values: Vec<f64>,
+    /// What the figure is to be, where it is to be something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// Where the row belongs in a plot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
+}
+
+/// What a figure is to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// As a person says it: `≤ 0.30 of katran`.
+    pub text: String,
+    /// The figure by that measure.
+    pub value: f64,
+    /// The measure's limit.
+    pub limit: f64,
+    /// Whether `value` is to be at most the limit, or at least.
+    pub at_most: bool,
+}
+
+/// A place on a curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The curve's name.
+    pub curve: String,
+    /// For example the number of flows.
+    pub x: f64,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Time.
+    #[serde(rename = "ns/packet")]
+    NanosecondsPerPacket,
+    /// Million packets a second.
+    #[serde(rename = "Mpps")]
+    MegapacketsPerSecond,
+    /// Instructions of the CPU.
+    #[serde(rename = "instructions/packet")]
+    InstructionsPerPacket,
+    /// Connections opened, used and closed in a second.
+    #[serde(rename = "connections/s")]
+    ConnectionsPerSecond,
+    /// A duration.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// A duration.
+    #[serde(rename = "µs")]
+    Microseconds,
+    /// Memory.
+    #[serde(rename = "bytes")]
+    Bytes,
+    /// A share of one CPU, in percent.
+    #[serde(rename = "% of a CPU")]
+    PercentOfCpu,
+    /// CPU time for each gigabit that passed.
+    #[serde(rename = "CPU ms/Gbit")]
+    CpuMillisecondsPerGigabit,
+    /// Instructions of a BPF program, or of the verifier.
+    #[serde(rename = "instructions")]
+    Instructions,
+    /// One figure divided by another.
+    #[serde(rename = "ratio")]
+    Ratio,
+}
+
+impl Unit {
+    /// As a person reads it; the same as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NanosecondsPerPacket => "ns/packet",
+            Self::MegapacketsPerSecond => "Mpps",
+            Self::InstructionsPerPacket => "instructions/packet",
+            Self::ConnectionsPerSecond => "connections/s",
+            Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
+            Self::Bytes => "bytes",
+            Self::PercentOfCpu => "% of a CPU",
+            Self::CpuMillisecondsPerGigabit => "CPU ms/Gbit",
+            Self::Instructions => "instructions",
+            Self::Ratio => "ratio",
+        }
+    }
+
+    /// Whether more is better.
+    #[must_use]
+    pub const fn more_is_better(self) -> bool {
+        matches!(
+            self,
+            Self::MegapacketsPerSecond | Self::ConnectionsPerSecond
+        )
+    }
+}
+
+impl Target {
+    /// A figure by some measure, which is to be at most this.
+    #[must_use]
+    pub fn at_most(value: f64, limit: f64, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let at_most = true;
+        Self {
+            text,
+            value,
+            limit,
+            at_most,
+        }
+    }
+
+    /// A figure by some measure, which is to be at least this.
+    #[must_use]
+    pub fn at_least(value: f64, limit: f64, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let at_most = false;
+        Self {
+            text,
+            value,
+            limit,
+            at_most,
+        }
+    }
+
+    /// Whether it is met.
+    #[must_use]
+    pub fn met(&self) -> bool {
+        if self.at_most {
+            self.value <= self.limit
+        } else {
+            self.value >= self.limit
+        }
+    }
+}
+
+impl Row {
+    /// A row without target and place.
+    #[must_use]
+    pub fn new(group: &str, case: impl Into<String>, unit: Unit, values: Vec<f64>) -> Self {
+        Self {
+            group: group.to_owned(),
+            case: case.into(),
+            unit,
+            values,
+            target: None,
+            point: None,
+        }
+    }
+
+    /// The value in the middle.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// Below it lies this share of the values.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        let last = values.len().saturating_sub(1);
+        let place = share * last as f64;
+        let at = |index: f64| values.get(index as usize).copied().unwrap_or(f64::NAN);
+        let (below, above) = (at(place.floor()), at(place.ceil()));
+        below + (above - below) * place.fract()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_the_values() {
+        let row = Row::new("g", "c", Unit::Ratio, vec![4.0, 1.0, 2.0, 3.0]);
+        assert_eq!(row.median(), 2.5);
+        assert_eq!(row.quantile(0.0), 1.0);
+        assert_eq!(row.quantile(1.0), 4.0);
+        assert_eq!(row.quantile(0.25), 1.75);
+    }
+
+    #[test]
+    fn units_are_named_in_json_as_for_people() {
+        for unit in [Unit::NanosecondsPerPacket, Unit::Microseconds, Unit::Ratio] {
+            assert_eq!(serde_json::json!(unit), unit.name());
+        }
+    }
+}

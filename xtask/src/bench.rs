@@ -1,0 +1,32 @@
+//! `bench`: what the director costs, measured.
+
+use std::{ffi::OsString, path::PathBuf, process::Command};
+
+use anyhow::Result;
+use xtask::toolchain::Package;
+
+use crate::{
+    build,
+    run::{become_command, cargo, release, run, step, target},
+    setup,
+};
+
+/// Builds, then becomes the benchmark; arguments are its own.
+pub fn verb(arguments: &[OsString]) -> Result<()> {
+    let toolchain = setup::toolchain()?;
+    let binary = build::build()?;
+    let title = "build the benchmark";
+    let mut command = cargo(&["build", "--release", "--package", "lb-tests", "--bins"]);
+    let objects = target()?.join("ebpf-bench");
+    let mut object = PathBuf::new();
+    step(title, || {
+        object = toolchain.build(Package::Bench, &objects)?;
+        run(title, &mut command)
+    })?;
+    become_command(
+        Command::new(release("bench")?)
+            .args(arguments)
+            .env("LB_CTL", binary)
+            .env("LB_BENCH_OBJECT", object),
+    )
+}
