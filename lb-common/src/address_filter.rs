@@ -4,7 +4,7 @@
 //! A bit may be set for an address that is none of ours (the packet is then looked up in
 //! vain), but never clear for one that is: VIPs, and NAT servers' addresses.
 
-/// 64-bit words of the map `addresses`.
+/// 64-bit words of the bitmap.
 pub const WORDS: u32 = 1024;
 
 /// Where an address (as on the wire) stands: word, and bit in it.

@@ -60,14 +60,22 @@ pub const fn of_words<const N: usize>(words: &[u16; N]) -> u16 {
     !fold(sum)
 }
 
-/// Folds a sum of fewer than 2^32 words to 16 bits.
+/// An IPv4 header's checksum field after one hop, which takes 1 from the time to live: the
+/// first byte of its word, the lower one as a little-endian machine reads it.
+#[inline(always)]
+#[must_use]
+pub const fn after_hop(checksum: u16) -> u16 {
+    let sum = checksum as u32 + 1;
+    // Never 0xFFFF: RFC 1624, section 3.
+    (sum + (sum >= 0xFFFF) as u32) as u16
+}
+
+/// Folds a sum to 16 bits. Adding its own halves in both orders leaves their one's complement
+/// sum, carry included, in the upper half.
 #[inline(always)]
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
-    let sum = (sum >> 16) + (sum & 0xFFFF);
-    let sum = (sum >> 16) + (sum & 0xFFFF);
-    let sum = (sum >> 16) + (sum & 0xFFFF);
-    sum as u16
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 #[cfg(test)]
@@ -91,6 +99,17 @@ mod tests {
         ]
         .map(u16::to_be);
         assert_eq!(of_words(&words), 0xb861u16.to_be());
+    }
+
+    #[test]
+    fn a_hop_changes_a_checksum_by_the_time_to_live() {
+        for checksum in 0..=u16::MAX {
+            for protocol in [0, 6, 17, 255] {
+                let [old, new] = [64, 63].map(|ttl| u16::from_le_bytes([ttl, protocol]));
+                let expected = Delta::ZERO.word(old, new).apply(checksum);
+                assert_eq!(after_hop(checksum), expected, "{checksum:04x}");
+            }
+        }
     }
 
     #[test]

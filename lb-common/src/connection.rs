@@ -31,7 +31,8 @@ pub enum Direction {
 pub struct Key {
     /// Source address, then destination address in the upper half.
     pub addresses: u64,
-    /// Source port, destination port, IP protocol, from the lowest bits up.
+    /// Source port, destination port, IP protocol, from the lowest bits up; then, in the slot of
+    /// a reverse entry only, the index of the server ([`Key::of_server`]).
     pub ports: u64,
 }
 
@@ -44,6 +45,41 @@ impl Key {
             addresses: source as u64 | (destination as u64) << 32,
             ports: ports as u64 | (protocol as u64) << 32,
         }
+    }
+
+    /// The same with the index of a server, below 2^24, which is no part of what is compared.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_server(self, server: u32) -> Self {
+        Self {
+            ports: self.ports & COMPARED | (server as u64) << SERVER_SHIFT,
+            ..self
+        }
+    }
+
+    /// The index that [`Key::of_server`] added.
+    #[inline(always)]
+    #[must_use]
+    pub const fn server(&self) -> u32 {
+        (self.ports >> SERVER_SHIFT) as u32
+    }
+
+    /// Whether these are keys of the same packets, whatever servers they name.
+    #[inline(always)]
+    #[must_use]
+    pub const fn same(&self, other: &Self) -> bool {
+        self.addresses == other.addresses && (self.ports ^ other.ports) & COMPARED == 0
+    }
+
+    /// Whether `reverse`, the key of a reverse entry, leads back to the connection with this key
+    /// and server.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answered_by(&self, server: u32, reverse: &Self) -> bool {
+        reverse.server() == server
+            && reverse.destination() == self.source()
+            && reverse.destination_port() == self.source_port()
+            && reverse.protocol() == self.protocol()
     }
 
     /// The IPv4 address that the packet comes from.
@@ -81,6 +117,12 @@ impl Key {
         (self.ports >> 32) as u8
     }
 }
+
+const SERVER_SHIFT: u32 = 40;
+const COMPARED: u64 = (1 << SERVER_SHIFT) - 1;
+
+/// How many servers there can be in all: an index has 24 bits.
+pub const SERVER_INDICES: u32 = 1 << (64 - SERVER_SHIFT);
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -125,16 +167,24 @@ pub const DEFAULT_TIMEOUTS: [u32; STATE_VALUES] = [
     0, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 300, 0, 0, 0, 0,
 ];
 
-/// Time is `CLOCK_MONOTONIC_COARSE` in nanoseconds, shifted right by this: ticks of 16.8 ms,
-/// which wrap after 2.2 years. Both halves read that clock, and a connection under load is
-/// stamped 60 times a second rather than at every packet.
-pub const TICK_SHIFT: u32 = 24;
+/// Time is the kernel's jiffies (which count `hz` in a second: 100 to 1000, as the kernel was
+/// built), shifted right by this: ticks of 4 to 40 ms, which wrap after half a year at least.
+/// To read jiffies costs one load, and a connection under load is stamped some 60 times a
+/// second rather than at every packet.
+pub const TICK_SHIFT: u32 = 2;
 
-/// The ticks in a number of seconds, rounded up.
+/// The ticks in a number of seconds, rounded up; never more than ages can be told by.
 #[must_use]
-pub const fn ticks(seconds: u32) -> u32 {
-    ((seconds as u64 * 1_000_000_000).div_ceil(1 << TICK_SHIFT)) as u32
+pub const fn ticks(seconds: u32, hz: u32) -> u32 {
+    let ticks = (seconds as u64 * hz as u64).div_ceil(1 << TICK_SHIFT);
+    if ticks < MAX_AGE as u64 {
+        ticks as u32
+    } else {
+        MAX_AGE
+    }
 }
+
+const MAX_AGE: u32 = u32::MAX / 2;
 
 /// The time between two stamps, in ticks. A stamp from the future (another CPU's clock was
 /// read a moment later) counts as now.
@@ -142,14 +192,15 @@ pub const fn ticks(seconds: u32) -> u32 {
 #[must_use]
 pub const fn age(now: u32, stamp: u32) -> u32 {
     let age = now.wrapping_sub(stamp);
-    if age > u32::MAX / 2 { 0 } else { age }
+    if age > MAX_AGE { 0 } else { age }
 }
 
 /// What changes during a connection's life. In the slot: stamp (32 bits), state (8), flags (8),
 /// 16 bits of 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Word {
-    /// When the last packet passed, in ticks. In a reverse entry: the forward entry's slot.
+    /// When the last packet passed, in ticks. In a reverse entry: the last from the server that
+    /// did not concern the forward entry.
     pub stamp: u32,
     /// `STATE_*` or a `TcpState`.
     pub state: u8,
@@ -161,6 +212,10 @@ pub struct Word {
 
 /// The connection has a reverse entry: its replies pass the director.
 pub const FLAG_NAT: u8 = 1;
+/// In a reverse entry: the connection is established (or UDP's), so that a reply without news
+/// need not touch the forward entry. That the connection lives is then to be seen in the
+/// reverse entry's stamp: it has expired when both are too old.
+pub const FLAG_SETTLED: u8 = 2;
 
 impl Word {
     /// As stored.
@@ -315,7 +370,7 @@ pub struct Places {
 }
 
 impl Hash {
-    /// Where `key` may stand.
+    /// Where `key`, which names no server, may stand.
     #[inline(always)]
     #[must_use]
     pub const fn places(&self, key: &Key) -> Places {
@@ -387,9 +442,11 @@ mod tests {
 
     #[test]
     fn seconds_become_ticks_rounded_up() {
-        assert_eq!(ticks(0), 0);
-        assert_eq!(ticks(1), 60);
-        assert!(u64::from(ticks(900)) << TICK_SHIFT >= 900_000_000_000);
+        assert_eq!(ticks(0, 250), 0);
+        assert_eq!(ticks(1, 100), 25);
+        assert_eq!(ticks(1, 250), 63);
+        assert_eq!(ticks(900, 1000), 225_000);
+        assert_eq!(ticks(u32::MAX, 1000), u32::MAX / 2);
     }
 
     fn hash() -> Hash {

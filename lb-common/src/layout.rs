@@ -1,12 +1,27 @@
 //! What is pinned, under which layout, and what both halves must agree on.
 
-use crate::connection::{Hash, Timeouts};
+use crate::{
+    address_filter,
+    connection::{Hash, TICK_SHIFT, Timeouts},
+};
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
-/// The one entry of the map `settings`.
+/// The one entry of the map `settings`: what the director is. All in one place, for each map
+/// that a packet has to be looked up in costs it time.
+#[repr(C)]
+pub struct Director {
+    /// What may change while the program runs.
+    pub settings: Settings,
+    /// The addresses that concern the director: see [`address_filter`].
+    pub addresses: [u64; address_filter::WORDS as usize],
+    /// Its interfaces: each stands at the lower 16 bits of its index.
+    pub ports: [Port; PORTS as usize],
+}
+
+/// What may change while the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -23,10 +38,36 @@ pub struct Settings {
     pub servers: u32,
     /// Capacity that was asked for.
     pub connections: u32,
+    /// Jiffies in a second.
+    pub hz: u32,
+    /// ICMP errors that one CPU may send in a tick.
+    pub errors_per_tick: u32,
+    /// Written by the program `clock`: the same moment by both clocks.
+    pub clock: Moment,
 }
 
-/// An entry of the map `ports`: an Ethernet interface of the director. It stands at the
-/// lower 16 bits of the interface's index.
+/// A moment by two clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Moment {
+    /// The kernel's 64-bit jiffies.
+    pub jiffies: u64,
+    /// `CLOCK_MONOTONIC_COARSE`, in nanoseconds.
+    pub nanoseconds: u64,
+}
+
+impl Settings {
+    /// What the kernel's number of jiffies in a second implies.
+    pub const fn set_hz(&mut self, hz: u32) {
+        /// As many in a second as the kernel sends (`net.ipv4.icmp_msgs_per_sec`).
+        const ERRORS: u32 = 1000;
+        self.hz = hz;
+        let per_tick = ((ERRORS as u64) << TICK_SHIFT) / hz as u64;
+        self.errors_per_tick = if per_tick > 0 { per_tick as u32 } else { 1 };
+    }
+}
+
+/// An Ethernet interface of the director.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Port {
@@ -38,9 +79,9 @@ pub struct Port {
     pub _pad: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 120);
+const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 144);
 
-/// Entries of the map `ports`.
+/// Places for interfaces.
 pub const PORTS: u32 = 1 << 16;
 
 /// Constants of the program, set when it is loaded.

@@ -3,7 +3,10 @@
 //! All of them walk a roster in the order in which its servers are scheduled. IPVS keeps the
 //! server that was added last at the head of that order; who builds a roster sees to that.
 
-use crate::{server::Load, service::Entry};
+use crate::{
+    server::Load,
+    service::{Entry, LINE_ENTRIES},
+};
 
 /// What a scheduler reads.
 pub trait Roster {
@@ -17,6 +20,10 @@ pub trait Roster {
 
     /// The server at a place in the order, counted from 0.
     fn entry(&self, place: u32) -> Option<Entry>;
+
+    /// Looks at the [`LINE_ENTRIES`] servers from the place `number * LINE_ENTRIES` on, as far
+    /// as there are that many; others that it may show have a weight of 0.
+    fn visit_line(&self, number: u32, visit: impl FnMut(Entry, Load));
 
     /// How many connections a server has, by its index in the map `servers`.
     fn load(&self, server: u32) -> Load;
@@ -215,59 +222,53 @@ pub const fn overhead(load: Load) -> u64 {
 /// not matter.
 #[inline(always)]
 pub fn least_connection(roster: &impl Roster) -> Option<u32> {
-    least(roster, false)
+    least::<_, false>(roster)
 }
 
 /// Weighted least connection: the server with the least load for its weight, the first of
 /// equals.
 #[inline(always)]
 pub fn weighted_least_connection(roster: &impl Roster) -> Option<u32> {
-    least(roster, true)
+    least::<_, true>(roster)
 }
 
 #[inline(always)]
-fn least(roster: &impl Roster, weighted: bool) -> Option<u32> {
-    let mut least = Least {
+fn least<R: Roster, const WEIGHTED: bool>(roster: &R) -> Option<u32> {
+    // More than any load for any weight.
+    let mut least = Least::<R, WEIGHTED> {
         roster,
-        weighted,
         chosen: NONE,
-        overhead: 0,
+        overhead: 1,
         weight: 0,
     };
-    roster.search(roster.len(), &mut least);
+    roster.search(roster.len().div_ceil(LINE_ENTRIES), &mut least);
     (least.chosen != NONE).then_some(least.chosen)
 }
 
-struct Least<'a, R> {
+/// A line at a time: all of a roster is to be read, and a step costs more than a server.
+struct Least<'a, R, const WEIGHTED: bool> {
     roster: &'a R,
-    weighted: bool,
     chosen: u32,
     overhead: u64,
     weight: u64,
 }
 
-impl<R: Roster> Search for Least<'_, R> {
+impl<R: Roster, const WEIGHTED: bool> Search for Least<'_, R, WEIGHTED> {
     #[inline(always)]
-    fn step(&mut self, place: u32) -> bool {
-        let Some(entry) = self.roster.entry(place) else {
-            return true;
-        };
-        if entry.weight == 0 {
-            return false;
-        }
-        let overhead = overhead(self.roster.load(entry.server));
-        let weight = if self.weighted {
-            entry.weight as u64
-        } else {
-            1
-        };
-        if self.chosen == NONE
-            || self.overhead.wrapping_mul(weight) > overhead.wrapping_mul(self.weight)
-        {
-            self.chosen = entry.server;
-            self.overhead = overhead;
-            self.weight = weight;
-        }
+    fn step(&mut self, number: u32) -> bool {
+        let (mut chosen, mut least, mut least_weight) = (self.chosen, self.overhead, self.weight);
+        self.roster.visit_line(number, |entry, load| {
+            let overhead = overhead(load);
+            let weight = match entry.weight {
+                0 => return,
+                weight if WEIGHTED => weight as u64,
+                _ => 1,
+            };
+            if least.wrapping_mul(weight) > overhead.wrapping_mul(least_weight) {
+                (chosen, least, least_weight) = (entry.server, overhead, weight);
+            }
+        });
+        (self.chosen, self.overhead, self.weight) = (chosen, least, least_weight);
         false
     }
 }
@@ -293,6 +294,15 @@ mod tests {
         fn entry(&self, place: u32) -> Option<Entry> {
             let &(server, weight) = self.order.get(place as usize)?;
             Some(Entry { server, weight })
+        }
+        fn visit_line(&self, number: u32, mut visit: impl FnMut(Entry, Load)) {
+            for place in number * 8..number * 8 + 8 {
+                match self.entry(place) {
+                    Some(entry) => visit(entry, self.load(entry.server)),
+                    // What stands behind the last one in a map.
+                    None => visit(Entry::from_bits(0), Load::default()),
+                }
+            }
         }
         fn load(&self, server: u32) -> Load {
             self.loads.get(server as usize).copied().unwrap_or_default()

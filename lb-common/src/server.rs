@@ -77,8 +77,13 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
-/// How many connections a server has: an entry of the map `loads`, as one 64-bit word so
-/// that a transition is one atomic addition. Active in the lower half, inactive in the upper.
+/// Loads in one entry of the map `loads`: whoever compares servers, looks up few entries, for
+/// the servers of a service mostly have indices in a row.
+pub const LOAD_BLOCK: u32 = 4096;
+
+/// How many connections a server has, as one 64-bit word so that a transition is one atomic
+/// addition. Active in the lower half, inactive in the upper. The map `loads` holds one for each
+/// server, [`LOAD_BLOCK`] in an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Connections in an active state.

@@ -3,12 +3,12 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_log_ebpf::warn;
 use lb_common::{
-    connection::{Key, age, ticks},
+    connection::{Key, age},
     drops::Drop,
     server::Counters,
 };
 
-use crate::{clock, constants, maps, packet::Packet};
+use crate::{clock, constants, maps, packet::Packet, us::Us};
 
 /// The counters of a server on this CPU.
 #[inline(always)]
@@ -55,18 +55,18 @@ pub fn opened(server: u32) {
 /// A packet of this connection is dropped. What an operator should hear of is logged as
 /// well, at most once a second for each reason.
 #[inline(never)]
-pub fn dropped(packet: &Packet, reason: Drop, key: &Key) {
+pub fn dropped(packet: Packet, reason: Drop, key: Key) {
     if let Some(count) = maps::DROPS.get_ptr_mut(reason as u32) {
         // SAFETY: as in `input`.
         unsafe { *count += 1 }
     }
-    let Some(logged) = maps::LOGGED.get_ptr_mut(reason as u32) else {
+    let (Some(logged), Some(us)) = (maps::LOGGED.get_ptr_mut(reason as u32), Us::get()) else {
         return;
     };
     let now = clock::now();
     // SAFETY: an aligned word; a race between CPUs costs one more line in the log.
     unsafe {
-        if *logged != 0 && age(now, *logged) < ticks(1) {
+        if *logged != 0 && age(now, *logged) < us.second() {
             return;
         }
         *logged = now;

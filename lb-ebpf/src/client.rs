@@ -13,7 +13,7 @@ const FOUND: i64 = 0;
 /// Asks the kernel for the route from the VIP to the client of `forward`. False where it has
 /// none that is ready: no route, no neighbour yet, or forwarding is off.
 #[inline(never)]
-pub fn route(packet: &Packet, forward: &Key, found: &mut Reverse) -> bool {
+pub fn route(packet: Packet, forward: &Key, found: &mut Reverse) -> bool {
     // SAFETY: plain integers, for which all zeroes is a value.
     let mut query: FibLookup = unsafe { zeroed() };
     query.family = AF_INET;

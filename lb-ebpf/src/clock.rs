@@ -1,11 +1,34 @@
 //! The time.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
-use lb_common::connection::TICK_SHIFT;
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::{
+    helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
+    macros::xdp,
+    programs::XdpContext,
+};
+use lb_common::{connection::TICK_SHIFT, layout::Moment};
 
-/// Now, in ticks of `CLOCK_MONOTONIC_COARSE`.
+use crate::maps;
+
+/// Now, in ticks.
 #[inline(always)]
 pub fn now() -> u32 {
-    // SAFETY: a helper without preconditions (Linux 5.11).
-    (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+    // SAFETY: a helper without preconditions (Linux 5.6), which the kernel makes a load.
+    (unsafe { bpf_jiffies64() } >> TICK_SHIFT) as u32
+}
+
+/// Tells the daemon what time it is. It runs the program once, and knows from then on by a
+/// clock that it can read itself. Never attached.
+#[xdp]
+pub fn clock(_: XdpContext) -> u32 {
+    if let Some(settings) = maps::SETTINGS.get_ptr_mut(0) {
+        // SAFETY: helpers without preconditions (Linux 5.11); fields of the map.
+        unsafe {
+            (*settings).settings.clock = Moment {
+                jiffies: bpf_jiffies64(),
+                nanoseconds: bpf_ktime_get_coarse_ns(),
+            };
+        }
+    }
+    xdp_action::XDP_ABORTED
 }

@@ -5,7 +5,7 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use lb_common::{
     checksum::{self, Delta},
-    connection::{Key, Reverse, UDP},
+    connection::{Reverse, UDP},
     drops::Drop,
     layout::Port,
     server::{Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE, Server},
@@ -29,7 +29,7 @@ const UDP_CHECKSUM: usize = 6;
 
 /// Sends a client's packet to its server.
 #[inline(always)]
-pub fn to_server(packet: &Packet, parsed: &Parsed, server: &Server) -> Verdict {
+pub fn to_server(packet: Packet, parsed: &Parsed, server: &Server) -> Verdict {
     const READY: u8 = SERVER_AVAILABLE | SERVER_REACHABLE;
     if server.flags & (READY | SERVER_LOCAL) != READY {
         return unready(server);
@@ -69,7 +69,7 @@ fn unready(server: &Server) -> Verdict {
 
 /// XDP_TX is the cheaper way, where it is one.
 #[inline(always)]
-fn leave(packet: &Packet, interface: u32) -> Verdict {
+fn leave(packet: Packet, interface: u32) -> Verdict {
     if interface == packet.interface() {
         Verdict::Transmit
     } else {
@@ -79,28 +79,27 @@ fn leave(packet: &Packet, interface: u32) -> Verdict {
 
 /// DR: the packet as it is, to the server's MAC address.
 #[inline(always)]
-fn direct(packet: &Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
+fn direct(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
     if parsed.length > server.mtu {
         return Err(Drop::TooBig);
     }
-    let ip = header(packet)?;
-    decrement_ttl(ip)?;
+    decrement_ttl(parsed.ip)?;
     address_frame(packet, server.ethernet)
 }
 
 /// NAT: to the server's address and port.
 #[inline(always)]
-fn translate(packet: &Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
+fn translate(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
     if parsed.length > server.mtu {
         return Err(Drop::TooBig);
     }
-    let ip = header(packet)?;
+    let ip = parsed.ip;
     let port = transport::<u16>(packet, parsed.transport + 2)?;
     let checksum = transport::<u16>(packet, checksum_offset(parsed))?;
     decrement_ttl(ip)?;
     let addresses = Delta::ZERO.long(parsed.key.destination(), server.address);
     let ports = addresses.word(parsed.key.destination_port(), server.port);
-    // SAFETY: `header` and `transport` give pointers into the packet.
+    // SAFETY: the header that was parsed, and pointers into the packet that `transport` gave.
     unsafe {
         rewrite_address(&raw mut (*ip).dst_addr, server.address, ip, addresses);
         *port = server.port;
@@ -109,17 +108,16 @@ fn translate(packet: &Packet, parsed: &Parsed, server: &Server) -> Result<(), Dr
     address_frame(packet, server.ethernet)
 }
 
-/// NAT, the way back: from the service's address and port. `forward` is the key of the
-/// connection, client → VIP.
+/// NAT, the way back: from the service's address and port.
 #[inline(always)]
 pub fn to_client(
-    packet: &Packet,
+    packet: Packet,
     parsed: &Parsed,
-    forward: &Key,
+    server: &Server,
     route: Reverse,
     port: &Port,
 ) -> Verdict {
-    match translate_back(packet, parsed, forward, route, port) {
+    match translate_back(packet, parsed, server, route, port) {
         Ok(()) => leave(packet, port.interface),
         Err(reason) => Verdict::Drop(reason),
     }
@@ -127,27 +125,27 @@ pub fn to_client(
 
 #[inline(always)]
 fn translate_back(
-    packet: &Packet,
+    packet: Packet,
     parsed: &Parsed,
-    forward: &Key,
+    server: &Server,
     route: Reverse,
     leave_by: &Port,
 ) -> Result<(), Drop> {
-    let ip = header(packet)?;
+    let ip = parsed.ip;
     let port = transport::<u16>(packet, parsed.transport)?;
     let checksum = transport::<u16>(packet, checksum_offset(parsed))?;
     decrement_ttl(ip)?;
-    let addresses = Delta::ZERO.long(parsed.key.source(), forward.destination());
-    let ports = addresses.word(parsed.key.source_port(), forward.destination_port());
+    let addresses = Delta::ZERO.long(parsed.key.source(), server.service_address);
+    let ports = addresses.word(parsed.key.source_port(), server.service_port);
     // SAFETY: as above.
     unsafe {
         rewrite_address(
             &raw mut (*ip).src_addr,
-            forward.destination(),
+            server.service_address,
             ip,
             addresses,
         );
-        *port = forward.destination_port();
+        *port = server.service_port;
         rewrite_checksum(checksum, parsed, ports);
     }
     let [a, b, c, d, e, f] = route.next_hop;
@@ -165,14 +163,14 @@ fn translate_back(
 /// TUN: inside another IP packet (RFC 2003). Like IPVS with `pmtu_disc=1`: the outer header
 /// has the inner one's time to live after the hop, its DSCP and its don't-fragment bit.
 #[inline(always)]
-fn tunnel(packet: &Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
+fn tunnel(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
     let length = parsed.length + Ipv4Hdr::LEN as u16;
     if length > server.mtu || length < parsed.length {
         return Err(Drop::TooBig);
     }
-    let inner = header(packet)?;
+    let inner = parsed.ip;
     decrement_ttl(inner)?;
-    // SAFETY: `header` gives a pointer into the packet.
+    // SAFETY: the header that was parsed.
     let (tos, ttl, fragment) = unsafe {
         (
             (*inner).tos,
@@ -229,12 +227,12 @@ fn tunnel(packet: &Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop>
 }
 
 #[inline(always)]
-fn header(packet: &Packet) -> Result<*mut Ipv4Hdr, Drop> {
+fn header(packet: Packet) -> Result<*mut Ipv4Hdr, Drop> {
     packet.at::<Ipv4Hdr>(IP).ok_or(Drop::Inconsistent)
 }
 
 #[inline(always)]
-fn transport<T>(packet: &Packet, offset: usize) -> Result<*mut T, Drop> {
+fn transport<T>(packet: Packet, offset: usize) -> Result<*mut T, Drop> {
     packet.behind::<T>(offset).ok_or(Drop::Inconsistent)
 }
 
@@ -251,17 +249,15 @@ fn checksum_offset(parsed: &Parsed) -> usize {
 /// One hop less to live. The packet is untouched where none is left.
 #[inline(always)]
 fn decrement_ttl(ip: *mut Ipv4Hdr) -> Result<(), Drop> {
-    // SAFETY: callers pass what `header` gave.
+    // SAFETY: callers pass the header that was parsed.
     unsafe {
         let ttl = (*ip).ttl;
         if ttl <= 1 {
             return Err(Drop::TtlExpired);
         }
         (*ip).ttl = ttl - 1;
-        // The time to live is the first byte of its word, the lower one as we read it.
-        let change = Delta::ZERO.word(u16::from(ttl), u16::from(ttl - 1));
         let old = load::<u16>(&raw const (*ip).check);
-        store(&raw mut (*ip).check, change.apply(old));
+        store(&raw mut (*ip).check, checksum::after_hop(old));
     }
     Ok(())
 }
@@ -294,7 +290,7 @@ unsafe fn rewrite_checksum(checksum: *mut u16, parsed: &Parsed, change: Delta) {
 
 /// Writes the Ethernet header: destination and source, as in `Server::ethernet`.
 #[inline(always)]
-fn address_frame(packet: &Packet, ethernet: [u32; 3]) -> Result<(), Drop> {
+fn address_frame(packet: Packet, ethernet: [u32; 3]) -> Result<(), Drop> {
     let frame = packet.at::<Frame>(0).ok_or(Drop::Inconsistent)?;
     let [a, b, c] = ethernet;
     // SAFETY: `at` gives a pointer to a whole header.

@@ -7,6 +7,7 @@ use crate::{
     clock, maps,
     packet::Packet,
     parse::{IP, load, store},
+    us::Us,
 };
 
 const ICMP: u8 = 1;
@@ -18,10 +19,6 @@ const DONT_FRAGMENT: u16 = 0x4000u16.to_be();
 /// and eight bytes more.
 const QUOTED: usize = Ipv4Hdr::LEN + 8;
 const ADDED: usize = Ipv4Hdr::LEN + 8;
-
-/// At most this many a tick and CPU, some 1000 a second: as many as the kernel sends
-/// (`net.ipv4.icmp_msgs_per_sec`).
-const BURST: u32 = 16;
 
 /// What the errors of this tick were.
 #[repr(C)]
@@ -36,7 +33,7 @@ pub struct Sent {
 /// its sender. False where there is none for the reason, where the packet is not of the plain
 /// kind, or where too many have been sent: then the packet is dropped without a word.
 #[inline(never)]
-pub fn answer(packet: &Packet, key: &Key, reason: Drop, mtu: u16) -> bool {
+pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
     // Type and code, as the first word of the ICMP header.
     let kind = match reason {
         Drop::NoServer => [3, 3],
@@ -127,9 +124,10 @@ fn is_single_host(address: u32) -> bool {
     !matches!(first, 0 | 127 | 224..)
 }
 
+/// At most so many errors a tick and CPU.
 #[inline(always)]
 fn within_limit() -> bool {
-    let Some(sent) = maps::ICMP_SENT.get_ptr_mut(0) else {
+    let (Some(sent), Some(us)) = (maps::ICMP_SENT.get_ptr_mut(0), Us::get()) else {
         return false;
     };
     let now = clock::now();
@@ -140,7 +138,7 @@ fn within_limit() -> bool {
             (*sent).errors = 0;
         }
         (*sent).errors += 1;
-        (*sent).errors <= BURST
+        (*sent).errors <= us.errors_per_tick()
     }
 }
 

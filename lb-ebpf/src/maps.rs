@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
-use lb_common::{address_filter, connection::Bucket, drops::Drop, layout, server, service};
+use lb_common::{connection::Bucket, drops::Drop, layout, server, service};
 
 use crate::icmp;
 
@@ -20,7 +20,8 @@ pub static SERVERS: Array<server::Server> = Array::with_max_entries(8, BPF_F_MMA
 
 /// A [`server::Load`] for each real server. Set at load.
 #[map(name = "loads")]
-pub static LOADS: Array<u64> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+pub static LOADS: Array<[u64; server::LOAD_BLOCK as usize]> =
+    Array::with_max_entries(8, BPF_F_MMAPABLE);
 
 /// For each CPU a row with an entry for each real server. An array rather than a per-CPU
 /// array, so that the daemon reads it without a system call. Set at load.
@@ -41,17 +42,9 @@ pub static ROSTERS: Array<service::RosterLine> = Array::with_max_entries(8, BPF_
 #[map(name = "retired")]
 pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// The addresses that concern us, a bitmap.
-#[map(name = "addresses")]
-pub static ADDRESSES: Array<u64> = Array::with_max_entries(address_filter::WORDS, BPF_F_MMAPABLE);
-
-/// The director's interfaces.
-#[map(name = "ports")]
-pub static PORTS: Array<layout::Port> = Array::with_max_entries(layout::PORTS, BPF_F_MMAPABLE);
-
-/// One entry: what may change while the program runs.
+/// One entry: the director's settings, addresses and interfaces.
 #[map(name = "settings")]
-pub static SETTINGS: Array<layout::Settings> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static SETTINGS: Array<layout::Director> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Packets dropped, by [`Drop`].
 #[map(name = "drops")]

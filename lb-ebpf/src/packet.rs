@@ -23,6 +23,14 @@ impl Packet {
         }
     }
 
+    /// The same, for a subprogram that was given it: else the compiler would have its callers
+    /// read the context, and pass what it says as numbers, which the verifier refuses.
+    #[inline(always)]
+    pub fn in_subprogram(self) -> Self {
+        let context = verifier::same(self.context as usize) as *mut xdp_md;
+        Self { context }
+    }
+
     /// The header that begins `offset` bytes into the frame, where all of it is there. The
     /// offset is known to the compiler; see [`Packet::behind`] for others.
     ///

@@ -8,7 +8,12 @@ use crate::packet::Packet;
 /// Where the IPv4 header begins.
 pub const IP: usize = EthHdr::LEN;
 
-const ETHERTYPE_IPV4: u16 = 0x0800u16.to_be();
+/// EtherType, version and header length, as the four bytes from the EtherType on show them.
+const IPV4_PLAIN: u32 = u32::from_ne_bytes([0x08, 0x00, 0x45, 0]);
+const IPV4_ANY: u32 = u32::from_ne_bytes([0x08, 0x00, 0x40, 0]);
+const PLAIN: u32 = u32::from_ne_bytes([0xFF, 0xFF, 0xFF, 0]);
+const ANY: u32 = u32::from_ne_bytes([0xFF, 0xFF, 0xF0, 0]);
+
 const MORE_FRAGMENTS: u16 = 0x2000u16.to_be();
 const FRAGMENT_OFFSET: u16 = 0x1FFFu16.to_be();
 const TCP_FLAGS: usize = 13;
@@ -18,6 +23,8 @@ const TCP_FLAGS: usize = 13;
 pub struct Parsed {
     /// Source and destination.
     pub key: Key,
+    /// The IPv4 header. Void when the start of the frame has moved.
+    pub ip: *mut Ipv4Hdr,
     /// Where the TCP or UDP header begins, from the start of the frame.
     pub transport: usize,
     /// The IP packet's length in bytes.
@@ -39,7 +46,7 @@ pub enum Incoming {
 
 /// Reads the headers. What is malformed is left to the kernel's own stack to judge.
 #[inline(always)]
-pub fn parse(packet: &Packet) -> Incoming {
+pub fn parse(packet: Packet) -> Incoming {
     match headers(packet) {
         Some(incoming) => incoming,
         None => Incoming::Other,
@@ -47,29 +54,40 @@ pub fn parse(packet: &Packet) -> Incoming {
 }
 
 #[inline(always)]
-fn headers(packet: &Packet) -> Option<Incoming> {
-    let ip = packet.at::<Ipv4Hdr>(IP)?;
-    let ethertype = packet.at::<EthernetType>(0)?;
-    // SAFETY: `at` gives pointers to whole headers within the packet.
-    let (ethertype, version_and_length, fragment, protocol, length, source, destination) = unsafe {
-        (
-            (*ethertype).ethertype,
-            (*ip).vihl,
-            load::<u16>(&raw const (*ip).frags),
-            (*ip).proto,
-            u16::from_be(load::<u16>(&raw const (*ip).tot_len)),
-            load::<u32>(&raw const (*ip).src_addr),
-            load::<u32>(&raw const (*ip).dst_addr),
-        )
+fn headers(packet: Packet) -> Option<Incoming> {
+    let frame = packet.at::<Ipv4Frame>(0)?;
+    // SAFETY: `at` gives pointers to whole headers within the packet, which need no alignment.
+    let (kind, version_and_length) = unsafe {
+        let ethertype = &raw const (*frame).ethertype;
+        (load::<u32>(ethertype), (*frame).ip.vihl)
     };
-    if ethertype != ETHERTYPE_IPV4 || version_and_length & 0xF0 != 0x40 {
-        return None;
+    if kind & PLAIN == IPV4_PLAIN {
+        return transport(packet, frame, Ipv4Hdr::LEN);
     }
     let header = usize::from(version_and_length & 0x0F) * 4;
-    if header < Ipv4Hdr::LEN || packet.length() < IP + usize::from(length) {
-        return None;
+    if kind & ANY == IPV4_ANY && header > Ipv4Hdr::LEN {
+        return transport(packet, frame, header);
     }
-    if fragment & FRAGMENT_OFFSET != 0 {
+    None
+}
+
+/// What follows an IPv4 header of this many bytes. Where the compiler knows how many, it is
+/// the shortest way through the program.
+#[inline(always)]
+fn transport(packet: Packet, frame: *mut Ipv4Frame, header: usize) -> Option<Incoming> {
+    // SAFETY: as above.
+    let (ip, length, fragment, protocol, addresses) = unsafe {
+        let ip = &raw mut (*frame).ip;
+        (
+            ip,
+            u16::from_be(load::<u16>(&raw const (*ip).tot_len)),
+            load::<u16>(&raw const (*ip).frags),
+            (*ip).proto,
+            // Source and destination, as they stand in a key.
+            load::<u64>(&raw const (*ip).src_addr),
+        )
+    };
+    if packet.length() < IP + usize::from(length) || fragment & FRAGMENT_OFFSET != 0 {
         return None;
     }
     let transport = IP + header;
@@ -92,13 +110,17 @@ fn headers(packet: &Packet) -> Option<Incoming> {
     };
     let ports = packet.behind::<u32>(transport)?;
     // SAFETY: as above.
-    let ports = unsafe { *ports };
-    let key = Key::new(source, destination, ports, protocol);
+    let ports = u64::from(unsafe { *ports });
+    let key = Key {
+        addresses,
+        ports: ports | u64::from(protocol) << 32,
+    };
     if fragment & MORE_FRAGMENTS != 0 {
         return Some(Incoming::Fragment(key));
     }
     Some(Incoming::Packet(Parsed {
         key,
+        ip,
         transport,
         length,
         flags,
@@ -106,10 +128,11 @@ fn headers(packet: &Packet) -> Option<Incoming> {
 }
 
 /// `EthHdr` spells the type as an enum, which not every frame fits.
-#[repr(C)]
-struct EthernetType {
+#[repr(C, packed)]
+struct Ipv4Frame {
     addresses: [u8; 12],
     ethertype: u16,
+    ip: Ipv4Hdr,
 }
 
 /// Reads a field in one instruction, in wire order.

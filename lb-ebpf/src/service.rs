@@ -3,7 +3,7 @@
 use lb_common::{
     connection::Key,
     schedule::{self, Position, Roster, Search, Weights},
-    server::Load,
+    server::{LOAD_BLOCK, Load},
     service::{Entry, LINE_ENTRIES, Scheduler, Service, ServiceKey},
 };
 
@@ -11,7 +11,7 @@ use crate::{atomic, maps, repeat::repeat};
 
 /// The service that a packet with this key is for.
 #[inline(always)]
-pub fn find(key: &Key) -> Option<Service> {
+pub fn find(key: &Key) -> Option<&'static Service> {
     let key = ServiceKey {
         address: key.destination(),
         port: key.destination_port(),
@@ -20,7 +20,7 @@ pub fn find(key: &Key) -> Option<Service> {
     };
     // SAFETY: the kernel replaces values whole; one that was just removed stays readable
     // until this program ends.
-    unsafe { maps::SERVICES.get(key).copied() }
+    unsafe { maps::SERVICES.get(key) }
 }
 
 /// No server may take a connection.
@@ -43,6 +43,19 @@ pub fn schedule(service: &Service) -> u32 {
         _ => schedule::weighted_least_connection(&lines),
     };
     choice.unwrap_or(NO_SERVER)
+}
+
+/// The entry of the map `loads` that has this server's.
+#[inline(always)]
+fn block(server: u32) -> Option<*const u64> {
+    Some(maps::LOADS.get_ptr(server / LOAD_BLOCK)?.cast())
+}
+
+/// The load of a server whose block this is.
+#[inline(always)]
+fn of(block: *const u64, server: u32) -> Load {
+    // SAFETY: an aligned word of the block.
+    Load::from_bits(unsafe { *block.add((server % LOAD_BLOCK) as usize) })
 }
 
 /// How often a turn is tried.
@@ -102,15 +115,37 @@ impl Roster for Lines {
     }
 
     #[inline(always)]
+    fn visit_line(&self, number: u32, mut visit: impl FnMut(Entry, Load)) {
+        let Some(line) = maps::ROSTERS.get_ptr(self.first + 1 + number) else {
+            return;
+        };
+        let words = line.cast::<u64>();
+        // SAFETY: a line of aligned words, which nobody writes.
+        let first = Entry::from_bits(unsafe { *words }).server / LOAD_BLOCK;
+        let Some(block) = block(first * LOAD_BLOCK) else {
+            return;
+        };
+        for place in 0..LINE_ENTRIES {
+            // SAFETY: as above.
+            let entry = Entry::from_bits(unsafe { *words.add(place as usize) });
+            let load = if entry.server / LOAD_BLOCK == first {
+                of(block, entry.server)
+            } else {
+                self.load(entry.server)
+            };
+            visit(entry, load);
+        }
+    }
+
+    #[inline(always)]
     fn search<S: Search>(&self, times: u32, search: &mut S) {
         repeat(times, search);
     }
 
     #[inline(always)]
     fn load(&self, server: u32) -> Load {
-        match maps::LOADS.get_ptr(server) {
-            // SAFETY: an aligned word of a map.
-            Some(load) => Load::from_bits(unsafe { *load }),
+        match block(server) {
+            Some(block) => of(block, server),
             None => Load::default(),
         }
     }

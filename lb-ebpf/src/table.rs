@@ -5,22 +5,22 @@
 
 use lb_common::{
     connection::{
-        BUCKET_SLOTS, Direction, FLAG_NAT, Forward, Key, NO_SLOT, Places, STATE_CLAIMED,
-        STATE_FREE, STATE_REVERSE, Slot, Word, age, is_active, is_connection,
+        BUCKET_SLOTS, Direction, FLAG_NAT, FLAG_SETTLED, Forward, Key, NO_SLOT, Places,
+        STATE_CLAIMED, STATE_FREE, STATE_REVERSE, Slot, Word, age, is_active, is_connection,
     },
     schedule::Search,
-    server::Load,
+    server::{LOAD_BLOCK, Load},
     tcp::{self, TcpState},
 };
 
-use crate::{atomic, constants, maps, repeat::repeat, verifier};
+use crate::{atomic, constants, maps, repeat::repeat, us::Us, verifier};
 
 /// What a lookup found. The slot may change under the reader; `word` is as it was read.
 #[derive(Clone, Copy)]
 pub struct Entry {
     /// Where it stands.
     pub slot: *mut Slot,
-    /// The same as a number, as reverse entries refer to it.
+    /// The same as a number, as entries refer to one another.
     pub index: u32,
     /// State and time.
     pub word: Word,
@@ -32,6 +32,13 @@ impl Entry {
     pub fn route(&self) -> u64 {
         // SAFETY: the slot lies in a map; an aligned word.
         unsafe { (*self.slot).route }
+    }
+
+    /// Its key, as stored.
+    #[inline(always)]
+    pub fn key(&self) -> Key {
+        // SAFETY: as above; two of them.
+        unsafe { (*self.slot).key }
     }
 }
 
@@ -47,14 +54,14 @@ pub fn find(key: &Key, places: &Places) -> Option<Entry> {
 
 #[inline(always)]
 fn search(bucket: u32, home: u32, key: &Key) -> Option<Entry> {
-    let slots = maps::CONNECTIONS.get_ptr_mut(bucket)?.cast::<Slot>();
+    let slots = slots(bucket)?;
     for step in 0..BUCKET_SLOTS {
         let place = (home + step) & (BUCKET_SLOTS - 1);
         // SAFETY: the place lies in the bucket; all fields are aligned words. The key is read
         // again after the word: a slot that changed hands in between does not pass.
         unsafe {
             let slot = slots.add(place as usize);
-            if (*slot).key.addresses != key.addresses || (*slot).key.ports != key.ports {
+            if !(*slot).key.same(key) {
                 continue;
             }
             let word = Word::from_bits(atomic::load(&raw const (*slot).word));
@@ -74,20 +81,20 @@ fn search(bucket: u32, home: u32, key: &Key) -> Option<Entry> {
     None
 }
 
+#[inline(always)]
+fn slots(bucket: u32) -> Option<*mut Slot> {
+    Some(maps::CONNECTIONS.get_ptr_mut(bucket)?.cast::<Slot>())
+}
+
 /// The entry at an index, whatever its state.
 #[inline(always)]
 pub fn at(index: u32) -> Option<Entry> {
-    let slots = maps::CONNECTIONS
-        .get_ptr_mut(index / BUCKET_SLOTS)?
-        .cast::<Slot>();
+    let slots = slots(index / BUCKET_SLOTS)?;
     // SAFETY: as in `search`.
     unsafe {
         let slot = slots.add((index % BUCKET_SLOTS) as usize);
-        Some(Entry {
-            slot,
-            index,
-            word: Word::from_bits(atomic::load(&raw const (*slot).word)),
-        })
+        let word = Word::from_bits(atomic::load(&raw const (*slot).word));
+        Some(Entry { slot, index, word })
     }
 }
 
@@ -99,17 +106,55 @@ pub fn stamp(entry: &Entry, now: u32) {
     unsafe { atomic::store_low(&raw mut (*entry.slot).word, now) }
 }
 
-/// True where no packet has passed for longer than the state allows.
+/// True where no packet has passed for longer than the state allows; of a NAT connection, none
+/// that the entry itself was told of.
 #[inline(always)]
-pub fn expired(word: &Word, now: u32) -> bool {
-    match maps::SETTINGS.get_ptr(0) {
-        // SAFETY: an aligned word of a map.
-        Some(settings) => unsafe {
-            let timeouts = (&raw const (*settings).timeouts).cast::<u32>();
-            age(now, word.stamp) > *timeouts.add(verifier::low_nibble(word.state))
-        },
+pub fn expired(us: Us, word: &Word, now: u32) -> bool {
+    age(now, word.stamp) > us.timeout(word.state)
+}
+
+/// Whether a connection lives, all packets considered.
+#[inline(always)]
+pub fn alive(us: Us, entry: &Entry, now: u32) -> bool {
+    if !expired(us, &entry.word, now) {
+        return true;
+    }
+    if entry.word.flags & FLAG_NAT == 0 {
+        return false;
+    }
+    match reverse_of(entry.slot) {
+        Some(reverse) => age(now, reverse.word.stamp) <= us.timeout(entry.word.state),
         None => false,
     }
+}
+
+/// The reverse entry of a NAT connection, unless a newer connection has taken it over.
+#[inline(always)]
+fn reverse_of(slot: *mut Slot) -> Option<Entry> {
+    // SAFETY: callers pass slots of the table; aligned words.
+    let Slot { key, route, .. } = unsafe { slot.read() };
+    let forward = Forward::from_bits(route);
+    let reverse = at(forward.reverse)?;
+    let same =
+        reverse.word.state == STATE_REVERSE && key.is_answered_by(forward.server, &reverse.key());
+    same.then_some(reverse)
+}
+
+/// How a client's packets step a connection.
+#[inline(always)]
+pub fn from_client(word: &Word) -> Direction {
+    if word.flags & FLAG_NAT != 0 {
+        Direction::Input
+    } else {
+        Direction::InputOnly
+    }
+}
+
+/// Whether a TCP segment with these flags leaves a connection as it is, as most do.
+#[inline(always)]
+pub fn is_settled(state: u8, flags: u8) -> bool {
+    const EVENTS: u8 = tcp::SYN | tcp::FIN | tcp::RST | tcp::ACK;
+    state == TcpState::Established as u8 && flags & EVENTS == tcp::ACK
 }
 
 /// Steps a TCP connection, and moves it between its server's counts where the step does.
@@ -132,6 +177,9 @@ pub fn step(slot: *mut Slot, direction: Direction, flags: u8, server: u32) {
             if was != is {
                 load(server, Load::transition(was, is));
             }
+            if old.state == TcpState::Established as u8 && old.flags & FLAG_NAT != 0 {
+                unsettle(slot);
+            }
             return;
         }
     }
@@ -141,91 +189,124 @@ pub fn step(slot: *mut Slot, direction: Direction, flags: u8, server: u32) {
 /// connection at the same moment.
 const TRIES: u32 = 4;
 
+/// Sends replies to the forward entry again.
+#[inline(always)]
+fn unsettle(forward: *mut Slot) {
+    if let Some(reverse) = reverse_of(forward)
+        && reverse.word.flags & FLAG_SETTLED != 0
+    {
+        flag(&reverse, reverse.word.flags & !FLAG_SETTLED);
+    }
+}
+
+/// Lets replies without news pass by the forward entry, which is established.
+#[inline(always)]
+pub fn settle(reverse: &Entry, forward: &Entry) {
+    flag(reverse, reverse.word.flags | FLAG_SETTLED);
+    // Another CPU may have ended that meanwhile, and found nothing to take back yet.
+    // SAFETY: a slot of the table.
+    let word = Word::from_bits(unsafe { atomic::load(&raw const (*forward.slot).word) });
+    if word.state != TcpState::Established as u8 {
+        unsettle(forward.slot);
+    }
+}
+
+/// Replaces the flags of an entry that nobody else changes meanwhile; otherwise, the next
+/// packet will.
+#[inline(always)]
+fn flag(entry: &Entry, flags: u8) {
+    let new = Word {
+        flags,
+        ..entry.word
+    };
+    // SAFETY: a slot of the table.
+    unsafe {
+        atomic::compare_exchange(&raw mut (*entry.slot).word, entry.word.bits(), new.bits());
+    }
+}
+
 /// Adds to a server's counts of connections.
 #[inline(always)]
 pub fn load(server: u32, change: u64) {
-    if let Some(load) = maps::LOADS.get_ptr_mut(server) {
-        // SAFETY: a word of a map.
-        unsafe { atomic::add(load, change) };
+    if let Some(block) = maps::LOADS.get_ptr_mut(server / LOAD_BLOCK) {
+        // SAFETY: a word of the block.
+        unsafe {
+            let load = block.cast::<u64>().add((server % LOAD_BLOCK) as usize);
+            atomic::add(load, change);
+        }
     }
 }
 
-/// Takes a free slot for this key, or else one that may be given up: an expired one, or the
-/// half-open connection that has waited longest. Established connections are never given up.
-/// [`NO_SLOT`] where there is none. The slot is claimed: nobody else touches it.
+/// Takes a free slot for a key with these places, in the emptier of its buckets; or else one that may be given
+/// up: an expired one, or the half-open connection that has waited longest. Established
+/// connections are never given up. [`NO_SLOT`] where there is none. The slot is claimed:
+/// nobody else touches it.
+#[inline(always)]
+pub fn claim(us: Us, places: &Places, now: u32) -> u32 {
+    claim_among(us, places.first(), places.second(), places.home(), now)
+}
+
 #[inline(never)]
-pub fn claim(places: &Places, now: u32) -> u32 {
-    let [first, second] = [places.first(), places.second()];
-    let home = places.home();
-    let used = occupied(first);
-    // Looking at the second bucket costs a cache miss; it matters only when the first fills.
-    let second_first = used > BUCKET_SLOTS / 2 && occupied(second) < used;
-    let order = if second_first {
-        [second, first]
+fn claim_among(us: Us, first: u32, second: u32, home: u32, now: u32) -> u32 {
+    let [free, others] = [free_slots(first), free_slots(second)];
+    let order = if others.count_ones() > free.count_ones() {
+        [(second, others), (first, free)]
     } else {
-        [first, second]
+        [(first, free), (second, others)]
     };
-    let index = claim_free(order[0], home);
+    for (bucket, free) in order {
+        let index = take(bucket, free, home);
+        if index != NO_SLOT {
+            return index;
+        }
+        // No slot is free, or another CPU was faster.
+    }
+    let index = give_up(us, first, now);
     if index != NO_SLOT {
         return index;
     }
-    let index = claim_free(order[1], home);
-    if index != NO_SLOT {
-        return index;
-    }
-    let index = give_up(first, now);
-    if index != NO_SLOT {
-        return index;
-    }
-    give_up(second, now)
+    give_up(us, second, now)
 }
 
+/// Which slots of a bucket are free, a bit for each. Without branches: the verifier would
+/// follow each of the 256 ways.
 #[inline(always)]
-fn occupied(bucket: u32) -> u32 {
-    let mut used = 0;
+fn free_slots(bucket: u32) -> u32 {
+    let Some(slots) = slots(bucket) else {
+        return 0;
+    };
+    let mut free = 0;
     for place in 0..BUCKET_SLOTS {
-        if let Some(entry) = at(bucket * BUCKET_SLOTS + place) {
-            used += u32::from(entry.word.state != STATE_FREE);
-        }
+        // SAFETY: the place lies in the bucket.
+        let word = unsafe { atomic::load(&raw const (*slots.add(place as usize)).word) };
+        let state = verifier::opaque(u64::from(Word::from_bits(word).state));
+        const _: () = assert!(STATE_FREE == 0);
+        free |= (state.wrapping_sub(1) >> 63) << place;
     }
-    used
+    free as u32
 }
 
+/// Claims a slot of those that were free: the home of the key, or the next one.
 #[inline(always)]
-fn claim_free(bucket: u32, home: u32) -> u32 {
-    let mut search = FreeSlot {
-        bucket,
-        home,
-        found: NO_SLOT,
-    };
-    repeat(BUCKET_SLOTS, &mut search);
-    search.found
-}
-
-struct FreeSlot {
-    bucket: u32,
-    home: u32,
-    found: u32,
-}
-
-impl Search for FreeSlot {
-    #[inline(always)]
-    fn step(&mut self, number: u32) -> bool {
-        let index = self.bucket * BUCKET_SLOTS + (self.home + number) % BUCKET_SLOTS;
-        let Some(entry) = at(index) else {
-            return true;
-        };
-        if entry.word.state != STATE_FREE || !replace(&entry, STATE_CLAIMED) {
-            return false;
-        }
-        self.found = index;
-        true
+fn take(bucket: u32, free: u32, home: u32) -> u32 {
+    if free == 0 {
+        return NO_SLOT;
+    }
+    let from_home = (free | free << BUCKET_SLOTS) >> home;
+    let steps = (from_home & from_home.wrapping_neg())
+        .wrapping_sub(1)
+        .count_ones();
+    let index = bucket * BUCKET_SLOTS + (home + steps) % BUCKET_SLOTS;
+    match at(index) {
+        Some(entry) if entry.word.state == STATE_FREE && replace(&entry, STATE_CLAIMED) => index,
+        _ => NO_SLOT,
     }
 }
 
 #[inline(always)]
-fn give_up(bucket: u32, now: u32) -> u32 {
+fn give_up(us: Us, bucket: u32, now: u32) -> u32 {
     let mut search = Dispensable {
+        us,
         bucket,
         now,
         found: NO_SLOT,
@@ -239,6 +320,7 @@ fn give_up(bucket: u32, now: u32) -> u32 {
 }
 
 struct Dispensable {
+    us: Us,
     bucket: u32,
     now: u32,
     found: u32,
@@ -258,7 +340,7 @@ impl Search for Dispensable {
         }
         // Age 0 is possible, hence "plus one"; what has expired goes before all others.
         let mut waited = age(self.now, stamp) + 1;
-        if expired(&entry.word, self.now) {
+        if !alive(self.us, &entry, self.now) {
             waited |= 1 << 31;
         } else if state != TcpState::SynRecv as u8 {
             return false;
@@ -278,16 +360,12 @@ pub fn end(entry: &Entry) -> bool {
     if !is_connection(entry.word.state) || !replace(entry, STATE_CLAIMED) {
         return false;
     }
-    let forward = Forward::from_bits(entry.route());
     load(
-        forward.server,
+        Forward::from_bits(entry.route()).server,
         Load::one(is_active(entry.word.state)).wrapping_neg(),
     );
     if entry.word.flags & FLAG_NAT != 0
-        && let Some(reverse) = at(forward.reverse)
-        // A newer connection may have taken the reverse entry over.
-        && reverse.word.state == STATE_REVERSE
-        && reverse.word.stamp == entry.index
+        && let Some(reverse) = reverse_of(entry.slot)
     {
         let _ = replace(&reverse, STATE_FREE);
     }
@@ -328,29 +406,23 @@ pub fn release(index: u32) {
     }
 }
 
-/// Puts a reverse entry in place that leads to the connection in slot `forward`: a new one, or
-/// the one of an older connection between the same server and client, which cannot use it any
-/// more. Gives its slot, or [`NO_SLOT`].
+/// Puts a reverse entry in place: a new one, or the one of an older connection between the same
+/// server and client, which cannot use it any more. Gives its slot, or [`NO_SLOT`].
 #[inline(always)]
-pub fn publish_reverse(key: &Key, route: u64, forward: u32, epoch: u16, now: u32) -> u32 {
-    let value = Word {
-        stamp: forward,
-        state: STATE_REVERSE,
-        flags: 0,
-        epoch,
-    };
+pub fn publish_reverse(us: Us, key: &Key, server: u32, route: u64, value: Word) -> u32 {
     let places = constants::hash().places(key);
+    let stored = &key.of_server(server);
     if let Some(entry) = find(key, &places) {
         // A connection, whose client would have to be the server itself, is left alone.
         if entry.word.state != STATE_REVERSE || !replace(&entry, STATE_CLAIMED) {
             return NO_SLOT;
         }
-        publish(entry.index, key, route, value);
+        publish(entry.index, stored, route, value);
         return entry.index;
     }
-    let index = claim(&places, now);
+    let index = claim(us, &places, value.stamp);
     if index != NO_SLOT {
-        publish(index, key, route, value);
+        publish(index, stored, route, value);
     }
     index
 }

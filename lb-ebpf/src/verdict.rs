@@ -16,6 +16,8 @@ pub enum Verdict {
     Drop(Drop),
     /// Likewise, for it is larger than this many bytes.
     TooBig(u16),
+    /// A subprogram has made it an XDP action already.
+    Decided(u32),
 }
 
 impl Verdict {
@@ -29,6 +31,7 @@ impl Verdict {
             // and the driver reports an interface that is gone.
             Self::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },
             Self::Drop(_) | Self::TooBig(_) => xdp_action::XDP_DROP,
+            Self::Decided(action) => action,
         }
     }
 }

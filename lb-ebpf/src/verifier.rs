@@ -21,3 +21,12 @@ pub fn same(mut pointer: usize) -> usize {
     unsafe { asm!("{0} = {0}", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
     pointer
 }
+
+/// The same number, of which the compiler knows nothing: arithmetic with it stays arithmetic,
+/// where it could be made a branch.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    // SAFETY: a move from a register to itself.
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}

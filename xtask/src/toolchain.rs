@@ -118,8 +118,10 @@ impl Toolchain {
         verb: &[&str],
         flags: &[&str],
     ) -> Command {
-        // BTF, which the loader needs, is made of the debug information.
-        let flags = [&["-Cdebuginfo=2", "-Clink-arg=--btf"], flags].concat();
+        // BTF, which the loader needs, is made of the debug information. The third version of
+        // the instruction set (Linux 5.12) has the 32-bit arithmetic that CPUs have.
+        const FLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
+        let flags = [&FLAGS, flags].concat();
         let mut command = self.compiler.command(program);
         environment::forget_build(&mut command)
             .current_dir(root())

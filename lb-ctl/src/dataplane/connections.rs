@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use lb_common::{
     connection::{
-        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE, TICK_SHIFT,
-        Timeouts, Word, age, is_active, is_connection,
+        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE, Timeouts, Word,
+        age, is_active, is_connection,
     },
+    layout::Settings,
     server::Load,
 };
-use nix::time::{ClockId, clock_gettime};
 
-use super::mapped::{Mapped, add};
+use super::{
+    clock,
+    mapped::{Mapped, add},
+};
 
 /// The map `connections`.
 pub struct Connections {
@@ -31,16 +34,6 @@ pub struct Connection {
     pub word: Word,
     /// Index into the map `servers`.
     pub server: u32,
-}
-
-/// Now, in ticks.
-pub fn now() -> u32 {
-    let clock = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).unwrap_or_else(|_| {
-        // Linux has had this clock since 2.6.32.
-        unreachable!("CLOCK_MONOTONIC_COARSE is missing")
-    });
-    let nanoseconds = clock.tv_sec() as u64 * 1_000_000_000 + clock.tv_nsec() as u64;
-    (nanoseconds >> TICK_SHIFT) as u32
 }
 
 // The 64-bit words of a slot.
@@ -63,15 +56,19 @@ impl Connections {
 
     /// Slots in all.
     pub fn slots(&self) -> u32 {
-        self.buckets.len() * BUCKET_SLOTS
+        self.buckets.entries() * BUCKET_SLOTS
     }
 
     /// Every connection that has not expired.
-    pub fn live<'a>(&'a self, timeouts: &'a Timeouts) -> impl Iterator<Item = Connection> + 'a {
-        let now = now();
+    pub fn live(&self, settings: Settings) -> impl Iterator<Item = Connection> {
+        let now = clock::now(&settings);
         (0..self.slots()).filter_map(move |slot| {
-            let word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
-            if !is_connection(word.state) || expired(&word, now, timeouts) {
+            let mut word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
+            if !is_connection(word.state) {
+                return None;
+            }
+            word.stamp = self.last_packet(slot, &word);
+            if expired(&word, now, &settings.timeouts) {
                 return None;
             }
             Some(Connection {
@@ -84,24 +81,29 @@ impl Connections {
 
     /// Takes the expired connections of the next `buckets` buckets away; gives their number,
     /// and true where the end of the table was reached.
-    pub fn sweep(&mut self, buckets: u32, timeouts: &Timeouts, loads: &Mapped<u64>) -> (u32, bool) {
-        let now = now();
-        let end = self.next.saturating_add(buckets).min(self.buckets.len());
+    pub fn sweep(&mut self, buckets: u32, settings: &Settings, loads: &Mapped<u64>) -> (u32, bool) {
+        let now = clock::now(settings);
+        let timeouts = &settings.timeouts;
+        let end = self
+            .next
+            .saturating_add(buckets)
+            .min(self.buckets.entries());
         let mut ended = 0;
         for slot in self.next * BUCKET_SLOTS..end * BUCKET_SLOTS {
             let Some(shared) = self.word(slot, WORD) else {
                 continue;
             };
             let bits = shared.load(SeqCst);
-            let word = Word::from_bits(bits);
-            if is_connection(word.state)
-                && expired(&word, now, timeouts)
-                && self.end(slot, shared, bits, loads)
-            {
+            let mut word = Word::from_bits(bits);
+            if !is_connection(word.state) || !expired(&word, now, timeouts) {
+                continue;
+            }
+            word.stamp = self.last_packet(slot, &word);
+            if expired(&word, now, timeouts) && self.end(slot, shared, bits, loads) {
                 ended += 1;
             }
         }
-        let whole = end == self.buckets.len();
+        let whole = end == self.buckets.entries();
         self.next = if whole { 0 } else { end };
         (ended, whole)
     }
@@ -124,23 +126,45 @@ impl Connections {
         if let Some(load) = loads.word(forward.server, 0) {
             add(load, Load::one(is_active(word.state)).wrapping_neg());
         }
-        if word.flags & FLAG_NAT != 0 {
-            self.free_reverse(forward.reverse, slot);
+        if word.flags & FLAG_NAT != 0
+            && let Some((reverse, bits)) = self.reverse_of(slot)
+        {
+            let _ = reverse.compare_exchange(bits, 0, SeqCst, SeqCst);
         }
         shared.store(0, SeqCst);
         true
     }
 
-    /// Frees a reverse entry if it still leads to the connection in `slot`.
-    fn free_reverse(&self, reverse: u32, slot: u32) {
-        let Some(shared) = self.word(reverse, WORD) else {
-            return;
+    /// When a packet of this connection last passed, in either direction.
+    fn last_packet(&self, slot: u32, word: &Word) -> u32 {
+        let reverse = match word.flags & FLAG_NAT {
+            0 => None,
+            _ => self.reverse_of(slot),
         };
-        let bits = shared.load(SeqCst);
-        let word = Word::from_bits(bits);
-        if word.state == STATE_REVERSE && word.stamp == slot {
-            let _ = shared.compare_exchange(bits, 0, SeqCst, SeqCst);
+        match reverse {
+            Some((_, bits)) => {
+                let stamp = Word::from_bits(bits).stamp;
+                // Of two stamps, the one that is younger than the other.
+                if age(stamp, word.stamp) > 0 {
+                    stamp
+                } else {
+                    word.stamp
+                }
+            }
+            None => word.stamp,
         }
+    }
+
+    /// The word of a NAT connection's reverse entry, unless a newer connection has taken that
+    /// over.
+    fn reverse_of(&self, slot: u32) -> Option<(&AtomicU64, u64)> {
+        let forward = self.forward(slot)?;
+        let shared = self.word(forward.reverse, WORD)?;
+        let bits = shared.load(SeqCst);
+        let answers = self.key(forward.reverse)?;
+        let same = Word::from_bits(bits).state == STATE_REVERSE
+            && self.key(slot)?.is_answered_by(forward.server, &answers);
+        same.then_some((shared, bits))
     }
 
     fn key(&self, slot: u32) -> Option<Key> {

@@ -15,9 +15,12 @@ use aya::{
 };
 use memmap2::{MmapOptions, MmapRaw};
 
-/// The entries of an array map that was made with `BPF_F_MMAPABLE`.
+/// The entries of an array map that was made with `BPF_F_MMAPABLE`, or of arrays that are its
+/// entries.
 pub struct Mapped<T> {
     memory: MmapRaw,
+    /// Where the first one begins, in bytes.
+    offset: usize,
     entries: u32,
     _entries: PhantomData<T>,
 }
@@ -28,38 +31,57 @@ const ALIGNMENT: usize = 8;
 impl<T: Pod> Mapped<T> {
     /// Maps all entries of an array map.
     pub fn new(name: &str, map: &Map) -> Result<Self> {
-        let Map::Array(data) = map else {
-            anyhow::bail!("map `{name}` is not an array");
-        };
-        Self::of(data).with_context(|| format!("cannot map `{name}` into memory"))
+        Self::blocks::<T>(name, map)
     }
 
-    fn of(data: &MapData) -> Result<Self> {
+    /// Maps all of an array map whose entries are blocks `W` of entries.
+    pub fn blocks<W>(name: &str, map: &Map) -> Result<Self> {
+        let data = array(name, map)?;
+        let in_each = size_of::<W>() / size_of::<T>();
+        let entries = data.info()?.max_entries() * in_each as u32;
+        Self::of::<W>(data, 0, entries).with_context(|| not_mapped(name))
+    }
+
+    /// Maps a part of an array map whose one entry is a `W`: `entries` times `T`, from `offset`
+    /// bytes on.
+    pub fn part<W>(name: &str, map: &Map, offset: usize, entries: u32) -> Result<Self> {
+        let data = array(name, map)?;
+        Self::of::<W>(data, offset, entries).with_context(|| not_mapped(name))
+    }
+
+    fn of<W>(data: &MapData, offset: usize, entries: u32) -> Result<Self> {
         let info = data.info()?;
         ensure!(
-            info.value_size() as usize == size_of::<T>()
-                && size_of::<T>().is_multiple_of(ALIGNMENT),
+            info.value_size() as usize == size_of::<W>(),
             "its entries have {} bytes, not {}",
             info.value_size(),
+            size_of::<W>()
+        );
+        let length = size_of::<W>() * info.max_entries() as usize;
+        ensure!(
+            size_of::<T>().is_multiple_of(ALIGNMENT)
+                && offset.is_multiple_of(ALIGNMENT)
+                && offset + size_of::<T>() * entries as usize <= length,
+            "{entries} times {} bytes from {offset} on are no part of it",
             size_of::<T>()
         );
-        let entries = info.max_entries();
         let memory = MmapOptions::new()
-            .len(size_of::<T>() * entries as usize)
+            .len(length)
             .map_raw(data.fd().as_raw_fd_for_map())?;
         Ok(Self {
             memory,
+            offset,
             entries,
             _entries: PhantomData,
         })
     }
 
     /// Number of entries.
-    pub fn len(&self) -> u32 {
+    pub fn entries(&self) -> u32 {
         self.entries
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory of the whole map.
     pub fn bytes(&self) -> u64 {
         self.memory.len() as u64
     }
@@ -90,9 +112,21 @@ impl<T: Pod> Mapped<T> {
     fn entry(&self, index: u32) -> *mut T {
         self.memory
             .as_mut_ptr()
+            .wrapping_add(self.offset)
             .cast::<T>()
             .wrapping_add(index as usize)
     }
+}
+
+fn array<'a>(name: &str, map: &'a Map) -> Result<&'a MapData> {
+    match map {
+        Map::Array(data) => Ok(data),
+        _ => anyhow::bail!("map `{name}` is not an array"),
+    }
+}
+
+fn not_mapped(name: &str) -> String {
+    format!("cannot map `{name}` into memory")
 }
 
 /// Adds to a word and gives what it was.

@@ -2,15 +2,16 @@
 //! and writing its maps. Nothing outside this folder knows what a map looks like.
 
 pub mod attach;
+pub mod clock;
 pub mod connections;
 mod link;
-mod mapped;
+pub mod mapped;
 pub mod pins;
 pub mod rosters;
 pub mod servers;
 pub mod services;
 
-use std::{fs, path::Path};
+use std::{fs, mem::offset_of, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
@@ -21,10 +22,13 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use lb_common::{
-    connection::{Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, Timeouts, buckets_for, ticks},
+    address_filter,
+    connection::{
+        Bucket, DEFAULT_TIMEOUTS, Hash, SERVER_INDICES, STATE_UDP, Timeouts, buckets_for, ticks,
+    },
     drops::Drop,
-    layout::{Constants, LAYOUT, PORTS, Port, Settings},
-    server::Counters,
+    layout::{Constants, Director, LAYOUT, PORTS, Port, Settings},
+    server::{Counters, LOAD_BLOCK},
     tcp::TcpState,
 };
 
@@ -59,7 +63,7 @@ pub struct Size {
     pub services: u32,
 }
 
-const MAPS: [&str; 12] = [
+const MAPS: [&str; 10] = [
     "connections",
     "servers",
     "loads",
@@ -67,8 +71,6 @@ const MAPS: [&str; 12] = [
     "services",
     "rosters",
     "retired",
-    "addresses",
-    "ports",
     "settings",
     "drops",
     "logged",
@@ -99,19 +101,20 @@ impl Dataplane {
             ebpf.take_map(name)
                 .ok_or_else(|| anyhow!("the eBPF object has no map `{name}`"))
         };
+        let parts = Parts::of(&map("settings")?)?;
         let servers = Servers::new(
             Mapped::new("servers", &map("servers")?)?,
-            Mapped::new("loads", &map("loads")?)?,
+            Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
             Mapped::new("counters", &map("counters")?)?,
             Mapped::new("retired", &map("retired")?)?,
-            Mapped::new("addresses", &map("addresses")?)?,
+            parts.addresses,
         );
         let rosters = Rosters::new(Mapped::new("rosters", &map("rosters")?)?);
         let services = BpfHashMap::try_from(map("services")?)?;
         let connections = Mapped::<Bucket>::new("connections", &map("connections")?)?;
-        let this = Self {
-            settings: Mapped::new("settings", &map("settings")?)?,
-            ports: Mapped::new("ports", &map("ports")?)?,
+        let mut this = Self {
+            settings: parts.settings,
+            ports: parts.ports,
             drops: PerCpuArray::try_from(map("drops")?)?,
             services: Services::new(services, rosters, servers)?,
             connections: Connections::new(connections),
@@ -122,6 +125,7 @@ impl Dataplane {
         if !adopted {
             this.settings.write(0, settings);
         }
+        clock::read(program(&mut this.ebpf, "clock")?)?;
         Ok(this)
     }
 
@@ -143,7 +147,13 @@ impl Dataplane {
     /// Makes the packet path handle an interface's packets.
     pub fn attach(&mut self, name: &str, index: u32, mode: Mode) -> Result<()> {
         let pins = self.pins.clone();
-        attach::attach(self.program()?, &pins, name, index, mode)
+        attach::attach(
+            program(&mut self.ebpf, "director")?,
+            &pins,
+            name,
+            index,
+            mode,
+        )
     }
 
     /// Stops handling an interface's packets.
@@ -159,7 +169,7 @@ impl Dataplane {
     /// Sets the timeouts of connections, from now on and for those that there are.
     pub fn set_timeouts(&self, timeouts: &desired::Timeouts) {
         let mut settings = self.settings();
-        let wanted = timeouts_in_ticks(timeouts);
+        let wanted = timeouts_in_ticks(timeouts, settings.hz);
         if settings.timeouts != wanted {
             settings.timeouts = wanted;
             self.settings.write(0, settings);
@@ -175,7 +185,7 @@ impl Dataplane {
 
     /// Tells the packet path the director's interfaces.
     pub fn set_ports(&self, ports: &[routing::Port]) {
-        for place in 0..self.ports.len() {
+        for place in 0..self.ports.entries() {
             let known = self.ports.read(place).unwrap_or_default();
             if known.interface != 0 && ports.iter().all(|port| port.interface != known.interface) {
                 self.ports.write(place, Port::default());
@@ -207,22 +217,48 @@ impl Dataplane {
 
     /// Bytes of kernel memory that the maps take.
     pub fn bytes(&self) -> u64 {
-        self.connections.bytes() + self.services.bytes() + self.ports.bytes()
+        self.connections.bytes() + self.services.bytes()
     }
 
     /// Takes away what has expired in the next buckets; see [`Connections::sweep`].
     pub fn sweep(&mut self, buckets: u32) -> (u32, bool) {
-        let timeouts = self.settings().timeouts;
+        let settings = self.settings();
         self.connections
-            .sweep(buckets, &timeouts, &self.services.servers.loads)
+            .sweep(buckets, &settings, &self.services.servers.loads)
     }
+}
 
-    fn program(&mut self) -> Result<&mut Xdp> {
-        let program = self
-            .ebpf
-            .program_mut("director")
-            .ok_or_else(|| anyhow!("the eBPF object has no program `director`"))?;
-        Ok(program.try_into()?)
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| anyhow!("the eBPF object has no program `{name}`"))?;
+    Ok(program.try_into()?)
+}
+
+/// The map `settings`: a [`Director`].
+pub struct Parts {
+    /// One.
+    pub settings: Mapped<Settings>,
+    /// The bitmap's words.
+    pub addresses: Mapped<u64>,
+    /// All places for interfaces.
+    pub ports: Mapped<Port>,
+}
+
+impl Parts {
+    /// Maps it.
+    pub fn of(map: &Map) -> Result<Self> {
+        let name = "settings";
+        Ok(Self {
+            settings: Mapped::part::<Director>(name, map, offset_of!(Director, settings), 1)?,
+            addresses: Mapped::part::<Director>(
+                name,
+                map,
+                offset_of!(Director, addresses),
+                address_filter::WORDS,
+            )?,
+            ports: Mapped::part::<Director>(name, map, offset_of!(Director, ports), PORTS)?,
+        })
     }
 }
 
@@ -242,8 +278,8 @@ fn adoptable(pins: &Pins) -> Result<Option<Settings>> {
                 MapData::from_pin(&path)
                     .with_context(|| format!("cannot open the pinned map {}", path.display()))?,
             );
-            match Mapped::<Settings>::new("settings", &map) {
-                Ok(mapped) => match mapped.read(0).unwrap_or_default() {
+            match Parts::of(&map) {
+                Ok(parts) => match parts.settings.read(0).unwrap_or_default() {
                     settings if settings.layout == LAYOUT => return Ok(Some(settings)),
                     settings => settings.layout,
                 },
@@ -279,10 +315,10 @@ fn fresh(size: Size) -> Result<Settings> {
         u32::from_ne_bytes(bytes)
     };
     let long = |i: usize| u64::from(word(i)) << 32 | u64::from(word(i + 1));
-    Ok(Settings {
+    let hz = clock::hz()?;
+    let mut settings = Settings {
         layout: LAYOUT,
-        route_epoch: 0,
-        timeouts: DEFAULT_TIMEOUTS.map(ticks),
+        timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
         hash: Hash {
             addends: [word(0), word(1), word(2), word(3)],
             multipliers: [long(4) | 1, long(6) | 1],
@@ -290,20 +326,24 @@ fn fresh(size: Size) -> Result<Settings> {
             _pad: 0,
         },
         servers: u32::max(LEAST_SERVERS, 2 * u32::max(size.servers, size.services))
-            .next_power_of_two(),
+            .next_power_of_two()
+            .min(SERVER_INDICES),
         connections: size.connections,
-    })
+        ..Settings::default()
+    };
+    settings.set_hz(hz);
+    Ok(settings)
 }
 
 /// Room for servers and for services, whatever the configuration has.
 const LEAST_SERVERS: u32 = 8192;
 
-fn timeouts_in_ticks(timeouts: &desired::Timeouts) -> Timeouts {
+fn timeouts_in_ticks(timeouts: &desired::Timeouts, hz: u32) -> Timeouts {
     let mut seconds = DEFAULT_TIMEOUTS;
     seconds[TcpState::Established as usize] = timeouts.tcp;
     seconds[TcpState::FinWait as usize] = timeouts.tcpfin;
     seconds[usize::from(STATE_UDP)] = timeouts.udp;
-    seconds.map(ticks)
+    seconds.map(|seconds| ticks(seconds, hz))
 }
 
 fn cpus() -> Result<u32> {
@@ -352,7 +392,7 @@ fn load(pins: &Pins, settings: &Settings) -> Result<Ebpf> {
         .override_global("CONSTANTS", &constants, true)
         .map_max_entries("connections", settings.hash.buckets)
         .map_max_entries("servers", settings.servers)
-        .map_max_entries("loads", settings.servers)
+        .map_max_entries("loads", settings.servers.div_ceil(LOAD_BLOCK))
         .map_max_entries("counters", settings.servers * cpus()?)
         .map_max_entries("services", settings.servers)
         .map_max_entries("rosters", settings.servers * 4)

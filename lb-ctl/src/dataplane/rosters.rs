@@ -103,11 +103,11 @@ impl Rosters {
             }
             start = first + length;
         }
-        if self.lines.len() - start < lines {
+        if self.lines.entries() - start < lines {
             bail!(
                 "no room for a roster of {lines} lines among the {} of this instance; make a larger \
                  one by `lb-ctl detach` and a new start with the whole configuration",
-                self.lines.len()
+                self.lines.entries()
             );
         }
         self.used.insert(start, lines);

@@ -58,7 +58,7 @@ impl Servers {
         addresses: Mapped<u64>,
     ) -> Self {
         let mut servers = Self {
-            free: (0..entries.len()).collect(),
+            free: (0..entries.entries()).collect(),
             entries,
             loads,
             counters,
@@ -67,7 +67,7 @@ impl Servers {
             by_identity: HashMap::new(),
             by_address: HashMap::new(),
         };
-        for index in 0..servers.entries.len() {
+        for index in 0..servers.entries.entries() {
             if let Some(identity) = servers.entries.read(index).as_ref().and_then(identity) {
                 servers.remember(index, identity);
             }
@@ -86,7 +86,7 @@ impl Servers {
 
     /// Entries in all.
     pub fn capacity(&self) -> u32 {
-        self.entries.len()
+        self.entries.entries()
     }
 
     /// The identity of an entry in use.
@@ -123,7 +123,7 @@ impl Servers {
                 "no room for server {} of {service} among the {} of this instance; make a larger \
                  one by `lb-ctl detach` and a new start with the whole configuration",
                 server.id,
-                self.entries.len()
+                self.entries.entries()
             );
         };
         let mut entry = self.entries.read(index).unwrap_or_default();
@@ -277,7 +277,7 @@ impl Servers {
 
     /// An entry's rows in `counters`, one for each CPU.
     fn rows(&self, index: u32) -> impl Iterator<Item = u32> + use<> {
-        (index..self.counters.len()).step_by(self.entries.len() as usize)
+        (index..self.counters.entries()).step_by(self.entries.entries() as usize)
     }
 
     fn remember(&mut self, index: u32, identity: Identity) {

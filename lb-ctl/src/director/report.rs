@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use anyhow::Result;
 use lb_common::{
-    connection::{TICK_SHIFT, age},
+    connection::age,
     server::{SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE},
 };
 
@@ -14,7 +14,7 @@ use crate::{
         Connection, ConnectionFilter, Counters, DropStats, InterfaceStats, Reply, ServerStats,
         ServiceStats, State, Stats, TableStats,
     },
-    dataplane::{connections, servers::address},
+    dataplane::{clock, servers::address},
     desired::{Desired, Server, Service},
 };
 
@@ -124,18 +124,18 @@ fn state(director: &Director, service: &Service, server: &Server) -> &'static st
 /// The connections that a filter lets through, `limit` rows at most.
 pub fn connections(director: &Director, filter: &ConnectionFilter, limit: usize) -> Reply {
     let dataplane = &director.dataplane;
-    let timeouts = dataplane.settings().timeouts;
-    let now = connections::now();
+    let settings = dataplane.settings();
+    let now = clock::now(&settings);
     let mut rows = Vec::new();
     let mut total = 0;
-    for connection in dataplane.connections.live(&timeouts) {
+    for connection in dataplane.connections.live(settings) {
         let Some(identity) = dataplane.services.servers.identity(connection.server) else {
             continue;
         };
         let Some(state) = State::from_number(connection.word.state) else {
             continue;
         };
-        let timeout = timeouts[usize::from(connection.word.state)];
+        let timeout = settings.timeouts[usize::from(connection.word.state)];
         let left = timeout.saturating_sub(age(now, connection.word.stamp));
         let key = &connection.key;
         let row = Connection {
@@ -147,7 +147,7 @@ pub fn connections(director: &Director, filter: &ConnectionFilter, limit: usize)
             ),
             server: SocketAddrV4::new(identity.server.address, identity.server.port),
             state,
-            expires: ((u64::from(left) << TICK_SHIFT) / 1_000_000_000) as u32,
+            expires: clock::seconds(&settings, left),
             method: identity.method,
         };
         if filter.matches(&row) {

@@ -26,7 +26,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::plan::{HEADERS, Plan, TARGETS as TARGET_COUNT};
+use crate::plan::{HEADERS, Plan};
 
 /// Flows that differ in the port alone; the next ones have another address.
 const PORTS_BITS: u32 = 15;
@@ -34,8 +34,10 @@ const PORTS_BITS: u32 = 15;
 #[map(name = "plan")]
 static PLAN: Array<Plan> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-#[map(name = "targets")]
-static TARGETS: ProgramArray = ProgramArray::with_max_entries(TARGET_COUNT, 0);
+/// The program that gets the packets. A single entry: the kernel makes a tail call to a place
+/// that it knows in advance a plain jump.
+#[map(name = "target")]
+static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// Where `redirect` sends to: an interface.
 #[map(name = "leave_by")]
@@ -56,20 +58,15 @@ static FLOWS16: LruHashMap<[u32; 4], [u64; 2]> = LruHashMap::with_max_entries(8,
 /// Makes the next packet of the plan of whatever is there, and hands it on.
 #[xdp]
 pub fn feed(context: XdpContext) -> u32 {
-    match next(&context) {
-        Some(target) => {
-            // SAFETY: the context is the kernel's own.
-            unsafe {
-                TARGETS.tail_call(&context, target);
-            }
-            xdp_action::XDP_ABORTED
-        }
-        None => xdp_action::XDP_ABORTED,
+    if next(&context).is_some() {
+        // SAFETY: the context is the kernel's own.
+        unsafe { TARGET.tail_call(&context, 0) };
     }
+    xdp_action::XDP_ABORTED
 }
 
 #[inline(always)]
-fn next(context: &XdpContext) -> Option<u32> {
+fn next(context: &XdpContext) -> Option<()> {
     let plan = PLAN.get_ptr_mut(0)?;
     // SAFETY: an entry of the map; only one CPU feeds.
     let plan = unsafe { &mut *plan };
@@ -93,7 +90,7 @@ fn next(context: &XdpContext) -> Option<u32> {
     }
     // SAFETY: the headers lie in the packet and in the plan; BPF needs no alignment there.
     unsafe { write(frame, plan, host, port) };
-    Some(plan.target)
+    Some(())
 }
 
 /// Notes when the first and when the last packet comes.
@@ -103,7 +100,8 @@ fn clock(plan: &mut Plan) {
     if plan.fed == 1 {
         // SAFETY: a helper without preconditions.
         plan.started = unsafe { bpf_ktime_get_ns() };
-    } else if plan.fed == plan.packets {
+    }
+    if plan.fed == plan.packets {
         // SAFETY: as above.
         plan.ended = unsafe { bpf_ktime_get_ns() };
     }
@@ -132,10 +130,8 @@ unsafe fn write(frame: usize, plan: &Plan, host: u32, port: u32) {
             };
         }
         copy!(u64, 0); // MAC addresses
-        copy!(u32, 8);
-        copy!(u16, 12); // EtherType
-        copy!(u64, 14); // version to fragment offset
-        copy!(u16, 22); // time to live, protocol
+        copy!(u64, 8); // to version and length
+        copy!(u64, 16); // to time to live, protocol
         let mut source = read!(u32, 26);
         let mut destination = read!(u32, 30);
         let mut ports = read!(u32, 34);
@@ -147,8 +143,8 @@ unsafe fn write(frame: usize, plan: &Plan, host: u32, port: u32) {
             ports += port;
         }
         *((frame + 24) as *mut u16) = less(read!(u16, 24), host);
-        *((frame + 26) as *mut u32) = source.to_be();
-        *((frame + 30) as *mut u32) = destination.to_be();
+        *((frame + 26) as *mut u64) =
+            u64::from(source.to_be()) | u64::from(destination.to_be()) << 32;
         *((frame + 34) as *mut u32) = ports.to_be();
         copy!(u64, 38); // TCP: sequence, acknowledgement
         copy!(u64, 46); // TCP: flags, window, checksum

@@ -25,13 +25,10 @@ pub struct Plan {
     pub end: u32,
     /// How long a frame is, in bytes; at least [`HEADERS`].
     pub length: u32,
-    /// Which entry of the map `targets` gets the packets.
-    pub target: u32,
     /// Whether flows differ in their destination (1) or their source (0).
     pub by_destination: u32,
+    /// Zero.
+    pub _pad: u32,
 }
 
 const _: () = assert!(size_of::<Plan>() == HEADERS + 48);
-
-/// Entries of the map `targets`; the user side says what stands where.
-pub const TARGETS: u32 = 16;

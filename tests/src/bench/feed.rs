@@ -14,7 +14,7 @@ use aya::{
 
 #[path = "../../ebpf/src/plan.rs"]
 mod plan;
-use plan::{HEADERS, Plan, TARGETS};
+use plan::{HEADERS, Plan};
 
 // SAFETY: integers without padding.
 unsafe impl Pod for Plan {}
@@ -22,12 +22,11 @@ unsafe impl Pod for Plan {}
 /// Entries of the tables that reference lookups look in.
 pub const LOOKUP_ENTRIES: u32 = 4_000_000;
 
-/// What a fed packet can be handed to.
+/// What fed packets are handed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum Target {
     /// The program that [`Feed::aim`] was given.
-    Director = 0,
+    Director,
     /// Nothing: transmits.
     Empty,
     /// Makes room for 20 bytes, and transmits.
@@ -44,16 +43,21 @@ pub enum Target {
     Redirect,
 }
 
-const PROGRAMS: [(Target, &str); 7] = [
-    (Target::Empty, "empty"),
-    (Target::Grow, "grow"),
-    (Target::Swap, "swap"),
-    (Target::Lookup40, "lookup40"),
-    (Target::Lookup16, "lookup16"),
-    (Target::Remember, "remember"),
-    (Target::Redirect, "redirect"),
-];
-const _: () = assert!(PROGRAMS.len() < TARGETS as usize);
+impl Target {
+    /// The program of the feed's object, where it is one.
+    const fn program(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Director => return None,
+            Self::Empty => "empty",
+            Self::Grow => "grow",
+            Self::Swap => "swap",
+            Self::Lookup40 => "lookup40",
+            Self::Lookup16 => "lookup16",
+            Self::Remember => "remember",
+            Self::Redirect => "redirect",
+        })
+    }
+}
 
 /// The action of a packet that was transmitted.
 pub const TRANSMIT: u32 = 3;
@@ -89,7 +93,7 @@ impl Template {
         }
     }
 
-    fn plan(&self, target: Target, flows: &Range<u32>) -> Plan {
+    fn plan(&self, flows: &Range<u32>) -> Plan {
         let mut headers = [0; HEADERS];
         headers.copy_from_slice(&self.frame[..HEADERS]);
         Plan {
@@ -102,8 +106,8 @@ impl Template {
             first: flows.start,
             end: flows.end,
             length: self.frame.len() as u32,
-            target: target as u32,
             by_destination: self.by_destination.into(),
+            _pad: 0,
         }
     }
 }
@@ -113,7 +117,7 @@ impl Template {
 pub struct Run {
     /// What the last packet's program answered.
     pub action: u32,
-    /// From one packet to the next, on average, in nanoseconds.
+    /// From one packet to the next, on average, in nanoseconds; 0 of a single one.
     pub per_packet: f64,
 }
 
@@ -123,7 +127,8 @@ pub struct Feed {
     plan: Array<MapData, Plan>,
     leave_by: Array<MapData, u32>,
     swallowed: PerCpuArray<MapData, u64>,
-    targets: ProgramArray<MapData>,
+    target: ProgramArray<MapData>,
+    director: Option<ProgramFd>,
 }
 
 impl Feed {
@@ -145,23 +150,20 @@ impl Feed {
             let map = object.take_map(name);
             map.with_context(|| format!("the feed has no map {name:?}"))
         };
-        let mut feed = Self {
+        Ok(Self {
             plan: take("plan")?.try_into()?,
             leave_by: take("leave_by")?.try_into()?,
             swallowed: take("swallowed")?.try_into()?,
-            targets: take("targets")?.try_into()?,
+            target: take("target")?.try_into()?,
+            director: None,
             object,
-        };
-        for (target, name) in PROGRAMS {
-            let program = feed.program(name)?.fd()?.try_clone()?;
-            feed.targets.set(target as u32, &program, 0)?;
-        }
-        Ok(feed)
+        })
     }
 
     /// Puts a program under test.
     pub fn aim(&mut self, program: &ProgramFd) -> Result<()> {
-        Ok(self.targets.set(Target::Director as u32, program, 0)?)
+        self.director = Some(program.try_clone()?);
+        Ok(())
     }
 
     /// The interface that [`Target::Redirect`] sends to.
@@ -189,10 +191,20 @@ impl Feed {
         flows: Range<u32>,
     ) -> Result<()> {
         ensure!(flows.start < flows.end, "no flows in {flows:?}");
-        Ok(self.plan.set(0, template.plan(target, &flows), 0)?)
+        let program = match target.program() {
+            Some(name) => self.program(name)?.fd()?.try_clone()?,
+            None => {
+                let director = self.director.as_ref();
+                director
+                    .context("the feed is aimed at nothing")?
+                    .try_clone()?
+            }
+        };
+        self.target.set(0, &program, 0)?;
+        Ok(self.plan.set(0, template.plan(&flows), 0)?)
     }
 
-    /// Feeds that many packets (two at least) to the target, one after the other, on this CPU.
+    /// Feeds that many packets to the target, one after the other, on this CPU.
     pub fn run(&mut self, packets: u32) -> Result<Run> {
         self.run_as(packets, TestRunAttrs::new())
     }
@@ -205,10 +217,6 @@ impl Feed {
     }
 
     fn run_as(&mut self, packets: u32, attrs: TestRunAttrs) -> Result<Run> {
-        ensure!(
-            packets > 1,
-            "time passes between two packets: {packets} are too few"
-        );
         let mut plan = self.plan.get(&0, 0)?;
         plan.fed = 0;
         plan.packets = packets;
@@ -230,7 +238,7 @@ impl Feed {
         let nanoseconds = plan.ended - plan.started;
         Ok(Run {
             action,
-            per_packet: nanoseconds as f64 / f64::from(packets - 1),
+            per_packet: nanoseconds as f64 / f64::from(packets.max(2) - 1),
         })
     }
 }

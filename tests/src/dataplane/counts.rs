@@ -2,7 +2,7 @@
 
 use lb_common::{drops::Drop, server::Load};
 
-use super::{Bench, get, set};
+use super::{Bench, get};
 
 /// A server's counters, of all CPUs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +52,19 @@ impl Bench {
     /// A server's active and inactive connections, as the program keeps count of them.
     #[must_use]
     pub fn load(&self, server: u32) -> (u32, u32) {
-        let Load { active, inactive } = Load::from_bits(get(&self.maps().loads, server));
+        let Load { active, inactive } = Load::from_bits(self.load_bits(server));
         (active, inactive)
     }
 
     /// Lets a server have that many active and inactive connections more than there are.
     pub fn burden(&mut self, server: u32, active: u32, inactive: u32) {
-        let bits =
-            get(&self.maps().loads, server) + u64::from(active) + (u64::from(inactive) << 32);
-        set(&mut self.maps_mut().loads, server, bits);
+        let bits = self.load_bits(server) + u64::from(active) + (u64::from(inactive) << 32);
+        self.maps().loads.write(server, bits);
+    }
+
+    /// A server's [`Load`] as it is stored.
+    pub(super) fn load_bits(&self, server: u32) -> u64 {
+        self.maps().loads.read(server).unwrap_or_default()
     }
 
     /// Packets dropped so far, by reason.

@@ -13,10 +13,13 @@ use aya::{
 use lb_common::{
     connection::{Bucket, Hash},
     layout::{Constants, Port, Settings},
-    server::{Counters, Server},
+    server::{Counters, LOAD_BLOCK, Server},
     service::{RosterLine, Service, ServiceKey},
 };
-use lb_ctl::object::DIRECTOR;
+use lb_ctl::{
+    dataplane::{Parts, clock, mapped::Mapped},
+    object::DIRECTOR,
+};
 
 use super::{Size, counts};
 
@@ -26,13 +29,13 @@ pub struct Loaded {
     pub size: Size,
     pub connections: Array<MapData, Bucket>,
     pub servers: Array<MapData, Server>,
-    pub loads: Array<MapData, u64>,
+    pub loads: Mapped<u64>,
     pub counters: Array<MapData, Counters>,
     pub services: HashMap<MapData, ServiceKey, Service>,
     pub rosters: Array<MapData, RosterLine>,
-    pub addresses: Array<MapData, u64>,
-    pub ports: Array<MapData, Port>,
-    pub settings: Array<MapData, Settings>,
+    pub addresses: Mapped<u64>,
+    pub ports: Mapped<Port>,
+    pub settings: Mapped<Settings>,
     pub drops: PerCpuArray<MapData, u64>,
     logged: Array<MapData, u32>,
     icmp_sent: PerCpuArray<MapData, u64>,
@@ -66,6 +69,13 @@ impl Loaded {
         program.try_into().expect("an XDP program")
     }
 
+    /// Learns what time it is.
+    pub fn read_clock(&mut self) {
+        let program = self.object.program_mut("clock").expect("a program `clock`");
+        let program: &mut Xdp = program.try_into().expect("an XDP program");
+        clock::run(program).expect("the time");
+    }
+
     fn load(size: Size, hash: Hash) -> Self {
         let constants = Constants {
             hash,
@@ -76,7 +86,7 @@ impl Loaded {
             .override_global("CONSTANTS", &constants, true)
             .map_max_entries("connections", size.buckets)
             .map_max_entries("servers", size.servers)
-            .map_max_entries("loads", size.servers)
+            .map_max_entries("loads", size.servers.div_ceil(LOAD_BLOCK))
             .map_max_entries("counters", size.servers * counts::cpus())
             .map_max_entries("services", size.services)
             .map_max_entries("retired", size.services)
@@ -89,17 +99,27 @@ impl Loaded {
             .try_into()
             .expect("an XDP program");
         program.load().expect("the verifier's consent");
+        let clock: &mut Xdp = object
+            .program_mut("clock")
+            .expect("a program `clock`")
+            .try_into()
+            .expect("an XDP program");
+        clock.load().expect("the verifier's consent");
+        let loads = object.take_map("loads").expect("a map of this name");
+        let settings = object.take_map("settings").expect("a map of this name");
+        let parts = Parts::of(&settings).expect("memory of the map");
         Self {
             size,
             connections: take(&mut object, "connections"),
             servers: take(&mut object, "servers"),
-            loads: take(&mut object, "loads"),
+            loads: Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &loads)
+                .expect("memory of the map"),
             counters: take(&mut object, "counters"),
             services: take(&mut object, "services"),
             rosters: take(&mut object, "rosters"),
-            addresses: take(&mut object, "addresses"),
-            ports: take(&mut object, "ports"),
-            settings: take(&mut object, "settings"),
+            settings: parts.settings,
+            addresses: parts.addresses,
+            ports: parts.ports,
             drops: take(&mut object, "drops"),
             logged: take(&mut object, "logged"),
             icmp_sent: take(&mut object, "icmp_sent"),
@@ -115,8 +135,8 @@ impl Loaded {
         self.clear_services()?;
         zero(&mut self.servers, u32::MAX)?;
         zero(&mut self.rosters, u32::MAX)?;
-        zero(&mut self.ports, INTERFACES)?;
-        zero(&mut self.settings, u32::MAX)?;
+        (0..INTERFACES).for_each(|index| self.ports.write(index, Port::default()));
+        self.settings.write(0, Settings::default());
         zero(&mut self.logged, u32::MAX)?;
         zero_on_each_cpu(&mut self.drops)?;
         zero_on_each_cpu(&mut self.icmp_sent)
@@ -125,7 +145,7 @@ impl Loaded {
     /// Leaves no connections, and nothing that was counted for servers.
     pub fn forget(&mut self) -> Result<(), MapError> {
         zero(&mut self.connections, u32::MAX)?;
-        zero(&mut self.loads, u32::MAX)?;
+        (0..self.size.servers).for_each(|server| self.loads.write(server, 0));
         zero(&mut self.counters, u32::MAX)
     }
 
@@ -135,7 +155,8 @@ impl Loaded {
         for key in keys {
             self.services.remove(&key)?;
         }
-        zero(&mut self.addresses, u32::MAX)
+        (0..self.addresses.entries()).for_each(|word| self.addresses.write(word, 0));
+        Ok(())
     }
 }
 

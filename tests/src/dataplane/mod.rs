@@ -27,14 +27,12 @@ use aya::{
 };
 use lb_common::{
     address_filter,
-    connection::{DEFAULT_TIMEOUTS, Hash, TICK_SHIFT, Timeouts, ticks},
+    connection::{DEFAULT_TIMEOUTS, Hash, Timeouts, ticks},
     drops::Drop,
     layout::{LAYOUT, Port, Settings},
 };
-use nix::{
-    sched::{CloneFlags, unshare},
-    time::{ClockId, clock_gettime},
-};
+use lb_ctl::dataplane::clock;
+use nix::sched::{CloneFlags, unshare};
 
 use self::loaded::Loaded;
 pub use self::{
@@ -167,15 +165,18 @@ impl Bench {
             next_service: 0,
             next_line: 0,
         };
-        let settings = Settings {
+        let hz = clock::hz().expect("the length of a jiffy");
+        let mut settings = Settings {
             layout: LAYOUT,
-            route_epoch: 0,
-            timeouts: DEFAULT_TIMEOUTS.map(ticks),
+            timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
             hash,
             servers: size.servers,
             connections: size.buckets * 8 / 3,
+            ..Settings::default()
         };
-        set(&mut bench.maps_mut().settings, 0, settings);
+        settings.set_hz(hz);
+        bench.maps().settings.write(0, settings);
+        bench.maps_mut().read_clock();
         bench.plug(INGRESS, DIRECTOR);
         bench
     }
@@ -245,6 +246,19 @@ impl Bench {
         self.program().test_run(options).expect("a live test run");
     }
 
+    /// Now, in ticks of the clock that the program reads.
+    #[must_use]
+    pub fn now(&self) -> u32 {
+        clock::now(&self.maps().settings.read(0).unwrap_or_default())
+    }
+
+    /// A number of seconds in ticks.
+    #[must_use]
+    pub fn ticks(&self, seconds: u32) -> u32 {
+        let settings = self.maps().settings.read(0).unwrap_or_default();
+        ticks(seconds, settings.hz)
+    }
+
     /// Makes an interface one of the director's.
     pub fn plug(&mut self, interface: u32, mac: [u8; 6]) {
         let port = Port {
@@ -252,16 +266,12 @@ impl Bench {
             mac,
             _pad: [0; 6],
         };
-        set(&mut self.maps_mut().ports, interface & 0xFFFF, port);
+        self.maps().ports.write(interface & 0xFFFF, port);
     }
 
     /// Takes an interface from the director.
     pub fn unplug(&mut self, interface: u32) {
-        set(
-            &mut self.maps_mut().ports,
-            interface & 0xFFFF,
-            Port::default(),
-        );
+        self.maps().ports.write(interface & 0xFFFF, Port::default());
     }
 
     /// Says that routes or neighbours have changed.
@@ -275,16 +285,17 @@ impl Bench {
     }
 
     fn settle(&mut self, change: impl FnOnce(&mut Settings)) {
-        let mut settings = get(&self.maps().settings, 0);
+        let map = &self.maps().settings;
+        let mut settings = map.read(0).unwrap_or_default();
         change(&mut settings);
-        set(&mut self.maps_mut().settings, 0, settings);
+        map.write(0, settings);
     }
 
     /// Says that an address concerns the director.
     fn notice(&mut self, address: u32) {
         let (word, bit) = address_filter::place(address);
-        let bits = get(&self.maps().addresses, word) | bit;
-        set(&mut self.maps_mut().addresses, word, bits);
+        let bitmap = &self.maps().addresses;
+        bitmap.write(word, bitmap.read(word).unwrap_or_default() | bit);
     }
 
     fn maps(&self) -> &Loaded {
@@ -348,14 +359,6 @@ impl std::ops::Drop for Bench {
             loaded.give_back();
         }
     }
-}
-
-/// Now, in ticks of the clock that the program reads.
-#[must_use]
-pub fn now() -> u32 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("a clock of Linux");
-    let nanoseconds = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
-    (nanoseconds >> TICK_SHIFT) as u32
 }
 
 /// Takes this thread to a network namespace with nothing but `lo`, which forwards nothing.

@@ -8,13 +8,13 @@ use std::{
 use lb_common::{
     connection::{
         BUCKET_SLOTS, FLAG_NAT, Forward, Key, Reverse, STATE_CLAIMED, STATE_FREE, STATE_REVERSE,
-        Slot, Word, is_active, is_connection, ticks,
+        Slot, Word, age, is_active, is_connection,
     },
     layout::PORTS,
     server::Load,
 };
 
-use super::{Bench, get, now, services::wire, set};
+use super::{Bench, get, services::wire, set};
 use crate::packets::Packet;
 
 /// An entry of a connection.
@@ -30,7 +30,7 @@ pub struct Connection {
     pub protocol: u8,
     /// As stored.
     pub state: u8,
-    /// When the last packet passed, in ticks.
+    /// When the last packet passed, in either direction, in ticks.
     pub stamp: u32,
     /// Index of the server.
     pub server: u32,
@@ -49,12 +49,14 @@ pub struct ReverseEntry {
     pub client: SocketAddrV4,
     /// IP protocol number.
     pub protocol: u8,
-    /// The slot of its connection.
-    pub forward: u32,
+    /// Index of the server in the map `servers`.
+    pub index: u32,
     /// Whom to send to.
     pub next_hop: [u8; 6],
     /// The interface's index.
     pub port: u16,
+    /// When the last packet passed that did not concern the connection's own entry, in ticks.
+    pub stamp: u32,
 }
 
 /// All live entries.
@@ -109,13 +111,14 @@ impl Bench {
                     word.state, STATE_CLAIMED,
                     "slot {index} was never given back"
                 );
-                let unique = keys.insert((slot.key.addresses, slot.key.ports));
+                let key = slot.key.of_server(0);
+                let unique = keys.insert((key.addresses, key.ports));
                 assert!(
                     unique,
                     "slot {index} has the key of another: {:?}",
                     slot.key
                 );
-                let places = self.hash.places(&slot.key);
+                let places = self.hash.places(&key);
                 assert!(
                     bucket == places.first() || bucket == places.second(),
                     "slot {index} is where nobody will look for it"
@@ -143,35 +146,53 @@ impl Bench {
             );
         }
         self.check_reverses(&table);
+        for connection in &mut table.connections {
+            for entry in &table.reverses {
+                if connection.reverse == Some(entry.slot) && connection.server == entry.index {
+                    let younger = age(entry.stamp, connection.stamp) > 0;
+                    connection.stamp = if younger {
+                        entry.stamp
+                    } else {
+                        connection.stamp
+                    };
+                }
+            }
+        }
         table
     }
 
     #[track_caller]
     fn check_reverses(&self, table: &Table) {
-        let by_slot: BTreeMap<u32, &Connection> = table
-            .connections
-            .iter()
-            .map(|connection| (connection.slot, connection))
-            .collect();
         for entry in &table.reverses {
-            let connection = by_slot.get(&entry.forward);
-            let leads_back = connection.is_some_and(|connection| {
+            let answers = |connection: &&Connection| {
                 let server = get(&self.maps().servers, connection.server);
                 connection.reverse == Some(entry.slot)
+                    && connection.server == entry.index
                     && connection.client == entry.client
                     && connection.protocol == entry.protocol
                     && server.address == wire(*entry.server.ip())
                     && server.port == entry.server.port().to_be()
-            });
-            assert!(leads_back, "{entry:?} was left behind by {connection:?}");
+            };
+            let connection = table.connections.iter().find(answers);
+            assert!(connection.is_some(), "{entry:?} was left behind");
         }
     }
 
     /// Lets a connection look as if its last packet had passed that many seconds ago, and
     /// one tick more.
     pub fn age(&mut self, connection: &Connection, seconds: u32) {
-        let stamp = now().wrapping_sub(ticks(seconds) + 1);
-        self.edit_slot(connection.slot, |slot| {
+        let stamp = self.now().wrapping_sub(self.ticks(seconds) + 1);
+        for slot in [Some(connection.slot), connection.reverse]
+            .into_iter()
+            .flatten()
+        {
+            self.stamp(slot, stamp);
+        }
+    }
+
+    /// Lets an entry look as if its last packet had passed then, in ticks.
+    pub fn stamp(&mut self, slot: u32, stamp: u32) {
+        self.edit_slot(slot, |slot| {
             let word = Word {
                 stamp,
                 ..Word::from_bits(slot.word)
@@ -186,8 +207,8 @@ impl Bench {
             slot.word = Word::from_bits(slot.word).with_state(state).bits();
         });
         let change = Load::transition(is_active(connection.state), is_active(state));
-        let load = get(&self.maps().loads, connection.server).wrapping_add(change);
-        set(&mut self.maps_mut().loads, connection.server, load);
+        let load = self.load_bits(connection.server).wrapping_add(change);
+        self.maps().loads.write(connection.server, load);
     }
 
     /// Writes to a slot.
@@ -240,7 +261,7 @@ impl Bench {
                 (0..).zip(slots).find_map(|(place, slot)| {
                     let state = Word::from_bits(slot.word).state;
                     let live = state != STATE_FREE && state != STATE_CLAIMED;
-                    (live && slot.key == *key).then_some((bucket * BUCKET_SLOTS + place, slot))
+                    (live && slot.key.same(key)).then_some((bucket * BUCKET_SLOTS + place, slot))
                 })
             })
     }
@@ -273,9 +294,10 @@ fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
         server: endpoint(slot.key.source(), slot.key.source_port()),
         client: endpoint(slot.key.destination(), slot.key.destination_port()),
         protocol: slot.key.protocol(),
-        forward: word.stamp,
+        index: slot.key.server(),
         next_hop,
         port,
+        stamp: word.stamp,
     }
 }
 

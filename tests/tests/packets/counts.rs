@@ -7,9 +7,7 @@ use std::net::SocketAddrV4;
 
 use lb_common::{connection::DEFAULT_TIMEOUTS, drops::Drop, service::Scheduler};
 use lb_tests::{
-    dataplane::{
-        Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict, now,
-    },
+    dataplane::{Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, FIN, PSH, Packet, RST, SYN},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -142,7 +140,7 @@ impl Model {
         let udp = packet.ip.protocol.0 == 17;
         let known = connection.filter(|connection| {
             let reopened = !udp && flags & SYN != 0 && matches!(connection.state, 5 | 6);
-            !is_over(connection) && !reopened
+            !is_over(&self.bench, connection) && !reopened
         });
         let outcome = self.bench.send(packet);
         let after = self.bench.table();
@@ -184,7 +182,7 @@ impl Model {
     fn answered(&mut self, known: Option<Connection>, reply: &Packet, service: SocketAddrV4) {
         let outcome = self.bench.send(reply);
         match known {
-            Some(known) if known.reverse.is_some() && !is_over(&known) => {
+            Some(known) if known.reverse.is_some() && !is_over(&self.bench, &known) => {
                 assert_eq!(outcome.packet().source(), service);
                 let counted = &mut self.expected[known.server as usize];
                 counted.out_packets += 1;
@@ -199,7 +197,7 @@ impl Model {
         let after = self.bench.table();
         for connection in &before.connections {
             let own = before.of(packet) == Some(connection);
-            let dispensable = connection.state == 3 || is_over(connection);
+            let dispensable = connection.state == 3 || is_over(&self.bench, connection);
             assert!(
                 own || dispensable || after.connections.contains(connection),
                 "nothing was to happen to {connection:?}"
@@ -218,9 +216,9 @@ fn pass(packet: &Packet) -> Outcome {
     }
 }
 
-fn is_over(connection: &Connection) -> bool {
-    let waited = u64::from(now().wrapping_sub(connection.stamp)) << 24;
-    waited / 1_000_000_000 >= u64::from(DEFAULT_TIMEOUTS[usize::from(connection.state)])
+fn is_over(bench: &Bench, connection: &Connection) -> bool {
+    let waited = bench.now().wrapping_sub(connection.stamp);
+    waited > bench.ticks(DEFAULT_TIMEOUTS[usize::from(connection.state)])
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::SocketAddrV4;
 
 use lb_tests::{
-    dataplane::{Bench, INGRESS, Served, Server, Service, Verdict, server_mac},
+    dataplane::{Bench, Connection, INGRESS, Served, Server, Service, Verdict, server_mac},
     packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, PSH, Packet, ROUTER, RST, SYN},
 };
 use nix::net::if_::if_nametoindex;
@@ -425,7 +425,7 @@ fn a_reply_keeps_the_connection_alive() {
     let reply = answer(server(11, 80), CLIENT, SYN | ACK);
     assert_eq!(bench.send(&reply).verdict, Verdict::Transmit);
     let stamp = bench.table().connections[0].stamp;
-    assert!(lb_tests::dataplane::now() - stamp < 60, "within a second");
+    assert!(bench.now() - stamp < bench.ticks(1), "within a second");
 }
 
 #[test]
@@ -442,4 +442,97 @@ fn replies_of_a_removed_server_are_still_translated() {
         counted,
         "IPVS counts none of them"
     );
+}
+
+/// A connection that is established, and whose replies have settled.
+fn settled(bench: &mut Bench, web: &Served) -> Connection {
+    let real = server(11, 80);
+    let exchange = [
+        segment(web, SYN),
+        answer(real, CLIENT, SYN | ACK),
+        segment(web, ACK),
+        answer(real, CLIENT, ACK),
+        answer(real, CLIENT, PSH | ACK).payload(b"data"),
+    ];
+    for packet in exchange {
+        assert_eq!(bench.send(&packet).verdict, Verdict::Transmit);
+    }
+    bench.table().connections.remove(0)
+}
+
+#[test]
+fn replies_alone_keep_an_established_connection_alive() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let connection = settled(&mut bench, &web);
+    // As if the client had been silent for longer than the timeout, but the server had not.
+    let long_ago = bench.now().wrapping_sub(bench.ticks(901));
+    bench.stamp(connection.slot, long_ago);
+    let reply = answer(server(11, 80), CLIENT, ACK);
+    assert_eq!(bench.send(&reply).verdict, Verdict::Transmit);
+    assert_eq!(bench.send(&segment(&web, ACK)).verdict, Verdict::Transmit);
+    assert_eq!(bench.traffic(web.servers[0]).connections, 1);
+
+    bench.age(&bench.table().connections.remove(0), 900);
+    assert_untouched(&mut bench, "both silent", &segment(&web, ACK).frame());
+    assert_untouched(&mut bench, "and over", &reply.frame());
+}
+
+#[test]
+fn the_client_alone_keeps_it_alive_as_well() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let connection = settled(&mut bench, &web);
+    let long_ago = bench.now().wrapping_sub(bench.ticks(901));
+    bench.stamp(connection.reverse.expect("a reverse entry"), long_ago);
+    let reply = answer(server(11, 80), CLIENT, ACK);
+    assert_eq!(bench.send(&reply).verdict, Verdict::Transmit);
+}
+
+#[test]
+fn a_connection_that_only_its_server_uses_is_not_given_up() {
+    let mut bench = Bench::with_buckets(1);
+    let web = bench.serve(Service::tcp(80).server(Server::translated(11)));
+    let half_open = bench.serve(Service::tcp(81).server(Server::direct(12)));
+    let connection = settled(&mut bench, &web);
+    let long_ago = bench.now().wrapping_sub(bench.ticks(901));
+    bench.stamp(connection.slot, long_ago);
+    for port in 1..20 {
+        let source = SocketAddrV4::new(*CLIENT.ip(), port);
+        let packet = Packet::tcp(source, half_open.address, SYN);
+        assert_eq!(bench.send(&packet).verdict, Verdict::Transmit);
+    }
+    assert_eq!(bench.send(&segment(&web, ACK)).verdict, Verdict::Transmit);
+    assert_eq!(bench.traffic(web.servers[0]).connections, 1);
+}
+
+#[test]
+fn whoever_closes_a_settled_connection_it_closes() {
+    let real = server(11, 80);
+    let replies = |flags| move |_: &Served| answer(real, CLIENT, flags);
+    let client = |flags| move |web: &Served| segment(web, flags);
+    type Step<'a> = (&'a dyn Fn(&Served) -> Packet, u8);
+    let (fin, acknowledged, reset) = (FIN | ACK, ACK, RST);
+    // States as IPVS has them: 4 FIN_WAIT, 5 TIME_WAIT, 6 CLOSE, 7 CLOSE_WAIT.
+    let closings: [&[Step<'_>]; 4] = [
+        &[
+            (&client(fin), 7),
+            (&replies(acknowledged), 7),
+            (&replies(fin), 5),
+        ],
+        &[
+            (&replies(fin), 4),
+            (&client(acknowledged), 4),
+            (&replies(acknowledged), 4),
+            (&client(fin), 5),
+        ],
+        &[(&client(reset), 6), (&replies(acknowledged), 6)],
+        &[(&replies(reset), 6)],
+    ];
+    for closing in closings {
+        let (mut bench, web) = bench_with([Server::translated(11)]);
+        let _ = settled(&mut bench, &web);
+        for (packet, state) in closing {
+            assert_eq!(bench.send(&packet(&web)).verdict, Verdict::Transmit);
+            assert_eq!(bench.table().connections[0].state, *state);
+        }
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! The expected sequences are captures from Linux 6.1 and 6.12 with the real ip_vs.
 
-use lb_common::connection::{DEFAULT_TIMEOUTS, ticks};
+use lb_common::connection::DEFAULT_TIMEOUTS;
 use lb_tests::{
-    dataplane::{Bench, Connection, Served, Server, Service, Verdict, now},
+    dataplane::{Bench, Connection, Served, Server, Service, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, FIN, PSH, Packet, RST, SYN},
 };
 
@@ -310,28 +310,29 @@ fn the_timeout_in_use_is_that_of_the_settings() {
         bench.age(&connection, 500);
         bench.send(&segment(&web, ACK)).verdict == Verdict::Transmit
     };
+    let [at_499, at_502] = [499, 502].map(|seconds| bench.ticks(seconds));
     assert!(still_there(&mut bench));
-    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = ticks(499));
+    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = at_499);
     assert!(!still_there(&mut bench));
-    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = ticks(502));
+    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = at_502);
     assert!(still_there(&mut bench));
 }
 
 #[test]
 fn a_connection_lives_to_the_last_tick_of_its_timeout() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
-    let timeout = ticks(900);
+    let timeout = bench.ticks(900);
     for (waited, expected) in [(timeout, Verdict::Transmit), (timeout + 1, Verdict::Pass)] {
         // The clock may tick on meanwhile; then try again.
         let verdict = loop {
             put_into(&mut bench, &web, number("ESTABLISHED"));
             let slot = connection(&bench).slot;
-            let before = now();
+            let before = bench.now();
             bench.edit_slot(slot, |slot| {
                 slot.word = slot.word & !0xFFFF_FFFF | u64::from(before.wrapping_sub(waited));
             });
             let verdict = bench.send(&segment(&web, ACK)).verdict;
-            if now() == before {
+            if bench.now() == before {
                 break verdict;
             }
         };
@@ -346,10 +347,10 @@ fn every_packet_starts_the_timeout_anew() {
         put_into(&mut bench, &web, number("ESTABLISHED"));
         let before = connection(&bench);
         bench.age(&before, 800);
-        let sent = now();
+        let sent = bench.now();
         let _ = bench.send(&segment(&web, flags));
         let stamp = connection(&bench).stamp;
-        assert!((sent..=now()).contains(&stamp), "flags {flags:#04x}");
+        assert!((sent..=bench.now()).contains(&stamp), "flags {flags:#04x}");
     }
 }
 

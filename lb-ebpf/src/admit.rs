@@ -1,0 +1,209 @@
+//! New connections, and those that begin anew: which server a packet gets that has none.
+//!
+//! Subprograms, each of which looks at the packet again, for the reason that `unknown` gives.
+
+use lb_common::{
+    connection::{
+        FLAG_NAT, FLAG_SETTLED, Forward, Key, NO_SLOT, Reverse, STATE_REVERSE, STATE_UDP, TCP,
+        Word, is_active,
+    },
+    drops::Drop,
+    server::{Load, Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
+    tcp::{self, TcpState},
+};
+
+use crate::{
+    account, client, clock, constants, maps,
+    packet::Packet,
+    parse::{Incoming, Parsed, parse},
+    service, table,
+    us::Us,
+    verdict::Verdict,
+};
+
+/// The server of a packet without a connection, which may open one; see [`Admission`].
+#[inline(never)]
+pub fn admit(packet: Packet) -> u64 {
+    let packet = packet.in_subprogram();
+    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+        return Admission::PASS;
+    };
+    let Some(service) = service::find(&parsed.key) else {
+        return Admission::PASS;
+    };
+    if !us.addressed_by(packet) || !opens(&parsed) {
+        return Admission::PASS;
+    }
+    let index = service::schedule(service);
+    let Some(server) = maps::SERVERS.get(index) else {
+        return Admission::drop(Drop::NoServer);
+    };
+    match open(packet, us, &parsed, index, server) {
+        Ok(()) => Admission::server(index),
+        Err(reason) => Admission::drop(reason),
+    }
+}
+
+/// Likewise, of a packet whose connection seems to be over. If it is, that is as if there were
+/// none (IPVS with `conn_reuse_mode=1`): [`Admission::NONE`]. One that only the server has used
+/// of late lives, though.
+#[inline(never)]
+pub fn again(packet: Packet) -> u64 {
+    let packet = packet.in_subprogram();
+    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+        return Admission::PASS;
+    };
+    let places = constants::hash().places(&parsed.key);
+    if let Some(entry) = table::find(&parsed.key, &places) {
+        let now = clock::now();
+        let index = Forward::from_bits(entry.route()).server;
+        let tcp = parsed.key.protocol() == TCP;
+        let anew = tcp && parsed.flags & tcp::SYN != 0 && reusable(&entry.word);
+        if !anew && table::alive(us, &entry, now) {
+            match maps::SERVERS.get(index) {
+                Some(server) if server.flags & SERVER_AVAILABLE != 0 => {}
+                Some(_) => return Admission::drop(Drop::ServerGone),
+                None => return Admission::drop(Drop::Inconsistent),
+            }
+            table::stamp(&entry, now);
+            if tcp {
+                let direction = table::from_client(&entry.word);
+                table::step(entry.slot, direction, parsed.flags, index);
+            }
+            return Admission::server(index);
+        }
+        if table::end(&entry) {
+            table::release(entry.index);
+        }
+    }
+    Admission::NONE
+}
+
+/// How a number, which is all that a subprogram can give, says which server, or which verdict
+/// instead.
+pub struct Admission;
+
+impl Admission {
+    /// Nothing is known yet.
+    pub const NONE: u64 = u64::MAX - 1;
+    const PASS: u64 = u64::MAX;
+    const DROP: u64 = 1 << 32;
+
+    /// The server's index.
+    #[inline(always)]
+    pub fn read(admission: u64) -> Result<u32, Verdict> {
+        match admission {
+            Self::PASS => Err(Verdict::Pass),
+            other if other & Self::DROP != 0 => {
+                let number = other as u32;
+                Err(Verdict::Drop(
+                    Drop::ALL
+                        .into_iter()
+                        .find(|&reason| reason as u32 == number)
+                        .unwrap_or(Drop::Inconsistent),
+                ))
+            }
+            server => Ok(server as u32),
+        }
+    }
+
+    #[inline(always)]
+    fn server(index: u32) -> u64 {
+        u64::from(index)
+    }
+
+    #[inline(always)]
+    fn drop(reason: Drop) -> u64 {
+        Self::DROP | reason as u64
+    }
+}
+
+/// Stores a new connection to this server.
+#[inline(always)]
+fn open(packet: Packet, us: Us, parsed: &Parsed, index: u32, server: &Server) -> Result<(), Drop> {
+    let now = clock::now();
+    let places = constants::hash().places(&parsed.key);
+    let slot = table::claim(us, &places, now);
+    if slot == NO_SLOT {
+        return Err(Drop::TableFull);
+    }
+    let tcp = parsed.key.protocol() == TCP;
+    let nat = server.method == Method::Nat as u8 && server.flags & SERVER_LOCAL == 0;
+    let reverse = if nat {
+        let key = Key::new(
+            server.address,
+            parsed.key.source(),
+            u32::from(server.port) | u32::from(parsed.key.source_port()) << 16,
+            parsed.key.protocol(),
+        );
+        let mut route = came_from(packet);
+        client::route(packet, &parsed.key, &mut route);
+        let value = Word {
+            stamp: now,
+            state: STATE_REVERSE,
+            flags: if tcp { 0 } else { FLAG_SETTLED },
+            epoch: us.route_epoch(),
+        };
+        let reverse = table::publish_reverse(us, &key, index, route.bits(), value);
+        if reverse == NO_SLOT {
+            table::release(slot);
+            return Err(Drop::TableFull);
+        }
+        reverse
+    } else {
+        NO_SLOT
+    };
+    let state = if tcp {
+        TcpState::SynRecv as u8
+    } else {
+        STATE_UDP
+    };
+    table::load(index, Load::one(is_active(state)));
+    table::publish(
+        slot,
+        &parsed.key,
+        Forward {
+            server: index,
+            reverse,
+        }
+        .bits(),
+        Word {
+            stamp: now,
+            state,
+            flags: if nat { FLAG_NAT } else { 0 },
+            epoch: 0,
+        },
+    );
+    account::opened(index);
+    Ok(())
+}
+
+/// What may open a connection: in TCP, a SYN without RST (it is never a data connection of
+/// FTP, which comes from port 20); in UDP, everything.
+#[inline(always)]
+fn opens(parsed: &Parsed) -> bool {
+    const FTP_DATA: u16 = 20u16.to_be();
+    parsed.key.protocol() != TCP
+        || (parsed.flags & (tcp::SYN | tcp::RST) == tcp::SYN
+            && parsed.key.source_port() != FTP_DATA)
+}
+
+/// States in which a SYN opens the connection anew.
+#[inline(always)]
+pub fn reusable(word: &Word) -> bool {
+    word.state == TcpState::TimeWait as u8 || word.state == TcpState::Close as u8
+}
+
+/// Back to where a packet came from: the way to a client that the kernel knows no way to.
+#[inline(always)]
+fn came_from(packet: Packet) -> Reverse {
+    let next_hop = match packet.at::<[[u8; 6]; 2]>(0) {
+        // SAFETY: `at` gives a pointer to the whole.
+        Some(addresses) => unsafe { (*addresses)[1] },
+        None => [0; 6],
+    };
+    Reverse {
+        next_hop,
+        port: packet.interface() as u16,
+    }
+}
