@@ -203,6 +203,18 @@ impl Row {
         let (below, above) = (at(place.floor()), at(place.ceil()));
         below + (above - below) * place.fract()
     }
+
+    /// Half of what the values spread over, the outermost tenths left out.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        (self.quantile(0.9) - self.quantile(0.1)) / 2.0
+    }
+
+    /// Whether it measures the machine, and not the director.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        self.case.starts_with("reference: ")
+    }
 }
 
 #[cfg(test)]
