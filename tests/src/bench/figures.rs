@@ -35,6 +35,15 @@ pub fn count(number: u32) -> String {
     }
 }
 
+/// `1 flow`, `1k flows`.
+#[must_use]
+pub fn flows_of(number: u32) -> String {
+    match number {
+        1 => "1 flow".to_owned(),
+        _ => format!("{} flows", count(number)),
+    }
+}
+
 /// `12,345`.
 fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());

@@ -18,7 +18,7 @@ use lb_common::{
 
 use super::{
     feed::{Feed, LOOKUP_ENTRIES, PASS, TRANSMIT, Target, Template},
-    figures::count,
+    figures::{count, flows_of},
     footprint::Footprint,
     groups::Observer,
     peer::{Katran, Measure},
@@ -32,7 +32,7 @@ use crate::{
 const GROUP: &str = "program";
 
 /// As the daemon makes it by default.
-const CONNECTIONS: u32 = 1_000_000;
+pub const CONNECTIONS: u32 = 1_000_000;
 const SERVERS: u32 = 8192;
 
 /// Flows that known connections are measured with.
@@ -74,6 +74,9 @@ const fn known(name: &'static str, method: Method, protocol: u8) -> Known {
         reply: false,
     }
 }
+
+/// The curve of what katran would take.
+pub const KATRAN: &str = "reference: katran, projected";
 
 /// How curves of new connections, over numbers of servers, begin.
 pub const OPENING: &str = "new connection, ";
@@ -242,6 +245,9 @@ fn references(meter: &mut Meter) -> Result<Katran> {
                 katran.calibrate(flows, row.median());
             }
             meter.done(row);
+            if let Some(takes) = katran.takes(Measure::Tcp, flows) {
+                meter.done(swept(KATRAN, flows, vec![takes]));
+            }
         }
     }
     // The rest needs no tables for lookups.
@@ -508,10 +514,7 @@ fn swept(curve: &str, flows: u32, values: Vec<f64>) -> Row {
 }
 
 fn swept_case(curve: &str, flows: u32) -> String {
-    match flows {
-        1 => format!("{curve}, 1 flow"),
-        _ => format!("{curve}, {} flows", count(flows)),
-    }
+    format!("{curve}, {}", flows_of(flows))
 }
 
 fn scheduler_name(scheduler: Scheduler) -> &'static str {

@@ -62,6 +62,8 @@ pub struct Asked {
     /// In percent.
     pub threshold: f64,
     only: Option<String>,
+    /// A report's groups, whichever it has.
+    all_groups: bool,
 }
 
 impl Arguments {
@@ -70,14 +72,15 @@ impl Arguments {
         let read = |path: Option<PathBuf>| path.map(|path| read(&path)).transpose();
         let named = |group: &&Group| self.groups.iter().any(|name| name == group.name);
         let from = read(self.from)?;
-        // All that a report has, unless somebody says otherwise.
-        let default = |group: &&Group| from.is_some() || group.by_default;
-        let groups = match self.groups.is_empty() {
+        let default = |group: &&Group| group.by_default;
+        let unnamed = self.groups.is_empty();
+        let groups = match unnamed {
             true => GROUPS.iter().filter(default).collect(),
             false => GROUPS.iter().filter(named).collect(),
         };
         Ok(Asked {
             groups,
+            all_groups: unnamed && from.is_some(),
             length: Length {
                 quick: self.quick,
                 samples: self.samples,
@@ -103,8 +106,8 @@ impl Asked {
     pub fn part_of(&self, report: &Report) -> Report {
         let mut part = report.clone();
         part.rows.retain(|row| {
-            let group = self.groups.iter().any(|group| group.name == row.group);
-            group && self.wants(&row.case)
+            let group = || self.groups.iter().any(|group| group.name == row.group);
+            (self.all_groups || group()) && self.wants(&row.case)
         });
         part
     }
