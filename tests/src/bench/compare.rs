@@ -44,12 +44,12 @@ impl<'a> Comparison<'a> {
     pub fn of(old: &'a Report, new: &'a Report, threshold: f64) -> Self {
         let mut comparison = Self::default();
         for row in &new.rows {
-            match old.rows.iter().find(|old| same(old, row)) {
+            match old.rows.iter().find(|old| old.is_same_as(row)) {
                 Some(old) => comparison.changes.push(Change::of(old, row, threshold)),
                 None => comparison.added.push(row),
             }
         }
-        let gone = |old: &&Row| !new.rows.iter().any(|new| same(old, new));
+        let gone = |old: &&Row| !new.rows.iter().any(|new| new.is_same_as(old));
         comparison.gone = old.rows.iter().filter(gone).collect();
         comparison
     }
@@ -95,11 +95,6 @@ impl<'a> Change<'a> {
     pub fn percent(&self) -> f64 {
         100.0 * (self.new.median() / self.old.median() - 1.0)
     }
-}
-
-/// Whether both measure the same.
-fn same(one: &Row, other: &Row) -> bool {
-    (&one.group, &one.case, one.unit) == (&other.group, &other.case, other.unit)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The command line: as typed, and as used.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, builder::PossibleValuesParser, value_parser};
@@ -12,7 +15,7 @@ use lb_tests::bench::{GROUPS, Group, Length, Report};
 /// between, and whether the target is met. Exits with 1 when something could not be measured,
 /// or got worse than --compare's.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench", version, after_long_help = groups_explained())]
+#[command(bin_name = "cargo xtask bench", version, after_long_help = groups_explained())]
 pub struct Arguments {
     /// What to measure; see below
     #[arg(value_name = "GROUP", value_parser = group_names(), hide_possible_values = true)]
@@ -32,11 +35,12 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write docs/performance.md, its plots and its report, too
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
     docs: bool,
-    /// Measure nothing: take the figures from this report
+    /// Measure nothing: take the figures from this report. May be given several times, for
+    /// reports of the same commit on the same machine
     #[arg(long, value_name = "REPORT.json", conflicts_with_all = ["quick", "samples"])]
-    from: Option<PathBuf>,
+    from: Vec<PathBuf>,
     /// Compare with an older report, row by row
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
@@ -69,9 +73,8 @@ pub struct Asked {
 impl Arguments {
     /// Reads the files that are named, before anybody spends minutes measuring.
     pub fn asked(self) -> Result<Asked> {
-        let read = |path: Option<PathBuf>| path.map(|path| read(&path)).transpose();
         let named = |group: &&Group| self.groups.iter().any(|name| name == group.name);
-        let from = read(self.from)?;
+        let from = read_all(&self.from)?;
         let default = |group: &&Group| group.by_default;
         let unnamed = self.groups.is_empty();
         let groups = match unnamed {
@@ -88,7 +91,7 @@ impl Arguments {
             out: self.out,
             docs: self.docs,
             from,
-            compare: read(self.compare)?,
+            compare: self.compare.as_deref().map(read).transpose()?,
             threshold: self.threshold,
             only: self.only,
         })
@@ -111,6 +114,21 @@ impl Asked {
         });
         part
     }
+}
+
+/// One report of several, none of none.
+fn read_all(paths: &[PathBuf]) -> Result<Option<Report>> {
+    let mut all: Option<Report> = None;
+    for path in paths {
+        let report = read(path)?;
+        match &mut all {
+            None => all = Some(report),
+            Some(all) => all
+                .join(report)
+                .with_context(|| format!("cannot add {} to the other reports", path.display()))?,
+        }
+    }
+    Ok(all)
 }
 
 fn read(path: &Path) -> Result<Report> {

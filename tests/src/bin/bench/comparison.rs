@@ -36,7 +36,7 @@ pub fn show<W: Write>(screen: &mut Screen<W>, comparison: &Comparison, old: &Ori
         let [old, new] = [change.old, change.new].map(|row| figure(unit, row.median()));
         let noise = figure(unit, change.noise);
         screen.line(&format!(
-            "{:width$} {old:>9} → {new:>9} {:13} {:>+7.1} %  noise ± {noise:<8} {verdict}",
+            "{:width$} {old:>9} → {new:>9} {:19} {:>+7.1} %  noise ± {noise:<8} {verdict}",
             name(change.new),
             unit.name(),
             change.percent(),

@@ -8,7 +8,7 @@ mod screen;
 
 use std::{cell::RefCell, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
 use lb_tests::bench::{Observer, Report, Row, compare::Comparison, report::Origin};
 
@@ -46,6 +46,9 @@ fn run(asked: &Asked) -> Result<bool> {
     if asked.from.is_some() {
         screen.origin(&report.origin);
         report.rows.iter().for_each(|row| screen.row(row));
+    }
+    if report.rows.is_empty() {
+        bail!("there is no figure: nothing was measured, or --only leaves nothing");
     }
     screen.summary(&report.rows);
     for file in files::write(asked, &report)? {

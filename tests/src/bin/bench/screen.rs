@@ -69,7 +69,7 @@ impl<W: Write> Screen<W> {
         let (median, spread) = (figure(row.unit, row.median()), spread(row));
         let target = row.target.as_ref().map(|target| self.target(target));
         let line = format!(
-            "{:case$} {median:>9} {spread:>17} {unit:13} {}",
+            "{:case$} {median:>9} {spread:>17} {unit:19} {}",
             row.case,
             target.unwrap_or_default()
         );
@@ -101,7 +101,7 @@ impl<W: Write> Screen<W> {
 
     fn title(&mut self) {
         let name = self.paint(BOLD, &format!("{:width$}", self.group, width = self.case));
-        let columns = format!("{:>9} {:>17} {:13} target", "median", "10–90 %", "unit");
+        let columns = format!("{:>9} {:>17} {:19} target", "median", "10–90 %", "unit");
         let columns = self.paint(DIM, &columns);
         self.line(&format!("\n{name} {columns}"));
     }
