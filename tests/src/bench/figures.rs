@@ -13,8 +13,7 @@ pub fn figure(unit: Unit, value: f64) -> String {
     }
 }
 
-/// What nine tenths of the values, less the lowest tenth, lie between; nothing where they do
-/// not differ.
+/// What the middle eight tenths of the values lie between; nothing where they do not differ.
 #[must_use]
 pub fn spread(row: &Row) -> String {
     let (low, high) = (row.quantile(0.1), row.quantile(0.9));

@@ -23,7 +23,7 @@ pub const GROUPS: &[Group] = &[Group {
     by_default: true,
     measure: |length, observer| {
         let effort = program::Effort {
-            samples: length.samples(9, 3),
+            samples: length.samples(9, 5),
             packets: if length.quick { 100_000 } else { 300_000 },
         };
         program::measure(effort, observer)
@@ -68,12 +68,12 @@ mod tests {
             quick: true,
             samples: None,
         };
-        assert_eq!(quick.samples(9, 3), 3);
-        assert_eq!(Length::default().samples(9, 3), 9);
+        assert_eq!(quick.samples(9, 4), 4);
+        assert_eq!(Length::default().samples(9, 4), 9);
         let asked = Length {
             samples: Some(5),
             ..quick
         };
-        assert_eq!(asked.samples(9, 3), 5);
+        assert_eq!(asked.samples(9, 4), 5);
     }
 }

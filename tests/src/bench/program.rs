@@ -243,11 +243,13 @@ fn references(meter: &mut Meter) -> Result<Katran> {
             let row = swept(name, flows, values);
             if target == Target::Lookup40 {
                 katran.calibrate(flows, row.median());
+                if let Some(takes) = katran.takes(Measure::Tcp, flows) {
+                    let slower = takes / row.median();
+                    let values = row.values.iter().map(|lookup| lookup * slower);
+                    meter.done(swept(KATRAN, flows, values.collect()));
+                }
             }
             meter.done(row);
-            if let Some(takes) = katran.takes(Measure::Tcp, flows) {
-                meter.done(swept(KATRAN, flows, vec![takes]));
-            }
         }
     }
     // The rest needs no tables for lookups.

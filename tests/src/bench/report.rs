@@ -229,10 +229,10 @@ impl Row {
         below + (above - below) * place.fract()
     }
 
-    /// Half of what the values spread over, the outermost tenths left out.
+    /// What the values spread over, the outermost tenths left out.
     #[must_use]
     pub fn spread(&self) -> f64 {
-        (self.quantile(0.9) - self.quantile(0.1)) / 2.0
+        self.quantile(0.9) - self.quantile(0.1)
     }
 
     /// Whether both are figures of the same thing.

@@ -11,8 +11,8 @@ use lb_tests::bench::{GROUPS, Group, Length, Report};
 
 /// Measures what the director costs
 ///
-/// Rows appear as they come: the median of several values, what nine tenths of them lie
-/// between, and whether the target is met. Exits with 1 when something could not be measured,
+/// Rows appear as they come: the median of several values, what the middle eight tenths of
+/// them lie between, and whether the target is met. Exits with 1 when something could not be measured,
 /// or got worse than --compare's.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", version, after_long_help = groups_explained())]

@@ -51,8 +51,8 @@ pub fn show<W: Write>(screen: &mut Screen<W>, comparison: &Comparison, old: &Ori
     let machine = comparison.machine().count();
     if machine > 0 {
         screen.line(&format!(
-            "\nThe machine itself was not the same: {machine} references changed. They count \
-             neither way; think twice about the rest."
+            "\nThe machine itself was not the same: references that changed: {machine}. They \
+             count neither way; think twice about the rest."
         ));
     }
     let worse = comparison.worse().count();
