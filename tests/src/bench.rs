@@ -2,9 +2,19 @@
 //!
 //! Each group of measurements is one file, and fills in rows of one [`Report`].
 
+pub mod compare;
+pub mod document;
 pub mod feed;
+pub mod figures;
+pub mod footprint;
+pub mod groups;
+mod origin;
 pub mod peer;
+pub mod plot;
 pub mod program;
 pub mod report;
 
-pub use self::report::{Report, Row, Unit};
+pub use self::{
+    groups::{GROUPS, Group, Length, Observer},
+    report::{Report, Row, Unit},
+};

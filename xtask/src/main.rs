@@ -32,8 +32,9 @@ cargo xtask VERB
            --keep leaves the lab up, --down takes such a lab down
   test [-- ARGS...]
            every check and every test; ARGS go to `cargo test`
-  bench [ARGS...]
-           build, then measure; `cargo xtask bench --help` says what
+  bench [GROUP...] [--quick] [--only SUBSTRING] [--compare OLD.json] [--docs] [ARGS...]
+           build, then measure what the director costs; --compare says what got worse,
+           --docs writes docs/performance.md, `cargo xtask bench --help` says the rest
   help     this text
 
 LB_CACHE names the folder for what setup builds (default ~/.cache/lb).

@@ -21,7 +21,7 @@ pub enum Measure {
 }
 
 /// With that many flows: the lookup there, and katran there, with TCP. Nanoseconds.
-const THERE: [(u32, f64, f64); 4] = [
+pub const THERE: [(u32, f64, f64); 4] = [
     (1, 23.0, 80.0),
     (1_000, 29.0, 86.0),
     (100_000, 203.0, 220.0),

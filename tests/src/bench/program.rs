@@ -19,6 +19,9 @@ use nix::errno::Errno;
 
 use super::{
     feed::{Feed, LOOKUP_ENTRIES, PASS, TRANSMIT, Target, Template},
+    figures::{count, flows_of},
+    footprint::Footprint,
+    groups::Observer,
     peer::{Katran, Measure},
     report::{Point, Row, Target as Limit, Unit},
 };
@@ -30,7 +33,7 @@ use crate::{
 const GROUP: &str = "program";
 
 /// As the daemon makes it by default.
-const CONNECTIONS: u32 = 1_000_000;
+pub const CONNECTIONS: u32 = 1_000_000;
 const SERVERS: u32 = 8192;
 
 /// Flows that known connections are measured with.
@@ -73,6 +76,12 @@ const fn known(name: &'static str, method: Method, protocol: u8) -> Known {
     }
 }
 
+/// The curve of what katran would take.
+pub const KATRAN: &str = "reference: katran, projected";
+
+/// How curves of new connections, over numbers of servers, begin.
+pub const OPENING: &str = "new connection, ";
+
 /// New connections: a line for each kind.
 const NEW: [New; 12] = [
     new(Scheduler::Rr, 4),
@@ -104,23 +113,26 @@ const fn new(scheduler: Scheduler, servers: u32) -> New {
 }
 
 /// Measures everything.
-pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
+///
+/// Targets that compare with katran need the lookups among the references: where these are
+/// not asked for, rows have no such target.
+pub fn measure(effort: Effort, observer: &dyn Observer) -> Result<()> {
     go_first()?;
     let mut meter = Meter {
-        feed: Feed::load(LOOKUP_ENTRIES)?,
+        feed: Feed::load(8)?,
         effort,
+        observer,
     };
-    let katran = references(&mut meter, &mut done)?;
-    // The rest needs no tables for lookups.
-    meter.feed = Feed::load(8)?;
-    not_ours(&mut meter, &katran, &mut done)?;
+    let katran = references(&mut meter)?;
+    not_ours(&mut meter, &katran)?;
     for kind in &KNOWN {
-        known_connections(&mut meter, kind, &katran, &mut done)?;
+        known_connections(&mut meter, kind, &katran)?;
     }
     for case in &NEW {
-        new_connections(&mut meter, case, &katran, &mut done)?;
+        new_connections(&mut meter, case, &katran)?;
     }
-    flood(&mut meter, &mut done)
+    flood(&mut meter)?;
+    size(&meter)
 }
 
 /// Keeps the machine's other processes from interrupting this thread.
@@ -132,13 +144,32 @@ fn go_first() -> Result<()> {
     Ok(())
 }
 
-/// The feed, and how much of it.
-struct Meter {
+/// The feed, how much of it, and who follows.
+struct Meter<'a> {
     feed: Feed,
     effort: Effort,
+    observer: &'a dyn Observer,
 }
 
-impl Meter {
+impl Meter<'_> {
+    /// Whether to measure this now; says so.
+    fn begins(&self, case: &str) -> bool {
+        let wanted = self.observer.wants(case);
+        if wanted {
+            self.observer.begins(case);
+        }
+        wanted
+    }
+
+    fn done(&self, row: Row) {
+        self.observer.done(row);
+    }
+
+    fn wants_any_of(&self, curve: &str) -> bool {
+        let mut cases = SWEEP.iter().map(|&flows| swept_case(curve, flows));
+        cases.any(|case| self.observer.wants(&case))
+    }
+
     /// Samples of what a target takes for each packet, beyond being fed.
     fn sample(
         &mut self,
@@ -190,50 +221,73 @@ impl Meter {
 }
 
 /// What the machine is: programs that everybody has the like of. Says what katran would take.
-fn references(meter: &mut Meter, done: &mut impl FnMut(Row)) -> Result<Katran> {
+fn references(meter: &mut Meter) -> Result<Katran> {
     let template =
         Template::by_source(Packet::tcp(client(), SocketAddrV4::new(VIP, 80), ACK).frame());
-    for (name, target) in [("empty", Target::Empty), ("MAC swap", Target::Swap)] {
-        let values = meter.sample(&template, target, 0..1, TRANSMIT)?;
-        done(row(format!("reference: {name}"), values));
-    }
-    let all = 0..SWEEP[SWEEP.len() - 1];
-    meter.once(&template, Target::Remember, all.clone(), all.end, TRANSMIT)?;
-    let mut katran = Katran::default();
-    for (name, target) in [
-        ("lookup of 16 bytes", Target::Lookup16),
-        ("lookup of 40 bytes", Target::Lookup40),
+    for (case, target) in [
+        ("reference: empty", Target::Empty),
+        ("reference: MAC swap", Target::Swap),
     ] {
-        for flows in SWEEP {
-            let values = meter.sample(&template, target, 0..flows, TRANSMIT)?;
-            let row = swept(&format!("reference: {name}"), flows, values);
-            if target == Target::Lookup40 {
-                katran.calibrate(flows, row.median());
-            }
-            done(row);
+        if meter.begins(case) {
+            let values = meter.sample(&template, target, 0..1, TRANSMIT)?;
+            meter.done(row(case, values));
         }
     }
+    let lookups = [
+        ("reference: lookup of 16 bytes", Target::Lookup16),
+        ("reference: lookup of 40 bytes", Target::Lookup40),
+    ];
+    let mut katran = Katran::default();
+    if !lookups.iter().any(|(name, _)| meter.wants_any_of(name)) {
+        return Ok(katran);
+    }
+    meter.observer.begins("reference: tables for lookups");
+    let small = std::mem::replace(&mut meter.feed, Feed::load(LOOKUP_ENTRIES)?);
+    let all = 0..SWEEP[SWEEP.len() - 1];
+    meter.once(&template, Target::Remember, all.clone(), all.end, TRANSMIT)?;
+    for (name, target) in lookups {
+        for flows in SWEEP {
+            if !meter.begins(&swept_case(name, flows)) {
+                continue;
+            }
+            let values = meter.sample(&template, target, 0..flows, TRANSMIT)?;
+            let row = swept(name, flows, values);
+            if target == Target::Lookup40 {
+                katran.calibrate(flows, row.median());
+                if let Some(takes) = katran.takes(Measure::Tcp, flows) {
+                    let slower = takes / row.median();
+                    let values = row.values.iter().map(|lookup| lookup * slower);
+                    meter.done(swept(KATRAN, flows, values.collect()));
+                }
+            }
+            meter.done(row);
+        }
+    }
+    // The rest needs no tables for lookups.
+    meter.feed = small;
     Ok(katran)
 }
 
-fn not_ours(meter: &mut Meter, katran: &Katran, done: &mut impl FnMut(Row)) -> Result<()> {
+fn not_ours(meter: &mut Meter, katran: &Katran) -> Result<()> {
+    const CASE: &str = "not ours";
+    if !meter.begins(CASE) {
+        return Ok(());
+    }
     let (bench, _) = director(Service::tcp(80).server(Server::direct(11)))?;
     meter.feed.aim(bench.program().fd()?)?;
     let elsewhere = SocketAddrV4::new(*CLIENT.ip(), 80);
     let template = Template::by_source(Packet::tcp(client(), elsewhere, ACK).frame());
     let values = meter.sample(&template, Target::Director, 0..1, PASS)?;
-    let mut row = row("not ours", values);
+    let mut row = row(CASE, values);
     row.target = katran.target(Measure::Pass, 1, row.median(), 0.50);
-    done(row);
+    meter.done(row);
     Ok(())
 }
 
-fn known_connections(
-    meter: &mut Meter,
-    kind: &Known,
-    katran: &Katran,
-    done: &mut impl FnMut(Row),
-) -> Result<()> {
+fn known_connections(meter: &mut Meter, kind: &Known, katran: &Katran) -> Result<()> {
+    if !meter.wants_any_of(kind.name) {
+        return Ok(());
+    }
     let mut service = match kind.protocol {
         UDP => Service::udp(80),
         _ => Service::tcp(80),
@@ -252,6 +306,9 @@ fn known_connections(
         ack.clone()
     };
     for flows in SWEEP {
+        if !meter.begins(&swept_case(kind.name, flows)) {
+            continue;
+        }
         bench.forget();
         meter.open(&[&syn, &ack], 0..flows)?;
         let before = passed(&bench, &served, kind.reply);
@@ -277,7 +334,7 @@ fn known_connections(
             _ => 0.45,
         };
         row.target = katran.target(measure, flows, row.median(), limit);
-        done(row);
+        meter.done(row);
     }
     Ok(())
 }
@@ -292,14 +349,27 @@ struct New {
 /// Packets that open a connection each.
 const BATCH: u32 = 50_000;
 
-fn new_connections(
-    meter: &mut Meter,
-    case: &New,
-    katran: &Katran,
-    done: &mut impl FnMut(Row),
-) -> Result<()> {
+impl New {
+    fn case(&self) -> String {
+        let curve = self.curve();
+        match self.held {
+            0 => format!("{curve}, {} servers", self.servers),
+            held => format!("{curve}, {} servers, {} held", self.servers, count(held)),
+        }
+    }
+
+    /// Over numbers of servers.
+    fn curve(&self) -> String {
+        format!("{OPENING}{}", scheduler_name(self.scheduler))
+    }
+}
+
+fn new_connections(meter: &mut Meter, case: &New, katran: &Katran) -> Result<()> {
     /// How many may be there beyond those that are to be.
     const BEYOND: u32 = 4 * BATCH;
+    if !meter.begins(&case.case()) {
+        return Ok(());
+    }
     let mut service = Service::tcp(80).scheduler(case.scheduler);
     for number in 0..case.servers {
         let [_, _, high, low] = number.to_be_bytes();
@@ -334,39 +404,34 @@ fn new_connections(
             values.push(worked - fed);
         }
     }
-    let New {
-        scheduler,
-        servers,
-        held,
-    } = case;
-    let scheduler = scheduler_name(*scheduler);
-    let mut row = row(
-        match held {
-            0 => format!("new connection, {scheduler}, {servers} servers"),
-            _ => format!(
-                "new connection, {scheduler}, {servers} servers, {} held",
-                count(*held)
-            ),
-        },
-        values,
-    );
+    let mut row = row(case.case(), values);
+    if case.held == 0 {
+        row.point = Some(Point {
+            curve: case.curve(),
+            x: f64::from(case.servers),
+        });
+    }
     row.target = match case.scheduler {
-        Scheduler::Wlc if *servers == 1000 => {
+        Scheduler::Wlc if case.servers == 1000 => {
             Some(Limit::at_most(row.median() / 1e3, 1.5, "≤ 1.5 µs"))
         }
-        Scheduler::Rr | Scheduler::Wrr if *held == 0 => {
+        Scheduler::Rr | Scheduler::Wrr if case.held == 0 => {
             katran.target(Measure::Syn, 1, row.median(), 2.5)
         }
         _ => None,
     };
-    done(row);
+    meter.done(row);
     Ok(())
 }
 
 /// SYNs that no answer follows, to a table that is full of such: each pushes the one out that
 /// has waited longest.
-fn flood(meter: &mut Meter, done: &mut impl FnMut(Row)) -> Result<()> {
+fn flood(meter: &mut Meter) -> Result<()> {
+    const CASE: &str = "SYN flood, table full of half-open connections";
     const SLOTS: u32 = 3 * CONNECTIONS;
+    if !meter.begins(CASE) {
+        return Ok(());
+    }
     let (bench, served) = director(Service::tcp(80).server(Server::direct(11)))?;
     meter.feed.aim(bench.program().fd()?)?;
     let [syn, _] = client_packets(TCP, &served);
@@ -383,10 +448,25 @@ fn flood(meter: &mut Meter, done: &mut impl FnMut(Row)) -> Result<()> {
             values.push(worked - fed);
         }
     }
-    done(row(
-        "SYN flood, table full of half-open connections",
-        values,
-    ));
+    meter.done(row(CASE, values));
+    Ok(())
+}
+
+/// The program, as the kernel sees it.
+fn size(meter: &Meter) -> Result<()> {
+    const CASES: [&str; 3] = ["program, verified", "program, translated", "program, JITed"];
+    if !CASES.iter().any(|case| meter.begins(case)) {
+        return Ok(());
+    }
+    let footprint = Footprint::of(Bench::new().program())?;
+    let figures = [
+        (Unit::Instructions, footprint.verified_instructions),
+        (Unit::Bytes, footprint.translated_bytes),
+        (Unit::Bytes, footprint.jited_bytes),
+    ];
+    for (case, (unit, figure)) in CASES.into_iter().zip(figures) {
+        meter.done(Row::new(GROUP, case, unit, vec![f64::from(figure)]));
+    }
     Ok(())
 }
 
@@ -438,7 +518,7 @@ fn row(case: impl Into<String>, values: Vec<f64>) -> Row {
 
 /// One of a curve over numbers of flows.
 fn swept(curve: &str, flows: u32, values: Vec<f64>) -> Row {
-    let mut row = row(format!("{curve}, {}", flows_of(flows)), values);
+    let mut row = row(swept_case(curve, flows), values);
     row.point = Some(Point {
         curve: curve.to_owned(),
         x: f64::from(flows),
@@ -446,20 +526,8 @@ fn swept(curve: &str, flows: u32, values: Vec<f64>) -> Row {
     row
 }
 
-fn flows_of(flows: u32) -> String {
-    match flows {
-        1 => "1 flow".to_owned(),
-        _ => format!("{} flows", count(flows)),
-    }
-}
-
-/// `1k`, `1M`.
-fn count(number: u32) -> String {
-    match number {
-        n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
-        n if n >= 1_000 && n % 1_000 == 0 => format!("{}k", n / 1_000),
-        n => n.to_string(),
-    }
+fn swept_case(curve: &str, flows: u32) -> String {
+    format!("{curve}, {}", flows_of(flows))
 }
 
 fn scheduler_name(scheduler: Scheduler) -> &'static str {

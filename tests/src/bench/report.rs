@@ -1,5 +1,6 @@
 //! What was measured: rows of figures, and where they come from.
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// All that a run of the benchmark found.
@@ -9,6 +10,30 @@ pub struct Report {
     pub origin: Origin,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// Takes in another report's rows. Fails for a report of another machine, kernel or
+    /// commit: figures of one report are to be comparable.
+    pub fn join(&mut self, other: Self) -> Result<()> {
+        let place = |origin: &Origin| {
+            let Origin {
+                cpu,
+                cpus,
+                kernel,
+                commit,
+                ..
+            } = origin;
+            format!("commit {commit} on {cpus} × {cpu}, Linux {kernel}")
+        };
+        let [here, there] = [&self.origin, &other.origin].map(place);
+        ensure!(here == there, "it is of {there}, not of {here}");
+        for row in other.rows {
+            self.rows.retain(|known| !known.is_same_as(&row));
+            self.rows.push(row);
+        }
+        Ok(())
+    }
 }
 
 /// Where figures come from.
@@ -203,6 +228,24 @@ impl Row {
         let (below, above) = (at(place.floor()), at(place.ceil()));
         below + (above - below) * place.fract()
     }
+
+    /// What the values spread over, the outermost tenths left out.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        self.quantile(0.9) - self.quantile(0.1)
+    }
+
+    /// Whether both are figures of the same thing.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (&self.group, &self.case, self.unit) == (&other.group, &other.case, other.unit)
+    }
+
+    /// Whether it measures the machine, and not the director.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        self.case.starts_with("reference: ")
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +259,24 @@ mod tests {
         assert_eq!(row.quantile(0.0), 1.0);
         assert_eq!(row.quantile(1.0), 4.0);
         assert_eq!(row.quantile(0.25), 1.75);
+    }
+
+    #[test]
+    fn reports_of_one_origin_join_and_the_later_row_counts() {
+        let report = |commit: &str, case, value| Report {
+            origin: Origin {
+                commit: commit.into(),
+                ..Origin::default()
+            },
+            rows: vec![Row::new("g", case, Unit::Ratio, vec![value])],
+        };
+        let mut all = report("a", "one", 1.0);
+        all.join(report("a", "two", 2.0)).unwrap();
+        all.join(report("a", "one", 3.0)).unwrap();
+        let medians: Vec<f64> = all.rows.iter().map(Row::median).collect();
+        assert_eq!(medians, [2.0, 3.0]);
+        let error = all.join(report("b", "one", 1.0)).unwrap_err();
+        assert!(error.to_string().contains("commit b"), "{error}");
     }
 
     #[test]

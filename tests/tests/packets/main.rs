@@ -3,6 +3,7 @@
 //!
 //! One file for each question. Needs root.
 
+mod budget;
 mod capacity;
 mod counts;
 mod direct;
