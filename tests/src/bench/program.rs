@@ -443,7 +443,7 @@ fn flows_of(flows: u32) -> String {
 }
 
 /// `1k`, `1M`.
-fn count(number: u32) -> String {
+pub(super) fn count(number: u32) -> String {
     match number {
         n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
         n if n >= 1_000 && n % 1_000 == 0 => format!("{}k", n / 1_000),

@@ -3,15 +3,11 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use lb_tests::bench::program::{self, Effort};
+use lb_tests::bench::{Row, path, program};
 
 fn main() -> Result<()> {
-    let effort = Effort {
-        samples: 9,
-        packets: 300_000,
-    };
     let mut out = io::stdout().lock();
-    program::measure(effort, |row| {
+    let done = |row: Row| {
         let target = row
             .target
             .as_ref()
@@ -33,5 +29,23 @@ fn main() -> Result<()> {
             row.quantile(0.9),
             row.unit.name()
         );
-    })
+    };
+    match std::env::args().nth(1).as_deref() {
+        Some("path") => path::measure(
+            path::Effort {
+                samples: 25,
+                packets: 200_000,
+                connections: 200_000,
+            },
+            path::Clock::Time,
+            done,
+        ),
+        _ => program::measure(
+            program::Effort {
+                samples: 9,
+                packets: 300_000,
+            },
+            done,
+        ),
+    }
 }
