@@ -3,6 +3,7 @@
 //! Each group of measurements is one file, and fills in rows of one [`Report`].
 
 pub mod feed;
+pub mod guest;
 pub mod path;
 pub mod peer;
 pub mod program;

@@ -63,7 +63,7 @@ pub enum Clock {
 
 /// Measures everything that the machine has.
 pub fn measure(effort: Effort, clock: Clock, mut done: impl FnMut(Row)) -> Result<()> {
-    let mut path = Path::open()?;
+    let mut path = Path::open(clock)?;
     let rounds = path.known_connections(effort)?;
     let fresh = path.new_connections(effort)?;
     let results = rounds.into_iter().chain(fresh);
@@ -167,15 +167,17 @@ fn first_client() -> SocketAddrV4 {
 /// The feed, and a lane for each way.
 struct Path {
     feed: Feed,
+    clock: Clock,
     cpu: CpuSet,
     // What is at work ends before the lane that it works in.
     ways: Vec<(Way, Working, Lane)>,
 }
 
 impl Path {
-    fn open() -> Result<Self> {
+    fn open(clock: Clock) -> Result<Self> {
         let mut path = Self {
             feed: Feed::load(8)?,
+            clock,
             cpu: last_cpu()?,
             ways: Vec::new(),
         };
@@ -229,7 +231,7 @@ impl Path {
         const PARTS: u32 = 4;
         let mut results = Vec::new();
         for case in self.present(NEW.into()) {
-            let part = effort.connections / PARTS;
+            let part = (effort.connections / PARTS).next_multiple_of(BATCH);
             let name = format!("{}, {} flows", case.row(), count(effort.connections));
             let mut measured = Measured::new(name, case);
             for flows in (0..PARTS).map(|n| n * part..(n + 1) * part) {
@@ -273,12 +275,14 @@ impl Path {
         } else {
             Template::by_source(packet.frame())
         };
+        // Of a batch that is not full, Linux 6.1 leaves some unsent.
+        let packets = packets.next_multiple_of(BATCH);
         let feed = &mut self.feed;
         feed.send_by(end.interface)?;
         feed.empty_sink()?;
         feed.prepare(&template, Target::Send, flows.clone())?;
         let run = end.namespace.inside(|| {
-            stay_on(&self.cpu)?;
+            self.clock.stay_on(&self.cpu)?;
             feed.run_live(packets, BATCH)
         })?;
         // The last of them may still be on their way.
@@ -307,14 +311,21 @@ fn last_cpu() -> Result<CpuSet> {
     Ok(last)
 }
 
-/// Keeps this thread on a CPU, and others off it as far as nice values can.
-fn stay_on(cpu: &CpuSet) -> Result<()> {
-    const FIRST: libc::c_int = -20;
-    sched_setaffinity(Pid::from_raw(0), cpu).context("stay on one CPU")?;
-    // SAFETY: a system call without pointers; of this thread, on Linux.
-    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FIRST) };
-    Errno::result(result).context("set the nice value")?;
-    Ok(())
+impl Clock {
+    /// Keeps this thread on a CPU. Where time counts, others are to be off it as far as nice
+    /// values can; where instructions do, all others go first: before Linux 6.4, packets that
+    /// the kernel leaves to its thread `ksoftirqd` wait for that, and are lost if it must wait.
+    fn stay_on(self, cpu: &CpuSet) -> Result<()> {
+        let nice = match self {
+            Self::Time => -20,
+            Self::Instructions => 19,
+        };
+        sched_setaffinity(Pid::from_raw(0), cpu).context("stay on one CPU")?;
+        // SAFETY: a system call without pointers; of this thread, on Linux.
+        let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+        Errno::result(result).context("set the nice value")?;
+        Ok(())
+    }
 }
 
 /// What was measured of a case.

@@ -1,9 +1,28 @@
 //! The benchmark. `cargo xtask bench` builds and runs it.
 
-use std::io::{self, Write};
+use std::{
+    env,
+    io::{self, Write},
+};
 
 use anyhow::Result;
-use lb_tests::bench::{Row, path, program};
+use lb_tests::bench::{Row, guest, path, program};
+
+const PROGRAM: program::Effort = program::Effort {
+    samples: 9,
+    packets: 300_000,
+};
+const PATH: path::Effort = path::Effort {
+    samples: 25,
+    packets: 200_000,
+    connections: 200_000,
+};
+/// Every packet is the same there as the one before: a few are enough.
+const GUEST: path::Effort = path::Effort {
+    samples: 3,
+    packets: 10_000,
+    connections: 200_000,
+};
 
 fn main() -> Result<()> {
     let mut out = io::stdout().lock();
@@ -30,22 +49,12 @@ fn main() -> Result<()> {
             row.unit.name()
         );
     };
-    match std::env::args().nth(1).as_deref() {
-        Some("path") => path::measure(
-            path::Effort {
-                samples: 25,
-                packets: 200_000,
-                connections: 200_000,
-            },
-            path::Clock::Time,
-            done,
-        ),
-        _ => program::measure(
-            program::Effort {
-                samples: 9,
-                packets: 300_000,
-            },
-            done,
-        ),
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["path"] => path::measure(PATH, path::Clock::Time, done),
+        ["guest"] => guest::measure(GUEST, done),
+        [guest::INSIDE, ref effort @ ..] => guest::measure_inside(effort, io::stdout()),
+        _ => program::measure(PROGRAM, done),
     }
 }
