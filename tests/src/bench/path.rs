@@ -275,7 +275,7 @@ impl Path {
         } else {
             Template::by_source(packet.frame())
         };
-        // Of a batch that is not full, Linux 6.1 leaves some unsent.
+        // Full batches only, so that all have the same to bear.
         let packets = packets.next_multiple_of(BATCH);
         let feed = &mut self.feed;
         feed.send_by(end.interface)?;
