@@ -9,6 +9,8 @@ pub mod figures;
 pub mod footprint;
 pub mod groups;
 mod origin;
+pub mod guest;
+pub mod path;
 pub mod peer;
 pub mod plot;
 pub mod program;

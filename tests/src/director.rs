@@ -72,10 +72,21 @@ impl Director {
 
     /// As [`Director::start`], in a certain mode.
     pub fn start_in(mode: Mode, lab: &Lab, configuration: &str) -> Result<Self> {
+        let namespace = Arc::clone(lab.host("director")?);
+        Self::start_as(lab.prefix(), mode, namespace, configuration)
+    }
+
+    /// As [`Director::start_in`], in any namespace, as an instance of that name.
+    pub fn start_as(
+        instance: &str,
+        mode: Mode,
+        namespace: Arc<Namespace>,
+        configuration: &str,
+    ) -> Result<Self> {
         let mut director = Self {
-            namespace: Arc::clone(lab.host("director")?),
+            namespace,
             binary: binary()?,
-            instance: lab.prefix().to_owned(),
+            instance: instance.to_owned(),
             directory: TempDir::with_prefix("lb-")?,
             mode,
             daemon: None,

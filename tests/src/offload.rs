@@ -28,6 +28,15 @@ pub fn disable(namespace: &Namespace, interface: &str) -> Result<()> {
     })
 }
 
+/// Makes one end of a veth pair take packets as a driver with NAPI does, several at a time,
+/// though no XDP program is attached to it.
+pub fn poll(namespace: &Namespace, interface: &str) -> Result<()> {
+    namespace.inside(|| {
+        ethtool(interface, SET_GRO, 1)
+            .with_context(|| format!("turn GRO on for {interface} in {}", namespace.name()))
+    })
+}
+
 /// `struct ethtool_value`
 #[repr(C)]
 struct Value {

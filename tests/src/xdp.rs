@@ -7,7 +7,7 @@
 
 use std::{
     mem,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 use anyhow::{Context, Result};
@@ -31,10 +31,19 @@ pub struct Attached {
     _link: OwnedFd,
 }
 
-/// Attaches a program to an interface, in native mode.
+/// Attaches a program that always says the same to an interface, in native mode.
 pub fn attach(namespace: &Namespace, interface: &str, verdict: Verdict) -> Result<Attached> {
+    let program = load(verdict).context("load an XDP program")?;
+    attach_program(namespace, interface, program.as_fd())
+}
+
+/// Attaches a program to an interface, in native mode.
+pub fn attach_program(
+    namespace: &Namespace,
+    interface: &str,
+    program: BorrowedFd<'_>,
+) -> Result<Attached> {
     let link = namespace.inside(|| {
-        let program = load(verdict).context("load an XDP program")?;
         let index = nix::net::if_::if_nametoindex(interface)?;
         let attributes = LinkCreate {
             program: program.as_raw_fd(),

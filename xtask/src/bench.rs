@@ -23,10 +23,13 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
         object = toolchain.build(Package::Bench, &objects)?;
         run(title, &mut command)
     })?;
-    become_command(
-        Command::new(release("bench")?)
-            .args(arguments)
-            .env("LB_CTL", binary)
-            .env("LB_BENCH_OBJECT", object),
-    )
+    let mut bench = Command::new(release("bench")?);
+    bench
+        .args(arguments)
+        .env("LB_CTL", binary)
+        .env("LB_BENCH_OBJECT", object);
+    if arguments.iter().any(|argument| argument == "guest") {
+        bench.env("LB_GUEST", setup::guest()?);
+    }
+    become_command(&mut bench)
 }

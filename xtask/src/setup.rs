@@ -4,6 +4,7 @@
 //! or nothing is left to try. What the user installed is never removed.
 
 mod apt;
+mod guest;
 mod linker;
 mod machine;
 mod nightly;
@@ -19,7 +20,7 @@ use std::{
 use anyhow::{Result, bail};
 use xtask::toolchain::Toolchain;
 
-pub use self::packages::test_packages;
+pub use self::{guest::guest, packages::test_packages};
 use self::{
     machine::Machine,
     plan::{Next, next},

@@ -20,13 +20,13 @@ use core::arch::asm;
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
-    helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_head},
+    helpers::generated::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_load_bytes},
     macros::{map, xdp},
     maps::{Array, LruHashMap, PerCpuArray, ProgramArray},
     programs::XdpContext,
 };
 
-use crate::plan::{HEADERS, Plan};
+use crate::plan::{HEADERS, KEPT, Plan, SENT_BY, TURNED_TO};
 
 /// Flows that differ in the port alone; the next ones have another address.
 const PORTS_BITS: u32 = 15;
@@ -39,13 +39,17 @@ static PLAN: Array<Plan> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map(name = "target")]
 static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// Where `redirect` sends to: an interface.
+/// The interfaces that `send` and `redirect` send to.
 #[map(name = "leave_by")]
-static LEAVE_BY: Array<u32> = Array::with_max_entries(1, 0);
+static LEAVE_BY: Array<u32> = Array::with_max_entries(2, 0);
 
 /// Packets that `sink` has swallowed.
 #[map(name = "swallowed")]
 static SWALLOWED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// How the first of them began.
+#[map(name = "kept")]
+static KEPT_FRAME: Array<[u8; KEPT]> = Array::with_max_entries(1, 0);
 
 /// A lookup as katran's: 40 bytes of key. Set at load.
 #[map(name = "flows40")]
@@ -286,26 +290,60 @@ fn key(context: &XdpContext) -> Option<[u32; 4]> {
     }
 }
 
+/// Sends the packet out of another interface, as it is.
+#[xdp]
+pub fn send(_: XdpContext) -> u32 {
+    leave_by(SENT_BY)
+}
+
 /// Exchanges the MAC addresses and sends the packet out of another interface.
 #[xdp]
 pub fn redirect(context: XdpContext) -> u32 {
-    match LEAVE_BY.get(0) {
-        Some(&interface) if swapped(&context) => {
-            // SAFETY: a helper without preconditions.
-            unsafe { bpf_redirect(interface, 0) as u32 }
-        }
-        _ => xdp_action::XDP_ABORTED,
+    if swapped(&context) {
+        leave_by(TURNED_TO)
+    } else {
+        xdp_action::XDP_ABORTED
     }
 }
 
-/// Counts a packet and drops it.
+#[inline(always)]
+fn leave_by(entry: u32) -> u32 {
+    match LEAVE_BY.get(entry) {
+        // SAFETY: a helper without preconditions.
+        Some(&interface) => unsafe { bpf_redirect(interface, 0) as u32 },
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Counts a packet and drops it. Keeps the first.
 #[xdp]
-pub fn sink(_: XdpContext) -> u32 {
+pub fn sink(context: XdpContext) -> u32 {
     if let Some(count) = SWALLOWED.get_ptr_mut(0) {
         // SAFETY: this CPU's own.
-        unsafe { *count += 1 }
+        let count = unsafe { &mut *count };
+        if *count == 0 {
+            keep(&context);
+        }
+        *count += 1;
     }
     xdp_action::XDP_DROP
+}
+
+#[inline(always)]
+fn keep(context: &XdpContext) {
+    /// Ethernet, IPv4 and TCP headers: no packet of the feed has less.
+    const SHORTEST: u32 = 54;
+    let Some(kept) = KEPT_FRAME.get_ptr_mut(0) else {
+        return;
+    };
+    let kept = kept.cast::<u8>();
+    // SAFETY: both parts lie in the entry; a packet that is too short for one leaves zeroes
+    // there.
+    unsafe {
+        bpf_xdp_load_bytes(context.ctx, 0, kept.cast(), SHORTEST);
+        let rest = kept.add(SHORTEST as usize).cast();
+        bpf_xdp_load_bytes(context.ctx, SHORTEST, rest, KEPT as u32 - SHORTEST);
+    }
 }
 
 #[cfg(not(test))]

@@ -32,3 +32,11 @@ pub struct Plan {
 }
 
 const _: () = assert!(size_of::<Plan>() == HEADERS + 48);
+
+/// The entry of the map `leave_by` for what the feed sends.
+pub const SENT_BY: u32 = 0;
+/// The entry of the map `leave_by` for what `redirect` was attached to turn.
+pub const TURNED_TO: u32 = 1;
+
+/// Bytes of a packet that `sink` keeps: Ethernet, two IPv4 headers, TCP without options.
+pub const KEPT: usize = 74;

@@ -5,16 +5,17 @@
 
 use std::{env, ops::Range};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun, TestRunAttrs, TestRunOptions,
-    maps::{Array, MapData, PerCpuArray, ProgramArray},
+    maps::{Array, MapData, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, Xdp},
+    util::nr_cpus,
 };
 
 #[path = "../../ebpf/src/plan.rs"]
 mod plan;
-use plan::{HEADERS, Plan};
+use plan::{HEADERS, KEPT, Plan, SENT_BY, TURNED_TO};
 
 // SAFETY: integers without padding.
 unsafe impl Pod for Plan {}
@@ -39,8 +40,8 @@ pub enum Target {
     Lookup16,
     /// Stores a flow for the lookups, and transmits.
     Remember,
-    /// Exchanges the MAC addresses, and sends out of another interface.
-    Redirect,
+    /// Sends out of another interface.
+    Send,
 }
 
 impl Target {
@@ -54,7 +55,7 @@ impl Target {
             Self::Lookup40 => "lookup40",
             Self::Lookup16 => "lookup16",
             Self::Remember => "remember",
-            Self::Redirect => "redirect",
+            Self::Send => "send",
         })
     }
 }
@@ -127,6 +128,7 @@ pub struct Feed {
     plan: Array<MapData, Plan>,
     leave_by: Array<MapData, u32>,
     swallowed: PerCpuArray<MapData, u64>,
+    kept: Array<MapData, [u8; KEPT]>,
     target: ProgramArray<MapData>,
     director: Option<ProgramFd>,
 }
@@ -154,6 +156,7 @@ impl Feed {
             plan: take("plan")?.try_into()?,
             leave_by: take("leave_by")?.try_into()?,
             swallowed: take("swallowed")?.try_into()?,
+            kept: take("kept")?.try_into()?,
             target: take("target")?.try_into()?,
             director: None,
             object,
@@ -166,9 +169,14 @@ impl Feed {
         Ok(())
     }
 
-    /// The interface that [`Target::Redirect`] sends to.
-    pub fn leave_by(&mut self, interface: u32) -> Result<()> {
-        Ok(self.leave_by.set(0, interface, 0)?)
+    /// The interface that [`Target::Send`] sends to.
+    pub fn send_by(&mut self, interface: u32) -> Result<()> {
+        Ok(self.leave_by.set(SENT_BY, interface, 0)?)
+    }
+
+    /// The interface that the program `redirect`, attached to another, sends to.
+    pub fn turn_to(&mut self, interface: u32) -> Result<()> {
+        Ok(self.leave_by.set(TURNED_TO, interface, 0)?)
     }
 
     /// A program of the feed's object, to be attached somewhere.
@@ -178,9 +186,18 @@ impl Feed {
         Ok(program.try_into()?)
     }
 
-    /// Packets that the program `sink` has swallowed so far.
-    pub fn swallowed(&self) -> Result<u64> {
-        Ok(self.swallowed.get(&0, 0)?.iter().sum())
+    /// Makes the program `sink` count from zero, and keep the next packet.
+    pub fn empty_sink(&mut self) -> Result<()> {
+        self.kept.set(0, [0; KEPT], 0)?;
+        let zeroes = vec![0; nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?];
+        let zeroes = PerCpuValues::try_from(zeroes).context("a value for each CPU")?;
+        Ok(self.swallowed.set(0, zeroes, 0)?)
+    }
+
+    /// Packets that the program `sink` has swallowed since, and how the first began.
+    pub fn swallowed(&self) -> Result<(u64, [u8; KEPT])> {
+        let count = self.swallowed.get(&0, 0)?.iter().sum();
+        Ok((count, self.kept.get(&0, 0)?))
     }
 
     /// Says what comes next.

@@ -213,7 +213,8 @@ impl Meter<'_> {
     /// Feeds each flow once to the director, so that it has a connection.
     fn open(&mut self, connections: &[&Template], flows: Range<u32>) -> Result<()> {
         for template in connections {
-            let packets = flows.len() as u32;
+            // The feed takes no fewer than two: a single flow gets both.
+            let packets = flows.len().max(2) as u32;
             self.once(template, Target::Director, flows.clone(), packets, TRANSMIT)?;
         }
         Ok(())

@@ -111,7 +111,20 @@ fn update() -> Result<()> {
     }
 }
 
-fn unpack(packages: &[String], folder: &Path) -> Result<()> {
+/// The package that another depends on first.
+pub fn first_dependency(package: &str) -> Result<String> {
+    let ask = || captured(Command::new("apt-cache").args(["depends", "--important", package]));
+    let mut output = ask()?;
+    if !output.status.success() {
+        update()?;
+        output = ask()?;
+    }
+    dependency(&String::from_utf8_lossy(&output.stdout))
+        .with_context(|| format!("apt knows nothing that {package} depends on"))
+}
+
+/// Downloads packages and unpacks them into a folder, which is new or replaced.
+pub fn unpack(packages: &[String], folder: &Path) -> Result<()> {
     let new = folder.with_extension("new");
     let debs = folder.with_extension("debs");
     for place in [&new, &debs] {
@@ -162,7 +175,9 @@ fn apt_get(arguments: &[&str]) -> Command {
 }
 
 fn captured(command: &mut Command) -> Result<Output> {
-    command.output().context("cannot run apt-get")
+    command
+        .output()
+        .with_context(|| format!("cannot run {:?}", command.get_program()))
 }
 
 /// The lines in which apt says what is wrong.
@@ -193,9 +208,24 @@ fn parse(text: &str) -> Simulation {
     simulation
 }
 
+/// What `apt-cache depends` says first.
+fn dependency(text: &str) -> Option<String> {
+    let mut lines = text.lines();
+    let first = lines.find_map(|line| line.trim().strip_prefix("Depends: "))?;
+    Some(first.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_package_depends_on_is_the_first_that_apt_names() {
+        let text = "linux-image-amd64\n  Depends: linux-image-6.1.0-56-amd64\n";
+        let expected = "linux-image-6.1.0-56-amd64".to_owned();
+        assert_eq!(dependency(text), Some(expected));
+        assert_eq!(dependency("busybox\n"), None);
+    }
 
     /// As apt 2.6 of Debian 12 says it.
     const CONFLICT: &str = "\

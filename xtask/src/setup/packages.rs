@@ -21,26 +21,45 @@ const NEEDS: [Need; 4] = [
     ("ethtool", "ethtool"),
 ];
 
+/// For a guest, and for what is measured in it.
+const GUEST: [Need; 5] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("modprobe", "kmod"),
+    ("xz", "xz-utils"),
+    ("ipvsadm", "ipvsadm"),
+    ("nft", "nftables"),
+];
+
 /// Checks the eBPF programs, where Debian's compiler compiles them.
 const CLIPPY: Need = ("/usr/bin/clippy-driver", "rust-web-clippy");
 
 /// Installs what is missing, and gives the programs that there are. No service is started.
 pub fn test_packages() -> Result<String> {
     let needs = needs(Path::new("/usr/share/doc/rustc-web").exists());
+    complete("testing", &needs)?;
+    let programs: Vec<_> = needs.iter().map(|(program, _)| *program).collect();
+    Ok(programs.join(", "))
+}
+
+/// Installs what a guest needs, where it is missing.
+pub fn guest_packages() -> Result<()> {
+    complete("a guest", &GUEST)
+}
+
+fn complete(who: &str, needs: &[Need]) -> Result<()> {
     let has = |program: &str| which(program).is_some();
-    let packages = missing(&needs, has);
+    let packages = missing(needs, has);
     if !packages.is_empty() {
-        install(&packages)?;
+        install(who, &packages)?;
     }
-    let still = missing(&needs, has);
+    let still = missing(needs, has);
     if !still.is_empty() {
         bail!(
             "installed {}, but still miss programs of them",
             still.join(", ")
         );
     }
-    let programs: Vec<_> = needs.iter().map(|(program, _)| *program).collect();
-    Ok(programs.join(", "))
+    Ok(())
 }
 
 fn needs(debian_compiler: bool) -> Vec<Need> {
@@ -56,18 +75,18 @@ fn missing(needs: &[Need], has: impl Fn(&str) -> bool) -> Vec<&'static str> {
         .collect()
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install(who: &str, packages: &[&str]) -> Result<()> {
     let list = packages.join(", ");
     if !has_apt() {
-        bail!("the tests need what Debian's packages {list} bring: install it, then try again");
+        bail!("{who} needs what Debian's packages {list} bring: install it, then try again");
     }
     if !is_root() {
         bail!(
-            "the tests need packages that only root can install: {list}\nrun: {}",
+            "{who} needs packages that only root can install: {list}\nrun: {}",
             apt::advice(packages)
         );
     }
-    eprintln!("==> install what the tests need: {list}");
+    eprintln!("==> install what {who} needs: {list}");
     let guard = NoServices::begin()?;
     apt::install(packages)?;
     drop(guard);
