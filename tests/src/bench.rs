@@ -2,6 +2,8 @@
 //!
 //! Each group of measurements is one file, and fills in rows of one [`Report`].
 
+pub mod control;
+pub mod daemon;
 pub mod feed;
 pub mod peer;
 pub mod program;

@@ -3,15 +3,33 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use lb_tests::bench::program::{self, Effort};
+use lb_tests::bench::{Row, control, program};
 
 fn main() -> Result<()> {
-    let effort = Effort {
-        samples: 9,
-        packets: 300_000,
-    };
+    let group = std::env::args().nth(1).unwrap_or_default();
+    match group.as_str() {
+        "control" => control::measure(
+            control::Effort {
+                samples: 5,
+                edits: 15,
+                services: &[1_000, 10_000],
+                connections: 1_000_000,
+            },
+            print(),
+        ),
+        _ => program::measure(
+            program::Effort {
+                samples: 9,
+                packets: 300_000,
+            },
+            print(),
+        ),
+    }
+}
+
+fn print() -> impl FnMut(Row) {
     let mut out = io::stdout().lock();
-    program::measure(effort, |row| {
+    move |row| {
         let target = row
             .target
             .as_ref()
@@ -26,12 +44,12 @@ fn main() -> Result<()> {
             .unwrap_or_default();
         let _ = writeln!(
             out,
-            "{:45} {:8.1} {:8.1} {:8.1} {}  {target}",
+            "{:75} {:8.1} {:8.1} {:8.1} {}  {target}",
             row.case,
             row.median(),
             row.quantile(0.1),
             row.quantile(0.9),
             row.unit.name()
         );
-    })
+    }
 }
