@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Result, bail};
 use xtask::toolchain::Toolchain;
 
-pub use self::packages::test_packages;
+pub use self::packages::{bench_packages, test_packages};
 use self::{
     machine::Machine,
     plan::{Next, next},

@@ -3,14 +3,24 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use lb_tests::bench::{Row, control, program};
+use lb_tests::bench::{Row, connections, control, program};
 
 fn main() -> Result<()> {
     let group = std::env::args().nth(1).unwrap_or_default();
     match group.as_str() {
+        "connections" => connections::measure(
+            connections::Effort {
+                samples: 5,
+                clients: 16,
+                seconds: 2,
+                visits: 500,
+                held: &[1_000_000, 10_000_000],
+            },
+            print(),
+        ),
         "control" => control::measure(
             control::Effort {
-                samples: 5,
+                samples: 3,
                 edits: 15,
                 services: &[1_000, 10_000],
                 connections: 1_000_000,

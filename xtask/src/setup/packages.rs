@@ -24,15 +24,27 @@ const NEEDS: [Need; 4] = [
 /// Checks the eBPF programs, where Debian's compiler compiles them.
 const CLIPPY: Need = ("/usr/bin/clippy-driver", "rust-web-clippy");
 
-/// Installs what is missing, and gives the programs that there are. No service is started.
+/// Opens connections as fast as they are served.
+const WRK: Need = ("wrk", "wrk");
+
+/// Installs what tests and demo miss, and gives the programs that there are. No service is
+/// started.
 pub fn test_packages() -> Result<String> {
-    let needs = needs(Path::new("/usr/share/doc/rustc-web").exists());
+    get(&needs(Path::new("/usr/share/doc/rustc-web").exists()))
+}
+
+/// The same for the benchmark.
+pub fn bench_packages() -> Result<String> {
+    get(&needs(false).into_iter().chain([WRK]).collect::<Vec<_>>())
+}
+
+fn get(needs: &[Need]) -> Result<String> {
     let has = |program: &str| which(program).is_some();
-    let packages = missing(&needs, has);
+    let packages = missing(needs, has);
     if !packages.is_empty() {
         install(&packages)?;
     }
-    let still = missing(&needs, has);
+    let still = missing(needs, has);
     if !still.is_empty() {
         bail!(
             "installed {}, but still miss programs of them",
@@ -59,15 +71,15 @@ fn missing(needs: &[Need], has: impl Fn(&str) -> bool) -> Vec<&'static str> {
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(", ");
     if !has_apt() {
-        bail!("the tests need what Debian's packages {list} bring: install it, then try again");
+        bail!("this needs what Debian's packages {list} bring: install it, then try again");
     }
     if !is_root() {
         bail!(
-            "the tests need packages that only root can install: {list}\nrun: {}",
+            "this needs packages that only root can install: {list}\nrun: {}",
             apt::advice(packages)
         );
     }
-    eprintln!("==> install what the tests need: {list}");
+    eprintln!("==> install packages: {list}");
     let guard = NoServices::begin()?;
     apt::install(packages)?;
     drop(guard);
