@@ -9,7 +9,7 @@ mod held;
 mod visits;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
 
@@ -59,10 +59,6 @@ const PORTS: [u16; 4] = [80, 81, 82, 83];
 impl Way {
     fn addresses(&self) -> [SocketAddrV4; PORTS.len()] {
         PORTS.map(|port| SocketAddrV4::new(self.address, port))
-    }
-
-    fn address(&self) -> SocketAddr {
-        SocketAddrV4::new(self.address, PORTS[0]).into()
     }
 }
 
@@ -172,6 +168,13 @@ pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
+/// Places of ways, each once in every round. Each round begins with another one, so that none
+/// always follows the same.
+fn turns(rounds: u32) -> impl Iterator<Item = usize> {
+    let ways = WAYS.len();
+    (0..rounds as usize).flat_map(move |round| (0..ways).map(move |step| (round + step) % ways))
+}
+
 /// A director, and what is around it.
 struct Path<'a> {
     director: Director,
@@ -183,7 +186,7 @@ impl Path<'_> {
     fn warm_up(&self) -> Result<()> {
         for way in &WAYS {
             wait_until(&format!("{} answers", way.name), || {
-                visits::one_by_one(self.lab.host("client")?, way.address(), 1)
+                visits::one_by_one(self.lab.host("client")?, &way.addresses(), 1)
             })?;
         }
         Ok(())
@@ -232,13 +235,11 @@ impl Path<'_> {
     fn rates(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         let client = self.lab.host("client")?;
         let mut rates = WAYS.map(|_| Vec::new());
-        for _ in 0..effort.samples {
-            for (way, rates) in WAYS.iter().zip(&mut rates) {
-                let crowd =
-                    || visits::crowd(client, &way.addresses(), effort.clients, effort.seconds);
-                let crowd = self.passing(way, crowd, |crowd| crowd.connections)?;
-                rates.push(crowd.rate);
-            }
+        for place in turns(effort.samples) {
+            let (way, rates) = (&WAYS[place], &mut rates[place]);
+            let crowd = || visits::crowd(client, &way.addresses(), effort.clients, effort.seconds);
+            let crowd = self.passing(way, crowd, |crowd| crowd.connections)?;
+            rates.push(crowd.rate);
         }
         for (way, rates) in WAYS.iter().zip(rates) {
             let case = format!("new connections, {} clients, {}", effort.clients, way.name);
@@ -252,15 +253,14 @@ impl Path<'_> {
         /// Of a way: in the order of the rounds.
         type Rounds = Vec<f64>;
         let mut latencies: [[Rounds; 2]; WAYS.len()] = Default::default();
-        for _ in 0..effort.samples {
-            for (way, [half, most]) in WAYS.iter().zip(&mut latencies) {
-                let visit = || visits::one_by_one(client, way.address(), effort.visits);
-                let times = self.passing(way, visit, |times| times.len() as u64)?;
-                let micros = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
-                let times = Row::new(GROUP, way.name, Unit::Microseconds, micros);
-                half.push(times.quantile(0.5));
-                most.push(times.quantile(0.99));
-            }
+        for place in turns(effort.samples) {
+            let (way, [half, most]) = (&WAYS[place], &mut latencies[place]);
+            let visit = || visits::one_by_one(client, &way.addresses(), effort.visits);
+            let times = self.passing(way, visit, |times| times.len() as u64)?;
+            let micros = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+            let times = Row::new(GROUP, way.name, Unit::Microseconds, micros);
+            half.push(times.quantile(0.5));
+            most.push(times.quantile(0.99));
         }
         let row = |case, values| Row::new(GROUP, case, Unit::Microseconds, values);
         for (place, percentile) in ["p50", "p99"].into_iter().enumerate() {
@@ -279,22 +279,23 @@ impl Path<'_> {
         Ok(())
     }
 
-    /// What a download costs all CPUs together: client, server, switch and director, and
-    /// whatever else the machine does meanwhile.
+    /// What a download costs all CPUs together, in the kernel: client, server, switch and
+    /// director, and whatever else the machine does in the kernel meanwhile. What programs work
+    /// for themselves is not in it, so that compilers at work next door disturb little; client
+    /// and server work nearly all in the kernel.
     fn transfers(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         let client = self.lab.host("client")?;
         let gigabits = LARGE as f64 * 8.0 / 1e9;
         let mut costs = WAYS.map(|_| Vec::new());
-        for _ in 0..effort.samples {
-            for (way, costs) in WAYS.iter().zip(&mut costs) {
-                let download = || -> Result<Duration> {
-                    let before = processors::busy()?;
-                    visits::download(client, way.address())?;
-                    Ok(processors::busy()?.saturating_sub(before))
-                };
-                let busy = self.passing(way, download, |_| 1)?;
-                costs.push(busy.as_secs_f64() * 1e3 / gigabits);
-            }
+        for place in turns(effort.samples) {
+            let (way, costs) = (&WAYS[place], &mut costs[place]);
+            let download = || -> Result<Duration> {
+                let before = processors::in_kernel()?;
+                visits::download(client, way.addresses()[0])?;
+                Ok(processors::in_kernel()?.saturating_sub(before))
+            };
+            let busy = self.passing(way, download, |_| 1)?;
+            costs.push(busy.as_secs_f64() * 1e3 / gigabits);
         }
         let row = |case, values| Row::new(GROUP, case, Unit::CpuMillisecondsPerGigabit, values);
         let [straight, balanced @ ..] = &costs;
@@ -304,7 +305,7 @@ impl Path<'_> {
             done(row(format!("download, added by {}", way.name), added));
         }
         for (way, costs) in WAYS.iter().zip(costs) {
-            let case = format!("download, the whole machine, {}", way.name);
+            let case = format!("download, client, server and all between, {}", way.name);
             done(row(case, costs));
         }
         Ok(())

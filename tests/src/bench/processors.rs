@@ -8,19 +8,18 @@ use nix::{
     unistd::{Pid, SysconfVar, sysconf},
 };
 
-/// What all CPUs of the machine have worked since it runs: user, kernel, interrupts, and what
-/// a hypervisor took. Others' work counts as well as ours.
-pub fn busy() -> Result<Duration> {
+/// What all CPUs of the machine have worked in the kernel since it runs, interrupts included.
+/// Others' work counts as well as ours.
+pub fn in_kernel() -> Result<Duration> {
     const PATH: &str = "/proc/stat";
-    /// Of `user nice system idle iowait irq softirq steal`, what is no work.
-    const IDLE: [usize; 2] = [3, 4];
-    const FIELDS: usize = 8;
+    /// Of `user nice system idle iowait irq softirq`.
+    const KERNEL: [usize; 3] = [2, 5, 6];
     let text = fs::read_to_string(PATH).context("read /proc/stat")?;
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "));
     let line = line.context("/proc/stat has no line `cpu`")?;
-    let fields = line.split_whitespace().take(FIELDS).enumerate();
+    let fields = line.split_whitespace().enumerate();
     let ticks = fields
-        .filter(|(place, _)| !IDLE.contains(place))
+        .filter(|(place, _)| KERNEL.contains(place))
         .map(|(_, ticks)| ticks.parse::<u64>())
         .sum::<Result<u64, _>>()
         .with_context(|| format!("read numbers in {line:?} of {PATH}"))?;

@@ -13,7 +13,7 @@ fn main() -> Result<()> {
                 samples: 5,
                 clients: 16,
                 seconds: 2,
-                visits: 500,
+                visits: 2_000,
                 held: &[1_000_000, 10_000_000],
             },
             print(),

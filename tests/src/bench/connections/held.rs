@@ -31,7 +31,6 @@ pub fn measure(lab: &Lab, held: u32, samples: u32, done: &mut impl FnMut(Row)) -
     let name = format!("{} M connections held", held / 1_000_000);
     let director = Director::start(lab, &file(held))?;
     let process = director.process()?;
-    let empty = processors::memory_of(process)?;
     let mut feed = daemon::feed(&director, "eth0")?;
     let clients = Clients::new(first_client(), SocketAddrV4::new(DIRECT, PORTS[0]));
     clients.open(&mut feed, 0..held)?;
@@ -59,9 +58,9 @@ pub fn measure(lab: &Lab, held: u32, samples: u32, done: &mut impl FnMut(Row)) -
     row.target = Some(Target::at_most(row.median(), 2.0, "< 2 % of a CPU"));
     done(row);
 
-    let grown = processors::memory_of(process)?.saturating_sub(empty);
-    let case = format!("daemon's own memory, growth for {name}");
-    done(Row::new(GROUP, case, Unit::Bytes, vec![grown as f64]));
+    let own = processors::memory_of(process)? as f64;
+    let case = format!("daemon's own memory, {name}");
+    done(Row::new(GROUP, case, Unit::Bytes, vec![own]));
 
     let (mut with, mut without) = (Vec::new(), Vec::new());
     let flows = 0..held.min(TIMED);

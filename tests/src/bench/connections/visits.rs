@@ -86,18 +86,18 @@ fn read(said: &str) -> Result<(f64, f64)> {
     Ok((connections, rate))
 }
 
-/// One client after the other: how long each takes from its SYN to the end of its answer.
+/// One client after the other, to each address in turn: how long each takes from its SYN to
+/// the end of its answer.
 pub fn one_by_one(
     namespace: &Namespace,
-    address: SocketAddr,
+    addresses: &[SocketAddrV4],
     clients: u32,
 ) -> Result<Vec<Duration>> {
-    namespace.inside(|| {
-        (0..clients)
-            .map(|_| visit(address))
-            .collect::<Result<_>>()
-            .with_context(|| format!("visit {address} from {}", namespace.name()))
-    })
+    let visit = |address: &SocketAddrV4| {
+        visit((*address).into()).with_context(|| format!("visit {address}"))
+    };
+    let turns = addresses.iter().cycle().take(clients as usize);
+    namespace.inside(|| turns.map(visit).collect())
 }
 
 fn visit(address: SocketAddr) -> Result<Duration> {
@@ -117,9 +117,9 @@ fn visit(address: SocketAddr) -> Result<Duration> {
 }
 
 /// Downloads `/large` over one connection.
-pub fn download(namespace: &Namespace, address: SocketAddr) -> Result<()> {
+pub fn download(namespace: &Namespace, address: SocketAddrV4) -> Result<()> {
     let length = namespace.inside(|| {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&address.into(), PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /large HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n")?;
         let mut buffer = vec![0; 256 << 10];
