@@ -106,7 +106,7 @@ mod tests {
     fn the_file_is_a_configuration_with_so_many_services() {
         let fleet = Fleet {
             services: 3,
-            addresses: 7,
+            addresses: 11,
             first: FIRST_SERVER,
         };
         let parse = |text: &str| lb_ctl::config::parse(text, "file");
