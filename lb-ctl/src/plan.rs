@@ -197,6 +197,9 @@ fn plan_services(actual: &[Service], desired: &[Service], steps: &mut Vec<Step>)
     steps.extend(difference.gone.iter().map(|s| Step::DeleteService(s.id)));
     steps.extend(difference.order.map(Step::OrderServices));
     for (from, to) in difference.kept {
+        if from == to {
+            continue;
+        }
         let heads = (Head::of(from), Head::of(to));
         if heads.0 != heads.1 {
             let (from, to) = heads;

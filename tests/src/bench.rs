@@ -3,16 +3,21 @@
 //! Each group of measurements is one file, and fills in rows of one [`Report`].
 
 pub mod compare;
+pub mod connections;
+pub mod control;
+pub mod daemon;
 pub mod document;
 pub mod feed;
 pub mod figures;
 pub mod footprint;
 pub mod groups;
-mod origin;
 pub mod guest;
+pub mod nginx;
+mod origin;
 pub mod path;
 pub mod peer;
 pub mod plot;
+pub mod processors;
 pub mod program;
 pub mod report;
 

@@ -4,12 +4,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -17,7 +18,7 @@ use crate::{
     lab::Lab,
     namespace::Namespace,
     process::{self, Output, Process},
-    tables::{Connection, Stats},
+    tables::{Connection, Stats, Table},
     wait::wait_until,
 };
 
@@ -99,10 +100,7 @@ impl Director {
     /// Runs the daemon, which has ended or never ran, with a file of the director's own
     /// directory as configuration.
     pub fn run(&mut self, file: &str) -> Result<()> {
-        let mut command = self.lb_ctl();
-        command.args(["run", "--mode", self.mode.name(), "--config"]);
-        command.arg(self.path(file));
-        let mut daemon = Process::start(&format!("{} lb-ctl run", self.instance), &mut command)?;
+        let mut daemon = self.spawn(file)?;
         wait_until("the daemon answers", || match daemon.ensure_running() {
             Ok(()) => self.command(&["stats"]).map(|_| Ok(())),
             // Once it has ended, there is no use in waiting.
@@ -110,6 +108,29 @@ impl Director {
         })??;
         self.daemon = Some(daemon);
         Ok(())
+    }
+
+    /// As [`run`](Self::run), but gives the time from its start until it says that it is ready.
+    pub fn run_timed(&mut self, file: &str) -> Result<Duration> {
+        let started = Instant::now();
+        let mut daemon = self.spawn(file)?;
+        daemon.wait_for_output("ready: ")?;
+        let took = started.elapsed();
+        self.daemon = Some(daemon);
+        Ok(took)
+    }
+
+    fn spawn(&self, file: &str) -> Result<Process> {
+        let mut command = self.lb_ctl();
+        command.args(["run", "--mode", self.mode.name(), "--config"]);
+        command.arg(self.path(file));
+        Process::start(&format!("{} lb-ctl run", self.instance), &mut command)
+    }
+
+    /// The daemon's process, while it runs.
+    pub fn process(&self) -> Result<Pid> {
+        let daemon = self.daemon.as_ref().context("the daemon does not run")?;
+        Ok(Pid::from_raw(daemon.id().try_into()?))
     }
 
     /// Ends the daemon with a signal. What it loaded keeps forwarding.
@@ -132,13 +153,38 @@ impl Director {
         process::run(self.lb_ctl().args(arguments))
     }
 
+    /// Runs a command of `lb-ctl` that must succeed, however long it takes. Gives the time from
+    /// its start to its end, and what it wrote to stdout.
+    pub fn timed(&self, arguments: &[&str]) -> Result<(Duration, String)> {
+        let mut command = self.lb_ctl();
+        command.args(arguments).stdin(Stdio::null());
+        let started = Instant::now();
+        let output = command
+            .output()
+            .with_context(|| format!("run {command:?}"))?;
+        let took = started.elapsed();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let command = arguments.join(" ");
+        ensure!(
+            output.status.success(),
+            "lb-ctl {command}: {}\n{complaint}",
+            output.status
+        );
+        Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
     /// The counters.
     pub fn stats(&self) -> Result<Stats> {
         let stats = self.command(&["stats", "--json"])?;
         serde_json::from_str(&stats).with_context(|| format!("read the counters {stats}"))
     }
 
-    /// The connection table.
+    /// How full the connection table is.
+    pub fn table(&self) -> Result<Table> {
+        Ok(self.stats()?.connections)
+    }
+
+    /// The connections in the table.
     pub fn connections(&self) -> Result<Vec<Connection>> {
         let rows = self.command(&["conns", "--json"])?;
         serde_json::from_str(&rows).with_context(|| format!("read the connections {rows}"))
@@ -146,16 +192,27 @@ impl Director {
 
     /// How an XDP program is attached to an interface of the director, if one is.
     pub fn attached(&self, interface: &str) -> Result<Option<Mode>> {
+        let xdp = self.xdp(interface)?;
+        Ok(xdp.map(|xdp| match xdp.mode {
+            XDP_ATTACHED_SKB => Mode::Generic,
+            _ => Mode::Native,
+        }))
+    }
+
+    /// The kernel's number for the program on an interface of the director.
+    pub fn program(&self, interface: &str) -> Result<u32> {
+        let xdp = self.xdp(interface)?;
+        let xdp = xdp.with_context(|| format!("no XDP program on the director's {interface}"))?;
+        Ok(xdp.prog.id)
+    }
+
+    fn xdp(&self, interface: &str) -> Result<Option<Xdp>> {
         let mut ip = Command::new("ip");
         ip.args(["-json", "-netns", self.namespace.name()]);
         let output = process::run(ip.args(["link", "show", "dev", interface]))?;
         let links: Vec<Link> = serde_json::from_str(&output.stdout)
             .with_context(|| format!("read what ip says of {interface}: {output:?}"))?;
-        let xdp = links.into_iter().find_map(|link| link.xdp);
-        Ok(xdp.map(|xdp| match xdp.mode {
-            XDP_ATTACHED_SKB => Mode::Generic,
-            _ => Mode::Native,
-        }))
+        Ok(links.into_iter().find_map(|link| link.xdp))
     }
 
     /// Writes a file into the director's own directory; returns its path.
@@ -218,6 +275,12 @@ struct Link {
 #[derive(Deserialize)]
 struct Xdp {
     mode: u8,
+    prog: Program,
+}
+
+#[derive(Deserialize)]
+struct Program {
+    id: u32,
 }
 
 /// linux/if_link.h

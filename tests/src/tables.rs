@@ -11,6 +11,21 @@ use crate::capture::Tally;
 pub struct Stats {
     /// In the order of the configuration.
     pub services: Vec<Service>,
+    /// How full the connection table is.
+    pub connections: Table,
+    /// What the maps take, in bytes.
+    pub memory: u64,
+}
+
+/// The connection table.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub struct Table {
+    /// Connections in it.
+    pub used: u64,
+    /// Connections that it was made for.
+    pub capacity: u64,
+    /// Its slots.
+    pub slots: u64,
 }
 
 /// A row of a service.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 /// Generous: on a quiet machine nothing that a lab waits for takes a tenth of it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Tries until it succeeds, for at most [`PATIENCE`]. An error means "not yet"; the last
 /// one is returned, under the name of `what` was waited for.

@@ -14,6 +14,7 @@ use crate::{
 /// Builds, then becomes the benchmark; arguments are its own.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     let toolchain = setup::toolchain()?;
+    setup::bench_packages()?;
     let binary = build::build()?;
     let title = "build the benchmark";
     let mut command = cargo(&["build", "--release", "--package", "lb-tests", "--bins"]);

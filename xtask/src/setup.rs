@@ -20,7 +20,10 @@ use std::{
 use anyhow::{Result, bail};
 use xtask::toolchain::Toolchain;
 
-pub use self::{guest::guest, packages::test_packages};
+pub use self::{
+    guest::guest,
+    packages::{bench_packages, test_packages},
+};
 use self::{
     machine::Machine,
     plan::{Next, next},

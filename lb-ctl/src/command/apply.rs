@@ -2,8 +2,14 @@
 
 use std::io::Write;
 
-use super::{Failure, ask, print_plan};
-use crate::{api::Request, args::Apply, config, instance::Instance, output::Output};
+use super::{Failure, accept, print_plan};
+use crate::{
+    api::{self, Request},
+    args::Apply,
+    config,
+    instance::Instance,
+    output::Output,
+};
 
 pub fn apply(
     instance: &Instance,
@@ -11,11 +17,17 @@ pub fn apply(
     output: &mut Output<impl Write>,
 ) -> Result<(), Failure> {
     let source = config::read(&arguments.file)?;
-    // A wrong file is one also where no daemon runs.
-    config::parse(&source.text, &source.name)?;
     let request = Request::Apply {
-        source,
+        source: source.clone(),
         dry_run: arguments.dry_run,
     };
-    print_plan(ask(instance, &request)?, output)
+    let reply = match api::call(instance, &request) {
+        Ok(reply) => reply,
+        Err(error) => {
+            // A wrong file is one also where no daemon runs.
+            config::parse(&source.text, &source.name)?;
+            return Err(error.into());
+        }
+    };
+    print_plan(accept(reply)?, output)
 }

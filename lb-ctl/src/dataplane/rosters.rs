@@ -1,7 +1,7 @@
 //! Rosters: which lines of the map are whose, and what is written there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
@@ -24,7 +24,9 @@ pub struct Rosters {
     /// Runs of lines in use: first line → number of lines.
     used: BTreeMap<u32, u32>,
     /// Runs given up, oldest first.
-    given_up: Vec<(Instant, u32)>,
+    given_up: VecDeque<(Instant, u32)>,
+    /// Where the last run ends: the next one is looked for from here on.
+    next: u32,
 }
 
 impl Rosters {
@@ -33,7 +35,8 @@ impl Rosters {
         Self {
             lines,
             used: BTreeMap::new(),
-            given_up: Vec::new(),
+            given_up: VecDeque::new(),
+            next: 0,
         }
     }
 
@@ -84,34 +87,39 @@ impl Rosters {
 
     /// Says that no service refers to a roster any more.
     pub fn give_up(&mut self, first: u32) {
-        self.given_up.push((Instant::now(), first));
+        self.given_up.push_back((Instant::now(), first));
     }
 
     fn allocate(&mut self, lines: u32) -> Result<u32> {
-        let now = Instant::now();
-        self.given_up.retain(|&(since, first)| {
-            let wait = now.duration_since(since) < GRACE;
-            if !wait {
-                self.used.remove(&first);
-            }
-            wait
-        });
-        let mut start = 0;
-        for (&first, &length) in &self.used {
-            if first - start >= lines {
-                break;
-            }
-            start = first + length;
+        while let Some(&(since, first)) = self.given_up.front()
+            && since.elapsed() >= GRACE
+        {
+            self.given_up.pop_front();
+            self.used.remove(&first);
         }
-        if self.lines.entries() - start < lines {
+        let gap = self.gap(self.next, lines).or_else(|| self.gap(0, lines));
+        let Some(start) = gap else {
             bail!(
                 "no room for a roster of {lines} lines among the {} of this instance; make a larger \
                  one by `lb-ctl detach` and a new start with the whole configuration",
                 self.lines.entries()
             );
-        }
+        };
         self.used.insert(start, lines);
+        self.next = start + lines;
         Ok(start)
+    }
+
+    /// The first lines from `from` on, where no run lies across, that nobody uses.
+    fn gap(&self, from: u32, lines: u32) -> Option<u32> {
+        let mut start = from;
+        for (&first, &length) in self.used.range(from..) {
+            if first - start >= lines {
+                break;
+            }
+            start = first + length;
+        }
+        (self.lines.entries() - start >= lines).then_some(start)
     }
 }
 

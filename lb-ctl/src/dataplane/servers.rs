@@ -46,6 +46,8 @@ pub struct Servers {
     by_identity: HashMap<Identity, u32>,
     by_address: HashMap<Ipv4Addr, HashSet<u32>>,
     free: BTreeSet<u32>,
+    /// Entries of servers that were removed, and that connections may remember.
+    removed: BTreeSet<u32>,
 }
 
 impl Servers {
@@ -66,10 +68,17 @@ impl Servers {
             addresses,
             by_identity: HashMap::new(),
             by_address: HashMap::new(),
+            removed: BTreeSet::new(),
         };
         for index in 0..servers.entries.entries() {
-            if let Some(identity) = servers.entries.read(index).as_ref().and_then(identity) {
+            let Some(entry) = servers.entries.read(index) else {
+                continue;
+            };
+            if let Some(identity) = identity(&entry) {
                 servers.remember(index, identity);
+                if entry.flags & SERVER_AVAILABLE == 0 {
+                    servers.removed.insert(index);
+                }
             }
         }
         servers
@@ -99,9 +108,9 @@ impl Servers {
         self.entries.read(index)
     }
 
-    /// Every address that a server has.
-    pub fn addresses(&self) -> Vec<Ipv4Addr> {
-        self.by_address.keys().copied().collect()
+    /// True where a server has this address, be it a removed one.
+    pub fn have(&self, address: Ipv4Addr) -> bool {
+        self.by_address.contains_key(&address)
     }
 
     /// The entry for a server, made or brought back to life as needed, reached as `reach` says.
@@ -143,6 +152,7 @@ impl Servers {
         entry.weight = server.weight;
         entry.service = service_index;
         entry.flags |= SERVER_AVAILABLE;
+        self.removed.remove(&index);
         set_reach(&mut entry, reach);
         if self.entries.read(index) != Some(entry) {
             self.entries.write(index, entry);
@@ -174,6 +184,7 @@ impl Servers {
             }
             entry.flags &= !SERVER_AVAILABLE;
             self.entries.write(index, entry);
+            self.removed.insert(index);
             let counted = self.counters(index);
             if let Some(total) = self.retired.read(entry.service) {
                 self.retired.write(entry.service, sum(total, counted));
@@ -182,21 +193,18 @@ impl Servers {
         }
     }
 
-    /// Frees the entries of removed servers that no connection remembers any more.
-    pub fn forget_unused(&mut self) {
+    /// Frees the entries of removed servers that no connection remembers any more; true where
+    /// there were any.
+    pub fn forget_unused(&mut self) -> bool {
         let unused: Vec<_> = self
-            .by_identity
+            .removed
             .iter()
-            .filter(|&(_, &index)| {
-                self.entries
-                    .read(index)
-                    .is_some_and(|entry| entry.flags & SERVER_AVAILABLE == 0)
-                    && self.load(index) == Load::default()
-            })
-            .map(|(&identity, &index)| (identity, index))
+            .filter(|&&index| self.load(index) == Load::default())
+            .filter_map(|&index| Some((self.identity(index)?, index)))
             .collect();
-        for (identity, index) in unused {
+        for &(identity, index) in &unused {
             self.entries.write(index, Entry::default());
+            self.removed.remove(&index);
             self.by_identity.remove(&identity);
             if let Some(indices) = self.by_address.get_mut(&identity.server.address) {
                 indices.remove(&index);
@@ -206,6 +214,7 @@ impl Servers {
             }
             self.free.insert(index);
         }
+        !unused.is_empty()
     }
 
     /// Says how an address is reached now; true where that is news.

@@ -42,9 +42,8 @@ async fn change(director: &mut Director, edit: &Edit) -> Reply {
         Ok(desired) => desired,
         Err(error) => return error.into(),
     };
-    let lines = plan(&director.desired, &desired).lines();
-    match director.apply(desired).await {
-        Ok(()) => Reply::Plan(lines),
+    match director.edit(desired).await {
+        Ok(before) => Reply::Plan(plan(&before, &director.desired).lines()),
         Err(error) => Reply::failed(format!("{error:#}")),
     }
 }

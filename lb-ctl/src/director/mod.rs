@@ -53,8 +53,8 @@ const KERNEL: (u32, u32) = (5, 17);
 /// Expired connections are taken away in steps of this.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// How often next hops are looked after.
-const REFRESH: Duration = Duration::from_secs(1);
+/// How often a part of the next hops is looked after.
+const REFRESH: Duration = Duration::from_millis(100);
 
 /// Requests that wait their turn.
 const QUEUE: usize = 64;

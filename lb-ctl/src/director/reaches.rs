@@ -14,8 +14,11 @@ use crate::routing::{Reach, Routing};
 /// same, to be reached as soon as it does.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// In how many rounds all next hops are asked whether they are still there.
-const REFRESH_ROUNDS: usize = 5;
+/// In how many rounds all next hops are asked whether they are still there. Many, for
+/// requests wait while a round takes its time.
+const REFRESH_ROUNDS: usize = 50;
+/// And those that do not answer.
+const SILENT_ROUNDS: usize = 10;
 
 /// What is known of the servers' addresses.
 pub struct Reaches {
@@ -101,19 +104,20 @@ impl Reaches {
     }
 
     /// Forgets the addresses of which nobody asks any more.
-    pub fn keep(&mut self, addresses: &HashSet<Ipv4Addr>) {
-        self.known.retain(|address, _| addresses.contains(address));
+    pub fn keep(&mut self, wanted: impl Fn(Ipv4Addr) -> bool) {
+        self.known.retain(|&address, _| wanted(address));
     }
 
-    /// Makes the kernel ask next hops whether they are there: all that do not answer, and a
-    /// part of the others, so that each has its turn every few calls. No traffic of the
-    /// kernel's own does it: the packets that go to servers never meet its neighbour table.
+    /// Makes the kernel ask some next hops whether they are there, so that each has its turn
+    /// every few calls, and sooner where it does not answer. No traffic of the kernel's own
+    /// does it: the packets that go to servers never meet its neighbour table.
     pub async fn refresh(&mut self) {
         self.round = (self.round + 1) % REFRESH_ROUNDS;
+        let has_turn = |place: usize, rounds: usize| place % rounds == self.round % rounds;
         for (place, (&address, known)) in self.known.iter().enumerate() {
             let due = match known.reach {
-                Reach::Hop(_) => known.silent || place % REFRESH_ROUNDS == self.round,
-                Reach::Unresolved { .. } => true,
+                Reach::Hop(_) if !known.silent => has_turn(place, REFRESH_ROUNDS),
+                Reach::Hop(_) | Reach::Unresolved { .. } => has_turn(place, SILENT_ROUNDS),
                 Reach::Local | Reach::None(_) => false,
             };
             if due && let Err(error) = self.routing.refresh(address).await {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::reaches::Reaches;
 use crate::{
     dataplane::{Dataplane, attach::Mode},
-    desired::{Desired, Method},
+    desired::{Desired, Method, Service},
     routing::{Change, Reach, Routing},
 };
 
@@ -65,8 +65,8 @@ impl Director {
             .iter()
             .flat_map(|service| &service.servers)
             .map(|server| server.id.address);
-        self.reaches.learn(addresses.clone()).await;
-        self.check_methods(&desired)?;
+        self.reaches.learn(addresses).await;
+        self.check_methods(&desired.services)?;
         if let Err(error) = self.put_services(&desired) {
             let before = self.desired.clone();
             self.put_services(&before)
@@ -87,19 +87,36 @@ impl Director {
             return Err(error);
         }
         self.detach_others(&interfaces)?;
-        self.warn_of_ways_out(&desired);
-        let wanted: HashSet<_> = addresses
-            .chain(self.dataplane.services.servers.addresses())
-            .collect();
-        self.reaches.keep(&wanted);
+        self.warn_of_ways_out(&desired.services);
+        self.keep_reaches();
         self.desired = desired;
         Ok(())
     }
 
+    /// As [`apply`](Self::apply), where nothing but services differ from what is desired
+    /// already, and looks at no others: what a live edit takes does not depend on how many
+    /// there are. Gives what was desired before.
+    pub async fn edit(&mut self, desired: Desired) -> Result<Desired> {
+        let (before, after) = differing(&self.desired.services, &desired.services);
+        let before = before.to_vec();
+        let servers = after.iter().flat_map(|service| &service.servers);
+        self.reaches
+            .learn(servers.map(|server| server.id.address))
+            .await;
+        self.check_methods(after)?;
+        if let Err(error) = self.replace_services(&before, after) {
+            self.replace_services(after, &before)
+                .context("and the configuration before cannot be restored")?;
+            return Err(error);
+        }
+        self.warn_of_ways_out(after);
+        Ok(std::mem::replace(&mut self.desired, desired))
+    }
+
     /// Replies of a server on the director itself never meet XDP: there is nothing that could
     /// undo a translation.
-    fn check_methods(&self, desired: &Desired) -> Result<()> {
-        for service in &desired.services {
+    fn check_methods(&self, services: &[Service]) -> Result<()> {
+        for service in services {
             for server in &service.servers {
                 let local = self.reaches.get(server.id.address) == Reach::Local;
                 if local && server.method != Method::Dr {
@@ -117,7 +134,7 @@ impl Director {
 
     /// Native XDP sends only by interfaces whose driver was told to expect it, which for most
     /// drivers means: by those that run XDP.
-    fn warn_of_ways_out(&self, desired: &Desired) {
+    fn warn_of_ways_out(&self, services: &[Service]) {
         if self
             .attached
             .values()
@@ -125,8 +142,7 @@ impl Director {
         {
             return;
         }
-        let ways_out: BTreeSet<_> = desired
-            .services
+        let ways_out: BTreeSet<_> = services
             .iter()
             .flat_map(|service| &service.servers)
             .filter_map(|server| match self.reaches.get(server.id.address) {
@@ -155,6 +171,26 @@ impl Director {
             }
         }
         Ok(())
+    }
+
+    /// Puts services in the place of others.
+    fn replace_services(&mut self, before: &[Service], after: &[Service]) -> Result<()> {
+        let services = &mut self.dataplane.services;
+        for service in after {
+            services.put(service, |address| self.reaches.get(address))?;
+        }
+        for gone in before {
+            if after.iter().all(|service| service.id != gone.id) {
+                services.remove(gone.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets how addresses are reached that no server has any more.
+    fn keep_reaches(&mut self) {
+        let servers = &self.dataplane.services.servers;
+        self.reaches.keep(|address| servers.have(address));
     }
 
     /// The interfaces that the configuration names, with their index.
@@ -287,7 +323,9 @@ impl Director {
         }
         if whole {
             self.sweep_cost = std::mem::take(&mut self.swept);
-            self.dataplane.services.servers.forget_unused();
+            if self.dataplane.services.servers.forget_unused() {
+                self.keep_reaches();
+            }
         }
     }
 
@@ -297,5 +335,29 @@ impl Director {
     }
 }
 
+/// Two lists without what they have in common at their beginning and at their end.
+fn differing<'a, 'b, T: PartialEq>(one: &'a [T], other: &'b [T]) -> (&'a [T], &'b [T]) {
+    let same = |(a, b): &(&T, &T)| a == b;
+    let start = one.iter().zip(other).take_while(same).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let pairs = one.iter().rev().zip(other.iter().rev());
+    let end = pairs.take_while(same).count();
+    (&one[..one.len() - end], &other[..other.len() - end])
+}
+
 /// Buckets that are swept at a time at least.
 const LEAST_PART: u32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_lists_have_in_common_at_both_ends_does_not_differ() {
+        assert_eq!(differing(&[1, 2, 3], &[1, 5, 3]), (&[2][..], &[5][..]));
+        assert_eq!(differing(&[1, 2], &[1, 2, 3]), (&[][..], &[3][..]));
+        assert_eq!(differing(&[1, 2, 3], &[2, 3]), (&[1][..], &[][..]));
+        assert_eq!(differing(&[1, 1], &[1]), (&[1][..], &[][..]));
+        assert_eq!(differing(&[1], &[1]), (&[][..], &[][..]));
+    }
+}

@@ -147,8 +147,13 @@ impl Routing {
     /// The kernel does not answer, or its neighbour table is full.
     pub async fn refresh(&self, address: Ipv4Addr) -> Result<()> {
         self.reach(address).await?;
-        let Some((hop, _)) = self.shared.tables().watch(address) else {
-            return Ok(());
+        let hop = {
+            let tables = self.shared.tables();
+            match tables.watch(address) {
+                // What was set by hand stays, until its change is announced.
+                Some((hop, _)) if !tables.is_fixed(hop) => hop,
+                _ => return Ok(()),
+            }
         };
         self.query(hop, Standing::Usable).await
     }

@@ -22,7 +22,7 @@ use super::{
     changes::Change,
     events::Event,
     links::Port,
-    neighbours::{Neighbour, NextHop},
+    neighbours::{Neighbour, NextHop, Standing},
     reach::{Hop, Reach},
     routes::{EVERYWHERE, Route, Span, Via},
 };
@@ -134,6 +134,12 @@ impl Tables {
     pub(super) fn is_unresolved(&self, hop: NextHop) -> bool {
         let watched = self.watched.contains_key(&hop);
         watched && self.neighbours.get(&hop).is_some_and(|n| n.mac().is_none())
+    }
+
+    /// Whether this next hop was set by hand or by the driver.
+    pub(super) fn is_fixed(&self, hop: NextHop) -> bool {
+        let neighbour = self.neighbours.get(&hop);
+        neighbour.is_some_and(|n| n.standing() == Standing::Fixed)
     }
 
     pub(super) fn learn_route(&mut self, generation: u64, address: Ipv4Addr, route: Route) {

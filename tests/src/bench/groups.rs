@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Row, program};
+use super::{Row, connections, control, guest, path, program};
 
 /// Measurements that belong together.
 pub struct Group {
@@ -17,18 +17,85 @@ pub struct Group {
 }
 
 /// All of them, in the order in which they are measured.
-pub const GROUPS: &[Group] = &[Group {
-    name: "program",
-    question: "What does the director's program cost for each packet, alone?",
-    by_default: true,
-    measure: |length, observer| {
-        let effort = program::Effort {
-            samples: length.samples(9, 5),
-            packets: if length.quick { 100_000 } else { 300_000 },
-        };
-        program::measure(effort, observer)
+pub const GROUPS: &[Group] = &[
+    Group {
+        name: "program",
+        question: "What does the director's program cost for each packet, alone?",
+        by_default: true,
+        measure: |length, observer| {
+            let effort = program::Effort {
+                samples: length.samples(15, 5),
+                packets: if length.quick { 100_000 } else { 300_000 },
+            };
+            program::measure(effort, observer)
+        },
     },
-}];
+    Group {
+        name: "path",
+        question: "How many packets go through the director, and through the kernel?",
+        by_default: true,
+        measure: |length, observer| {
+            let effort = path::Effort {
+                samples: length.samples(25, 5),
+                packets: 200_000,
+                connections: 200_000,
+            };
+            path::measure(effort, path::Clock::Time, |row| observer.done(row))
+        },
+    },
+    Group {
+        name: "guest",
+        question: "How many instructions does a packet take, compared with IPVS?",
+        // It needs another kernel.
+        by_default: false,
+        measure: |length, observer| {
+            // Every packet is the same there as the one before: a few are enough.
+            let effort = path::Effort {
+                samples: length.samples(3, 1),
+                packets: 10_000,
+                connections: 200_000,
+            };
+            guest::measure(effort, |row| observer.done(row))
+        },
+    },
+    Group {
+        name: "connections",
+        question: "How fast are connections opened, and what do many of them cost?",
+        by_default: true,
+        measure: |length, observer| {
+            let effort = connections::Effort {
+                samples: length.samples(5, 2),
+                clients: 16,
+                seconds: 2,
+                visits: 2_000,
+                held: if length.quick {
+                    &[1_000_000]
+                } else {
+                    &[1_000_000, 10_000_000]
+                },
+            };
+            connections::measure(effort, |row| observer.done(row))
+        },
+    },
+    Group {
+        name: "control",
+        question: "How long does the operator wait?",
+        by_default: true,
+        measure: |length, observer| {
+            let effort = control::Effort {
+                samples: length.samples(3, 1),
+                edits: 15,
+                services: if length.quick {
+                    &[1_000]
+                } else {
+                    &[1_000, 10_000]
+                },
+                connections: 1_000_000,
+            };
+            control::measure(effort, |row| observer.done(row))
+        },
+    },
+];
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug, Default)]

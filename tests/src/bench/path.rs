@@ -28,6 +28,7 @@ use self::{
 };
 use super::{
     feed::{Feed, Target, Template},
+    figures::count,
     report::{Row, Target as Limit, Unit},
 };
 use crate::{

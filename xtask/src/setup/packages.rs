@@ -33,12 +33,21 @@ const GUEST: [Need; 5] = [
 /// Checks the eBPF programs, where Debian's compiler compiles them.
 const CLIPPY: Need = ("/usr/bin/clippy-driver", "rust-web-clippy");
 
-/// Installs what is missing, and gives the programs that there are. No service is started.
+/// Opens connections as fast as they are served, and forwards as well as the kernel can.
+const BENCH: [Need; 2] = [("wrk", "wrk"), ("nft", "nftables")];
+
+/// Installs what tests and demo miss, and gives the programs that there are. No service is
+/// started.
 pub fn test_packages() -> Result<String> {
     let needs = needs(Path::new("/usr/share/doc/rustc-web").exists());
     complete("testing", &needs)?;
     let programs: Vec<_> = needs.iter().map(|(program, _)| *program).collect();
     Ok(programs.join(", "))
+}
+
+/// Installs what the benchmark needs, where it is missing.
+pub fn bench_packages() -> Result<()> {
+    complete("measuring", &[&NEEDS[..], &BENCH].concat())
 }
 
 /// Installs what a guest needs, where it is missing.

@@ -1,0 +1,47 @@
+//! CPU time.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::{Pid, SysconfVar, sysconf},
+};
+
+/// What all CPUs of the machine have worked in the kernel since it runs, interrupts included.
+/// Others' work counts as well as ours.
+pub fn in_kernel() -> Result<Duration> {
+    const PATH: &str = "/proc/stat";
+    /// Of `user nice system idle iowait irq softirq`.
+    const KERNEL: [usize; 3] = [2, 5, 6];
+    let text = fs::read_to_string(PATH).context("read /proc/stat")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "));
+    let line = line.context("/proc/stat has no line `cpu`")?;
+    let fields = line.split_whitespace().enumerate();
+    let ticks = fields
+        .filter(|(place, _)| KERNEL.contains(place))
+        .map(|(_, ticks)| ticks.parse::<u64>())
+        .sum::<Result<u64, _>>()
+        .with_context(|| format!("read numbers in {line:?} of {PATH}"))?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the machine has no clock ticks")?;
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// What a process has worked, all its threads together.
+pub fn of_process(process: Pid) -> Result<Duration> {
+    let clock = ClockId::pid_cpu_clock_id(process)
+        .with_context(|| format!("find the CPU clock of process {process}"))?;
+    let time = clock_gettime(clock).with_context(|| format!("read the clock of {process}"))?;
+    Ok(Duration::from(time))
+}
+
+/// Memory that nobody shares with a process, in bytes.
+pub fn memory_of(process: Pid) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = line.with_context(|| format!("{path} has no line `RssAnon`"))?;
+    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
+    let kilobytes = kilobytes.with_context(|| format!("read {line:?} of {path}"))?;
+    Ok(kilobytes << 10)
+}
