@@ -26,7 +26,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::plan::{HEADERS, KEPT, Plan, SENT_BY, TURNED_TO};
+use crate::plan::{HEADERS, KEPT, LINES as LINES_LEN, Plan, SENT_BY, TURNED_TO};
 
 /// Flows that differ in the port alone; the next ones have another address.
 const PORTS_BITS: u32 = 15;
@@ -58,6 +58,10 @@ static FLOWS40: LruHashMap<[u32; 10], [u64; 2]> = LruHashMap::with_max_entries(8
 /// A lookup with a key as small as IPv4 allows. Set at load.
 #[map(name = "flows16")]
 static FLOWS16: LruHashMap<[u32; 4], [u64; 2]> = LruHashMap::with_max_entries(8, 0);
+
+/// As large as the connection table. Set at load.
+#[map(name = "lines")]
+static LINES: Array<[u64; 8]> = Array::with_max_entries(8, 0);
 
 /// Makes the next packet of the plan of whatever is there, and hands it on.
 #[xdp]
@@ -245,6 +249,23 @@ pub fn lookup16(context: XdpContext) -> u32 {
             verdict(found)
         }
         None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Reads one cache line, which the packet's flow chooses at random: what any table costs that is
+/// larger than the caches.
+#[xdp]
+pub fn line(context: XdpContext) -> u32 {
+    let Some([a, b, c, _]) = key(&context) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let mixed = (u64::from(a) << 32 | u64::from(c)).wrapping_add(u64::from(b));
+    let mixed = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let chosen = (mixed >> 32) * u64::from(LINES_LEN) >> 32;
+    match LINES.get(chosen as u32) {
+        Some([0, ..]) => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_ABORTED,
     }
 }
 

@@ -28,7 +28,7 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
         .flatten()
         .find(|program| program.id() == id)
         .with_context(|| format!("the kernel has no program {id}"))?;
-    let mut feed = Feed::load(8)?;
+    let mut feed = Feed::load()?;
     feed.aim(&program.fd()?)?;
     // The daemon makes no port of `lo`, and frames to others' MAC addresses do not concern it.
     let path = director.pins().join("ports");

@@ -15,13 +15,13 @@ use aya::{
 
 #[path = "../../ebpf/src/plan.rs"]
 mod plan;
-use plan::{HEADERS, KEPT, Plan, SENT_BY, TURNED_TO};
+use plan::{HEADERS, KEPT, LINES, Plan, SENT_BY, TURNED_TO};
 
 // SAFETY: integers without padding.
 unsafe impl Pod for Plan {}
 
 /// Entries of the tables that reference lookups look in.
-pub const LOOKUP_ENTRIES: u32 = 4_000_000;
+const LOOKUP_ENTRIES: u32 = 4_000_000;
 
 /// What fed packets are handed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Target {
     Lookup40,
     /// Looks up a key of 16 bytes, and transmits.
     Lookup16,
+    /// Reads one cache line of many, and transmits.
+    Line,
     /// Stores a flow for the lookups, and transmits.
     Remember,
     /// Sends out of another interface.
@@ -54,6 +56,7 @@ impl Target {
             Self::Swap => "swap",
             Self::Lookup40 => "lookup40",
             Self::Lookup16 => "lookup16",
+            Self::Line => "line",
             Self::Remember => "remember",
             Self::Send => "send",
         })
@@ -134,14 +137,23 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Loads it. The tables of the reference lookups have that many entries
-    /// ([`LOOKUP_ENTRIES`], or few where nobody looks anything up).
-    pub fn load(lookup_entries: u32) -> Result<Self> {
+    /// Loads it, with tables for references that are too small for them.
+    pub fn load() -> Result<Self> {
+        Self::sized(8, 8)
+    }
+
+    /// Loads it for references: lookups in tables of 4 million, lines among 96 MB.
+    pub fn for_references() -> Result<Self> {
+        Self::sized(LOOKUP_ENTRIES, LINES)
+    }
+
+    fn sized(lookup_entries: u32, lines: u32) -> Result<Self> {
         let path = env::var_os("LB_BENCH_OBJECT")
             .context("LB_BENCH_OBJECT is not set: run this as `cargo xtask bench`")?;
         let mut object = EbpfLoader::new()
             .map_max_entries("flows40", lookup_entries)
             .map_max_entries("flows16", lookup_entries)
+            .map_max_entries("lines", lines)
             .load_file(&path)
             .with_context(|| format!("load {}", path.display()))?;
         for (_, program) in object.programs_mut() {

@@ -176,7 +176,7 @@ struct Path {
 impl Path {
     fn open(clock: Clock) -> Result<Self> {
         let mut path = Self {
-            feed: Feed::load(8)?,
+            feed: Feed::load()?,
             clock,
             cpu: last_cpu()?,
             ways: Vec::new(),

@@ -18,11 +18,11 @@ use lb_common::{
 use nix::errno::Errno;
 
 use super::{
-    feed::{Feed, LOOKUP_ENTRIES, PASS, TRANSMIT, Target, Template},
+    feed::{Feed, PASS, TRANSMIT, Target, Template},
     figures::{count, flows_of},
     footprint::Footprint,
     groups::Observer,
-    peer::{Katran, Measure},
+    peer::{self, Measure},
     report::{Point, Row, Target as Limit, Unit},
 };
 use crate::{
@@ -113,23 +113,21 @@ const fn new(scheduler: Scheduler, servers: u32) -> New {
 }
 
 /// Measures everything.
-///
-/// Targets that compare with katran need the lookups among the references: where these are
-/// not asked for, rows have no such target.
 pub fn measure(effort: Effort, observer: &dyn Observer) -> Result<()> {
     go_first()?;
     let mut meter = Meter {
-        feed: Feed::load(8)?,
+        feed: Feed::for_references()?,
         effort,
         observer,
     };
-    let katran = references(&mut meter)?;
-    not_ours(&mut meter, &katran)?;
+    meter.fill_tables()?;
+    references(&mut meter)?;
+    not_ours(&mut meter)?;
     for kind in &KNOWN {
-        known_connections(&mut meter, kind, &katran)?;
+        known_connections(&mut meter, kind)?;
     }
     for case in &NEW {
-        new_connections(&mut meter, case, &katran)?;
+        new_connections(&mut meter, case)?;
     }
     flood(&mut meter)?;
     size(&meter)
@@ -170,6 +168,15 @@ impl Meter<'_> {
         cases.any(|case| self.observer.wants(&case))
     }
 
+    /// Gives the reference lookups something to find.
+    fn fill_tables(&mut self) -> Result<()> {
+        self.observer.begins("tables for reference lookups");
+        let all = 0..SWEEP[SWEEP.len() - 1];
+        let template = reference_packets();
+        self.once(&template, Target::Remember, all.clone(), all.end, TRANSMIT)?;
+        Ok(())
+    }
+
     /// Samples of what a target takes for each packet, beyond being fed.
     fn sample(
         &mut self,
@@ -177,18 +184,28 @@ impl Meter<'_> {
         target: Target,
         flows: Range<u32>,
         action: u32,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Samples> {
         let packets = self.effort.packets.max(flows.len() as u32);
-        let mut values = Vec::new();
+        let mut samples = Samples::default();
         // The first round warms up.
         for round in 0..=self.effort.samples {
+            let lookup = self.lookup(flows.clone(), packets)?;
             let fed = self.once(template, Target::Empty, flows.clone(), packets, TRANSMIT)?;
             let worked = self.once(template, target, flows.clone(), packets, action)?;
             if round > 0 {
-                values.push(worked - fed);
+                samples.values.push(worked - fed);
+                samples.lookups.push(lookup);
             }
         }
-        Ok(values)
+        Ok(samples)
+    }
+
+    /// What the lookup takes that katran is told by.
+    fn lookup(&mut self, flows: Range<u32>, packets: u32) -> Result<f64> {
+        let template = reference_packets();
+        let fed = self.once(&template, Target::Empty, flows.clone(), packets, TRANSMIT)?;
+        let worked = self.once(&template, Target::Lookup40, flows, packets, TRANSMIT)?;
+        Ok(worked - fed)
     }
 
     /// Nanoseconds for each of so many packets, feeding included.
@@ -221,55 +238,66 @@ impl Meter<'_> {
     }
 }
 
-/// What the machine is: programs that everybody has the like of. Says what katran would take.
-fn references(meter: &mut Meter) -> Result<Katran> {
-    let template =
-        Template::by_source(Packet::tcp(client(), SocketAddrV4::new(VIP, 80), ACK).frame());
+/// Nanoseconds for each packet, and what the lookup of 40 bytes took at about the same moment.
+#[derive(Default)]
+struct Samples {
+    values: Vec<f64>,
+    lookups: Vec<f64>,
+}
+
+impl Samples {
+    fn compared_with_katran(&self, measure: Measure, flows: u32, share: f64) -> Option<Limit> {
+        let pairs = self
+            .values
+            .iter()
+            .copied()
+            .zip(self.lookups.iter().copied());
+        peer::target(measure, flows, pairs, share)
+    }
+}
+
+/// What references look up.
+fn reference_packets() -> Template {
+    let vip = SocketAddrV4::new(VIP, 80);
+    Template::by_source(Packet::tcp(client(), vip, ACK).frame())
+}
+
+/// What the machine is: programs that everybody has the like of, and what katran would take.
+fn references(meter: &mut Meter) -> Result<()> {
+    let template = reference_packets();
     for (case, target) in [
         ("reference: empty", Target::Empty),
         ("reference: MAC swap", Target::Swap),
     ] {
         if meter.begins(case) {
-            let values = meter.sample(&template, target, 0..1, TRANSMIT)?;
-            meter.done(row(case, values));
+            let samples = meter.sample(&template, target, 0..1, TRANSMIT)?;
+            meter.done(row(case, samples.values));
         }
     }
-    let lookups = [
+    for (name, target) in [
         ("reference: lookup of 16 bytes", Target::Lookup16),
         ("reference: lookup of 40 bytes", Target::Lookup40),
-    ];
-    let mut katran = Katran::default();
-    if !lookups.iter().any(|(name, _)| meter.wants_any_of(name)) {
-        return Ok(katran);
-    }
-    meter.observer.begins("reference: tables for lookups");
-    let small = std::mem::replace(&mut meter.feed, Feed::load(LOOKUP_ENTRIES)?);
-    let all = 0..SWEEP[SWEEP.len() - 1];
-    meter.once(&template, Target::Remember, all.clone(), all.end, TRANSMIT)?;
-    for (name, target) in lookups {
+        ("reference: one line of 96 MB", Target::Line),
+    ] {
         for flows in SWEEP {
             if !meter.begins(&swept_case(name, flows)) {
                 continue;
             }
-            let values = meter.sample(&template, target, 0..flows, TRANSMIT)?;
-            let row = swept(name, flows, values);
+            let samples = meter.sample(&template, target, 0..flows, TRANSMIT)?;
             if target == Target::Lookup40 {
-                katran.calibrate(flows, row.median());
-                if let Some(takes) = katran.takes(Measure::Tcp, flows) {
-                    let slower = takes / row.median();
-                    let values = row.values.iter().map(|lookup| lookup * slower);
-                    meter.done(swept(KATRAN, flows, values.collect()));
+                let lookups = samples.values.iter();
+                let katran = lookups.map(|&lookup| peer::katran(Measure::Tcp, flows, lookup));
+                if let Some(values) = katran.collect() {
+                    meter.done(swept(KATRAN, flows, values));
                 }
             }
-            meter.done(row);
+            meter.done(swept(name, flows, samples.values));
         }
     }
-    // The rest needs no tables for lookups.
-    meter.feed = small;
-    Ok(katran)
+    Ok(())
 }
 
-fn not_ours(meter: &mut Meter, katran: &Katran) -> Result<()> {
+fn not_ours(meter: &mut Meter) -> Result<()> {
     const CASE: &str = "not ours";
     if !meter.begins(CASE) {
         return Ok(());
@@ -278,14 +306,15 @@ fn not_ours(meter: &mut Meter, katran: &Katran) -> Result<()> {
     meter.feed.aim(bench.program().fd()?)?;
     let elsewhere = SocketAddrV4::new(*CLIENT.ip(), 80);
     let template = Template::by_source(Packet::tcp(client(), elsewhere, ACK).frame());
-    let values = meter.sample(&template, Target::Director, 0..1, PASS)?;
-    let mut row = row(CASE, values);
-    row.target = katran.target(Measure::Pass, 1, row.median(), 0.50);
+    let samples = meter.sample(&template, Target::Director, 0..1, PASS)?;
+    let target = samples.compared_with_katran(Measure::Pass, 1, 0.50);
+    let mut row = row(CASE, samples.values);
+    row.target = target;
     meter.done(row);
     Ok(())
 }
 
-fn known_connections(meter: &mut Meter, kind: &Known, katran: &Katran) -> Result<()> {
+fn known_connections(meter: &mut Meter, kind: &Known) -> Result<()> {
     if !meter.wants_any_of(kind.name) {
         return Ok(());
     }
@@ -313,7 +342,7 @@ fn known_connections(meter: &mut Meter, kind: &Known, katran: &Katran) -> Result
         bench.forget();
         meter.open(&[&syn, &ack], 0..flows)?;
         let before = passed(&bench, &served, kind.reply);
-        let values = meter.sample(&measured, Target::Director, 0..flows, TRANSMIT)?;
+        let samples = meter.sample(&measured, Target::Director, 0..flows, TRANSMIT)?;
         let rounds = u64::from(meter.effort.samples + 1);
         let expected = rounds * u64::from(meter.effort.packets.max(flows));
         let counted = passed(&bench, &served, kind.reply) - before;
@@ -322,7 +351,6 @@ fn known_connections(meter: &mut Meter, kind: &Known, katran: &Katran) -> Result
             "{}: {counted} of {expected} packets passed",
             kind.name
         );
-        let mut row = swept(kind.name, flows, values);
         let measure = match kind.protocol {
             UDP => Measure::Udp,
             _ => Measure::Tcp,
@@ -334,7 +362,9 @@ fn known_connections(meter: &mut Meter, kind: &Known, katran: &Katran) -> Result
             _ if kind.method == Method::Dr => 0.30,
             _ => 0.45,
         };
-        row.target = katran.target(measure, flows, row.median(), limit);
+        let target = samples.compared_with_katran(measure, flows, limit);
+        let mut row = swept(kind.name, flows, samples.values);
+        row.target = target;
         meter.done(row);
     }
     Ok(())
@@ -365,7 +395,7 @@ impl New {
     }
 }
 
-fn new_connections(meter: &mut Meter, case: &New, katran: &Katran) -> Result<()> {
+fn new_connections(meter: &mut Meter, case: &New) -> Result<()> {
     /// How many may be there beyond those that are to be.
     const BEYOND: u32 = 4 * BATCH;
     if !meter.begins(&case.case()) {
@@ -380,7 +410,7 @@ fn new_connections(meter: &mut Meter, case: &New, katran: &Katran) -> Result<()>
     let (mut bench, served) = director(service)?;
     meter.feed.aim(bench.program().fd()?)?;
     let [syn, ack] = client_packets(TCP, &served);
-    let mut values = Vec::new();
+    let mut samples = Samples::default();
     let mut next = u32::MAX;
     // The first round warms up.
     for round in 0..=meter.effort.samples {
@@ -391,6 +421,7 @@ fn new_connections(meter: &mut Meter, case: &New, katran: &Katran) -> Result<()>
                 meter.open(&[&syn, &ack], 0..next)?;
             }
         }
+        let lookup = meter.lookup(0..1, BATCH)?;
         let flows = next..next + BATCH;
         next = flows.end;
         let fed = meter.once(&syn, Target::Empty, flows.clone(), BATCH, TRANSMIT)?;
@@ -402,25 +433,27 @@ fn new_connections(meter: &mut Meter, case: &New, katran: &Katran) -> Result<()>
             "{opened} of {BATCH} SYNs opened a connection"
         );
         if round > 0 {
-            values.push(worked - fed);
+            samples.values.push(worked - fed);
+            samples.lookups.push(lookup);
         }
     }
-    let mut row = row(case.case(), values);
+    let target = match case.scheduler {
+        Scheduler::Rr | Scheduler::Wrr if case.held == 0 => {
+            samples.compared_with_katran(Measure::Syn, 1, 2.5)
+        }
+        _ => None,
+    };
+    let mut row = row(case.case(), samples.values);
+    row.target = target;
     if case.held == 0 {
         row.point = Some(Point {
             curve: case.curve(),
             x: f64::from(case.servers),
         });
     }
-    row.target = match case.scheduler {
-        Scheduler::Wlc if case.servers == 1000 => {
-            Some(Limit::at_most(row.median() / 1e3, 1.5, "≤ 1.5 µs"))
-        }
-        Scheduler::Rr | Scheduler::Wrr if case.held == 0 => {
-            katran.target(Measure::Syn, 1, row.median(), 2.5)
-        }
-        _ => None,
-    };
+    if case.scheduler == Scheduler::Wlc && case.servers == 1000 {
+        row.target = Some(Limit::at_most(row.median() / 1e3, 1.5, "≤ 1.5 µs"));
+    }
     meter.done(row);
     Ok(())
 }
