@@ -232,7 +232,7 @@ pub fn lookup40(context: XdpContext) -> u32 {
     match key(&context) {
         Some([a, b, c, d]) => {
             // SAFETY: nobody removes entries meanwhile.
-            let found = unsafe { FLOWS40.get(&[a, 0, 0, 0, b, 0, 0, 0, c, d]) };
+            let found = unsafe { FLOWS40.get([a, 0, 0, 0, b, 0, 0, 0, c, d]) };
             verdict(found)
         }
         None => xdp_action::XDP_ABORTED,
@@ -245,7 +245,7 @@ pub fn lookup16(context: XdpContext) -> u32 {
     match key(&context) {
         Some(key) => {
             // SAFETY: as in `lookup40`.
-            let found = unsafe { FLOWS16.get(&key) };
+            let found = unsafe { FLOWS16.get(key) };
             verdict(found)
         }
         None => xdp_action::XDP_ABORTED,
@@ -262,7 +262,7 @@ pub fn line(context: XdpContext) -> u32 {
     let mixed = (u64::from(a) << 32 | u64::from(c)).wrapping_add(u64::from(b));
     let mixed = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let chosen = (mixed >> 32) * u64::from(LINES_LEN) >> 32;
+    let chosen = ((mixed >> 32) * u64::from(LINES_LEN)) >> 32;
     match LINES.get(chosen as u32) {
         Some([0, ..]) => xdp_action::XDP_TX,
         _ => xdp_action::XDP_ABORTED,
@@ -276,9 +276,9 @@ pub fn remember(context: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     };
     let [a, b, c, d] = key;
-    let stored = FLOWS16.insert(&key, &[1, 0], 0).is_ok()
+    let stored = FLOWS16.insert(key, [1, 0], 0).is_ok()
         && FLOWS40
-            .insert(&[a, 0, 0, 0, b, 0, 0, 0, c, d], &[1, 0], 0)
+            .insert([a, 0, 0, 0, b, 0, 0, 0, c, d], [1, 0], 0)
             .is_ok();
     if stored {
         xdp_action::XDP_TX
