@@ -44,10 +44,9 @@ fn answer(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> V
     let news = entry.word.flags & FLAG_SETTLED == 0
         || (tcp && !table::is_settled(established, parsed.flags));
     let stale = entry.word.stamp != now;
-    if news || (stale && table::expired(us, &entry.word.with_state(state), now)) {
-        if !tell(packet) {
-            return Verdict::Pass;
-        }
+    let expired = stale && table::expired(us, &entry.word.with_state(state), now);
+    if (news || expired) && !tell(packet) {
+        return Verdict::Pass;
     }
     if stale {
         table::stamp(entry, now);
