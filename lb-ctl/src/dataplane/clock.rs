@@ -23,13 +23,7 @@ pub fn hz() -> Result<u32> {
 }
 
 /// Has the kernel write the time into the map `settings`, by the program `clock`.
-pub fn read(program: &mut Xdp) -> Result<()> {
-    program.load().context("cannot load the program `clock`")?;
-    run(program)
-}
-
-/// Likewise, where the program was loaded before.
-pub fn run(program: &Xdp) -> Result<()> {
+pub fn read(program: &Xdp) -> Result<()> {
     let frame = [0; 64];
     program
         .test_run(TestRunOptions {

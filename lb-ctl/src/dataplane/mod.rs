@@ -401,16 +401,15 @@ fn load(pins: &Pins, settings: &Settings) -> Result<Ebpf> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(object::DIRECTOR).map_err(explain)?;
-    let program: &mut Xdp = ebpf
-        .program_mut("director")
-        .ok_or_else(|| anyhow!("the eBPF object has no program `director`"))?
-        .try_into()?;
-    program.load().map_err(|error| {
-        anyhow!(error).context(
-            "the kernel refuses the XDP program; Linux 5.17 or newer is needed, with \
-             CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and CONFIG_XDP_SOCKETS or its kind",
-        )
-    })?;
+    // While the object still has its maps, which programs refer to.
+    for name in ["director", "clock"] {
+        program(&mut ebpf, name)?.load().map_err(|error| {
+            anyhow!(error).context(format!(
+                "the kernel refuses the XDP program `{name}`; Linux 5.17 or newer is needed, with \
+                 CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and CONFIG_XDP_SOCKETS or its kind",
+            ))
+        })?;
+    }
     Ok(ebpf)
 }
 

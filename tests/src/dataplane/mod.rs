@@ -176,7 +176,7 @@ impl Bench {
         };
         settings.set_hz(hz);
         bench.maps().settings.write(0, settings);
-        bench.maps_mut().read_clock();
+        bench.maps().read_clock();
         bench.plug(INGRESS, DIRECTOR);
         bench
     }
