@@ -119,7 +119,7 @@ mod tests {
 
     fn compiler(core: Core) -> Compiler {
         let rustc = match core {
-            Core::Source => "/home/me/.rustup/toolchains/nightly/bin/rustc",
+            Core::Source => "/opt/rustup/toolchains/nightly/bin/rustc",
             Core::Prebuilt => "/usr/bin/rustc",
         };
         Compiler {

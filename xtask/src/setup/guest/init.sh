@@ -30,12 +30,12 @@ mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=524288 host /l
     fail "see the host's files"
 mount -t tmpfs -o mode=755,size=60% memory /rw
 mkdir /rw/upper /rw/work
-mount -t overlay -o lowerdir=/lo,upperdir=/rw/upper,workdir=/rw/work root /root ||
+mount -t overlay -o lowerdir=/lo,upperdir=/rw/upper,workdir=/rw/work new /new ||
     fail "lay its own files over the host's"
 release=$(uname -r)
-mkdir -p "/root/lib/modules/$release" /root/sys/fs/bpf /dev/pts /dev/shm
-mount --bind "/root$modules" "/root/lib/modules/$release"
-mount -t tmpfs run /root/run
+mkdir -p "/new/lib/modules/$release" /new/sys/fs/bpf /dev/pts /dev/shm
+mount --bind "/new$modules" "/new/lib/modules/$release"
+mount -t tmpfs run /new/run
 mount -t devpts pts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t bpf bpf /sys/fs/bpf
@@ -43,9 +43,9 @@ mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 stty -F /dev/ttyS1 raw
 for directory in proc sys dev; do
-    mount --move /$directory /root/$directory
+    mount --move /$directory /new/$directory
 done
-exec switch_root /root /bin/sh -c "
+exec switch_root /new /bin/sh -c "
     export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/ TERM=dumb
     sh '$job' < /dev/null > /dev/ttyS1 2>&1
     echo \"exit \$?\" > /dev/ttyS1

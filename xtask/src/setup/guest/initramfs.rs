@@ -29,7 +29,7 @@ pub fn write(root: &Path, release: &str, to: &Path) -> Result<()> {
     let new = to.with_extension("new");
     let out = File::create(&new).with_context(|| format!("cannot create {}", new.display()))?;
     let mut archive = Archive::new(BufWriter::new(out));
-    for directory in ["bin", "modules", "proc", "sys", "dev", "lo", "rw", "root"] {
+    for directory in ["bin", "modules", "proc", "sys", "dev", "lo", "rw", "new"] {
         archive.directory(directory)?;
     }
     let busybox = BUSYBOX.iter().map(|path| root.join(path));
