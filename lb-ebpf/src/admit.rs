@@ -57,8 +57,7 @@ pub fn again(packet: Packet) -> u64 {
     if let Some(entry) = table::find(&parsed.key, &places) {
         let now = clock::now();
         let index = Forward::from_bits(entry.route()).server;
-        let tcp = parsed.key.protocol() == TCP;
-        let anew = tcp && parsed.flags & tcp::SYN != 0 && reusable(&entry.word);
+        let anew = parsed.flags & tcp::SYN != 0 && reusable(&entry.word);
         if !anew && table::alive(us, &entry, now) {
             match maps::SERVERS.get(index) {
                 Some(server) if server.flags & SERVER_AVAILABLE != 0 => {}
@@ -66,7 +65,7 @@ pub fn again(packet: Packet) -> u64 {
                 None => return Admission::drop(Drop::Inconsistent),
             }
             table::stamp(&entry, now);
-            if tcp {
+            if !table::is_settled(entry.word.state, parsed.flags) {
                 let direction = table::from_client(&entry.word);
                 table::step(entry.slot, direction, parsed.flags, index);
             }
@@ -136,15 +135,14 @@ fn open(packet: Packet, us: Us, parsed: &Parsed, index: u32, server: &Server) ->
             u32::from(server.port) | u32::from(parsed.key.source_port()) << 16,
             parsed.key.protocol(),
         );
-        let mut route = came_from(packet);
-        client::route(packet, &parsed.key, &mut route);
+        let route = client::route(packet, parsed.key, came_from(packet).bits());
         let value = Word {
             stamp: now,
             state: STATE_REVERSE,
             flags: if tcp { 0 } else { FLAG_SETTLED },
             epoch: us.route_epoch(),
         };
-        let reverse = table::publish_reverse(us, &key, index, route.bits(), value);
+        let reverse = table::publish_reverse(us, &key, index, route, value);
         if reverse == NO_SLOT {
             table::release(slot);
             return Err(Drop::TableFull);

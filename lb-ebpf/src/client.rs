@@ -10,10 +10,11 @@ use crate::packet::Packet;
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;
 
-/// Asks the kernel for the route from the VIP to the client of `forward`. False where it has
-/// none that is ready: no route, no neighbour yet, or forwarding is off.
+/// Asks the kernel for the route from the VIP to the client of `forward`, and gives it as a
+/// [`Reverse`] is stored; `otherwise` where it has none that is ready: no route, no neighbour yet,
+/// or forwarding is off.
 #[inline(never)]
-pub fn route(packet: Packet, forward: &Key, found: &mut Reverse) -> bool {
+pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     // SAFETY: plain integers, for which all zeroes is a value.
     let mut query: FibLookup = unsafe { zeroed() };
     query.family = AF_INET;
@@ -33,9 +34,11 @@ pub fn route(packet: Packet, forward: &Key, found: &mut Reverse) -> bool {
         )
     };
     if answer != FOUND {
-        return false;
+        return otherwise;
     }
-    found.next_hop = query.dmac;
-    found.port = query.ifindex as u16;
-    true
+    let route = Reverse {
+        next_hop: query.dmac,
+        port: query.ifindex as u16,
+    };
+    route.bits()
 }

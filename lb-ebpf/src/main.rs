@@ -35,7 +35,7 @@ mod verifier;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::{
-    connection::{Forward, Key, STATE_REVERSE, TCP},
+    connection::{Forward, Key, STATE_REVERSE},
     drops::Drop,
     server::SERVER_AVAILABLE,
     tcp,
@@ -85,9 +85,8 @@ fn walk(packet: Packet) -> Verdict {
 /// Whether a connection seems to be over: it has expired, or its client opens it anew.
 #[inline(always)]
 fn is_over(us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> bool {
-    let tcp = parsed.key.protocol() == TCP;
     (entry.word.stamp != now && table::expired(us, &entry.word, now))
-        || (tcp && parsed.flags & tcp::SYN != 0 && admit::reusable(&entry.word))
+        || (parsed.flags & tcp::SYN != 0 && admit::reusable(&entry.word))
 }
 
 /// A client's packet of a connection in the table.
@@ -104,7 +103,7 @@ fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
     if entry.word.stamp != now {
         table::stamp(entry, now);
     }
-    if parsed.key.protocol() == TCP && !table::is_settled(entry.word.state, parsed.flags) {
+    if !table::is_settled(entry.word.state, parsed.flags) {
         let direction = table::from_client(&entry.word);
         table::step(entry.slot, direction, parsed.flags, index);
     }

@@ -1,6 +1,9 @@
 //! Ethernet, IPv4, TCP and UDP: what a packet says of itself.
 
-use lb_common::connection::{Key, TCP, UDP};
+use lb_common::{
+    connection::{Key, TCP, UDP},
+    tcp,
+};
 use network_types::{eth::EthHdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
 use crate::packet::Packet;
@@ -29,7 +32,7 @@ pub struct Parsed {
     pub transport: usize,
     /// The IP packet's length in bytes.
     pub length: u16,
-    /// TCP's flags; of UDP, 0.
+    /// TCP's flags; of UDP, those of a segment without news.
     pub flags: u8,
 }
 
@@ -104,7 +107,7 @@ fn transport(packet: Packet, frame: *mut Ipv4Frame, header: usize) -> Option<Inc
             if usize::from(length) < header + UdpHdr::LEN {
                 return None;
             }
-            0
+            tcp::ACK
         }
         _ => return None,
     };

@@ -38,12 +38,15 @@ fn answer(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> V
     let Some(server) = maps::SERVERS.get(index) else {
         return Verdict::Drop(Drop::Inconsistent);
     };
-    let tcp = parsed.key.protocol() == TCP;
     let established = TcpState::Established as u8;
-    let state = if tcp { established } else { STATE_UDP };
-    let news = entry.word.flags & FLAG_SETTLED == 0
-        || (tcp && !table::is_settled(established, parsed.flags));
+    let news =
+        entry.word.flags & FLAG_SETTLED == 0 || !table::is_settled(established, parsed.flags);
     let stale = entry.word.stamp != now;
+    let state = if parsed.key.protocol() == TCP {
+        established
+    } else {
+        STATE_UDP
+    };
     let expired = stale && table::expired(us, &entry.word.with_state(state), now);
     if (news || expired) && !tell(packet) {
         return Verdict::Pass;
@@ -135,8 +138,8 @@ fn way_anew(packet: Packet) -> u64 {
     let Some(server) = maps::SERVERS.get(entry.key().server()) else {
         return 0;
     };
-    let mut route = Reverse::from_bits(entry.route());
-    client::route(packet, &from_client(&parsed.key, server), &mut route);
-    table::update_reverse(&entry, route.bits(), us.route_epoch());
-    route.bits()
+    let forward = from_client(&parsed.key, server);
+    let route = client::route(packet, forward, entry.route());
+    table::update_reverse(&entry, route, us.route_epoch());
+    route
 }

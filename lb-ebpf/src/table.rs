@@ -6,7 +6,8 @@
 use lb_common::{
     connection::{
         BUCKET_SLOTS, Direction, FLAG_NAT, FLAG_SETTLED, Forward, Key, NO_SLOT, Places,
-        STATE_CLAIMED, STATE_FREE, STATE_REVERSE, Slot, Word, age, is_active, is_connection,
+        STATE_CLAIMED, STATE_FREE, STATE_REVERSE, STATE_UDP, Slot, Word, age, is_active,
+        is_connection,
     },
     schedule::Search,
     server::{LOAD_BLOCK, Load},
@@ -150,11 +151,11 @@ pub fn from_client(word: &Word) -> Direction {
     }
 }
 
-/// Whether a TCP segment with these flags leaves a connection as it is, as most do.
+/// Whether a packet with these flags leaves a connection as it is, as most do.
 #[inline(always)]
 pub fn is_settled(state: u8, flags: u8) -> bool {
     const EVENTS: u8 = tcp::SYN | tcp::FIN | tcp::RST | tcp::ACK;
-    state == TcpState::Established as u8 && flags & EVENTS == tcp::ACK
+    flags & EVENTS == tcp::ACK && (state == TcpState::Established as u8 || state == STATE_UDP)
 }
 
 /// Steps a TCP connection, and moves it between its server's counts where the step does.
@@ -243,11 +244,16 @@ pub fn load(server: u32, change: u64) {
 /// [`NO_SLOT`] where there is none. The slot is claimed: nobody else touches it.
 #[inline(always)]
 pub fn claim(us: Us, places: &Places, now: u32) -> u32 {
-    claim_among(us, places.first(), places.second(), places.home(), now)
+    let [first, second] = [places.first(), places.second()];
+    let index = claim_free(first, second, places.home());
+    if index != NO_SLOT {
+        return index;
+    }
+    give_up(us, first, second, now)
 }
 
 #[inline(never)]
-fn claim_among(us: Us, first: u32, second: u32, home: u32, now: u32) -> u32 {
+fn claim_free(first: u32, second: u32, home: u32) -> u32 {
     let [free, others] = [free_slots(first), free_slots(second)];
     // A connection in its second bucket costs each of its packets another cache miss.
     let crowded = free.count_ones() < BUCKET_SLOTS / 2;
@@ -263,11 +269,7 @@ fn claim_among(us: Us, first: u32, second: u32, home: u32, now: u32) -> u32 {
         }
         // No slot is free, or another CPU was faster.
     }
-    let index = give_up(us, first, now);
-    if index != NO_SLOT {
-        return index;
-    }
-    give_up(us, second, now)
+    NO_SLOT
 }
 
 /// Which slots of a bucket are free, a bit for each. Without branches: the verifier would
@@ -305,16 +307,18 @@ fn take(bucket: u32, free: u32, home: u32) -> u32 {
     }
 }
 
-#[inline(always)]
-fn give_up(us: Us, bucket: u32, now: u32) -> u32 {
+/// Ends a connection of these buckets that may be given up, and gives its slot.
+#[inline(never)]
+fn give_up(us: Us, first: u32, second: u32, now: u32) -> u32 {
     let mut search = Dispensable {
         us,
-        bucket,
+        first,
+        second,
         now,
         found: NO_SLOT,
         waited: 0,
     };
-    repeat(BUCKET_SLOTS, &mut search);
+    repeat(2 * BUCKET_SLOTS, &mut search);
     match at(search.found) {
         Some(entry) if end(&entry) => search.found,
         _ => NO_SLOT,
@@ -323,7 +327,8 @@ fn give_up(us: Us, bucket: u32, now: u32) -> u32 {
 
 struct Dispensable {
     us: Us,
-    bucket: u32,
+    first: u32,
+    second: u32,
     now: u32,
     found: u32,
     waited: u32,
@@ -331,8 +336,13 @@ struct Dispensable {
 
 impl Search for Dispensable {
     #[inline(always)]
-    fn step(&mut self, place: u32) -> bool {
-        let index = self.bucket * BUCKET_SLOTS + place % BUCKET_SLOTS;
+    fn step(&mut self, number: u32) -> bool {
+        let bucket = if number < BUCKET_SLOTS {
+            self.first
+        } else {
+            self.second
+        };
+        let index = bucket * BUCKET_SLOTS + number % BUCKET_SLOTS;
         let Some(entry) = at(index) else {
             return true;
         };

@@ -7,10 +7,11 @@ use std::{net::SocketAddrV4, ops::Range};
 
 use anyhow::{Context, Result, ensure};
 use aya::{
-    maps::{Array, Map, MapData},
+    maps::{Map, MapData},
     programs::loaded_programs,
 };
 use lb_common::layout::Port;
+use lb_ctl::dataplane::Parts;
 
 use super::feed::{Feed, Run, Target, Template};
 use crate::{
@@ -31,15 +32,15 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
     let mut feed = Feed::load()?;
     feed.aim(&program.fd()?)?;
     // The daemon makes no port of `lo`, and frames to others' MAC addresses do not concern it.
-    let path = director.pins().join("ports");
-    let ports = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
-    let mut ports: Array<_, Port> = Map::Array(ports).try_into()?;
+    let path = director.pins().join("settings");
+    let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
+    let parts = Parts::of(&Map::Array(map))?;
     let port = Port {
         interface: INGRESS,
         mac: DIRECTOR,
         _pad: [0; 6],
     };
-    ports.set(INGRESS, port, 0)?;
+    parts.ports.write(INGRESS, port);
     Ok(feed)
 }
 
