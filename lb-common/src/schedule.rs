@@ -442,6 +442,16 @@ mod tests {
     }
 
     #[test]
+    fn many_connections_do_not_look_like_few() {
+        let mut bench = Bench::of(&[1, 1]);
+        // Times 257, this is 2^32 + 256.
+        bench.loads[12].active = 16_711_936;
+        bench.loads[11].active = 1;
+        assert_eq!(weighted_least_connection(&bench), Some(11));
+        assert_eq!(least_connection(&bench), Some(11));
+    }
+
+    #[test]
     fn no_scheduler_chooses_a_server_of_weight_0_or_among_none() {
         for weights in [&[0, 0][..], &[]] {
             let mut bench = Bench::of(weights);
