@@ -190,17 +190,6 @@ pub fn empty(_: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
-/// Makes room for an outer IPv4 header, and nothing else: what TUN costs at least, and what
-/// the feed has to undo.
-#[xdp]
-pub fn grow(context: XdpContext) -> u32 {
-    // SAFETY: the context is the kernel's own.
-    match unsafe { bpf_xdp_adjust_head(context.ctx, -20) } {
-        0 => xdp_action::XDP_TX,
-        _ => xdp_action::XDP_ABORTED,
-    }
-}
-
 /// Exchanges the MAC addresses.
 #[xdp]
 pub fn swap(context: XdpContext) -> u32 {

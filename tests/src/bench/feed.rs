@@ -30,8 +30,6 @@ pub enum Target {
     Director,
     /// Nothing: transmits.
     Empty,
-    /// Makes room for 20 bytes, and transmits.
-    Grow,
     /// Exchanges the MAC addresses, and transmits.
     Swap,
     /// Looks up a key of 40 bytes, and transmits.
@@ -52,7 +50,6 @@ impl Target {
         Some(match self {
             Self::Director => return None,
             Self::Empty => "empty",
-            Self::Grow => "grow",
             Self::Swap => "swap",
             Self::Lookup40 => "lookup40",
             Self::Lookup16 => "lookup16",
