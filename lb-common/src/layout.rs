@@ -7,7 +7,7 @@ use crate::{
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// The one entry of the map `settings`: what the director is. All in one place, for each map
 /// that a packet has to be looked up in costs it time.
@@ -34,8 +34,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How the connection table was made. The program has its own, constant copy.
     pub hash: Hash,
-    /// Entries of the map `servers`, and so entries per CPU in `counters`.
-    pub servers: u32,
+    /// Zero.
+    pub _pad: u32,
     /// Capacity that was asked for.
     pub connections: u32,
     /// Jiffies in a second.

@@ -63,7 +63,8 @@ pub fn attach(program: &mut Xdp, pins: &Pins, name: &str, index: u32, mode: Mode
     Ok(())
 }
 
-fn take_over(program: &mut Xdp, pins: &Pins, index: u32) -> Result<()> {
+/// Has the program handle the packets that a pinned link's program handled so far.
+pub fn take_over(program: &mut Xdp, pins: &Pins, index: u32) -> Result<()> {
     let link: FdLink = PinnedLink::from_pin(pins.link(index))?.into();
     let link = XdpLink::try_from(link)?;
     let id = program.attach_to_link(link)?;

@@ -49,6 +49,23 @@ impl<T: Pod> Mapped<T> {
         Self::of::<W>(data, offset, entries).with_context(|| not_mapped(name))
     }
 
+    /// As many entries of this process's own memory, all zero, which take none before they are
+    /// written.
+    pub fn private(entries: u32) -> Result<Self> {
+        // The kernel maps no empty range.
+        let length = (size_of::<T>() * entries as usize).max(1);
+        let memory = MmapOptions::new()
+            .len(length)
+            .map_anon()
+            .context("no memory for a copy of a map")?;
+        Ok(Self {
+            memory: memory.into(),
+            offset: 0,
+            entries,
+            _entries: PhantomData,
+        })
+    }
+
     fn of<W>(data: &MapData, offset: usize, entries: u32) -> Result<Self> {
         let info = data.info()?;
         ensure!(

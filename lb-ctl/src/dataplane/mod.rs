@@ -1,42 +1,52 @@
 //! The packet path, seen from above: loading it, adopting one that runs already, and reading
 //! and writing its maps. Nothing outside this folder knows what a map looks like.
 
+mod adoption;
 pub mod attach;
 pub mod clock;
 pub mod connections;
+pub mod kept;
 mod link;
+mod loading;
 pub mod mapped;
 pub mod pins;
+pub mod room;
 pub mod rosters;
 pub mod servers;
 pub mod services;
 
-use std::{fs, mem::offset_of, path::Path};
+use std::{fs, mem::offset_of};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
-    Ebpf, EbpfLoader,
-    maps::{HashMap as BpfHashMap, Map, MapData, PerCpuArray},
-    programs::Xdp,
-    util::nr_cpus,
+    Ebpf,
+    maps::{Map, MapData, PerCpuArray},
 };
 use aya_log::EbpfLogger;
 use lb_common::{
     address_filter,
-    connection::{
-        Bucket, DEFAULT_TIMEOUTS, Hash, SERVER_INDICES, STATE_UDP, Timeouts, buckets_for, ticks,
-    },
+    connection::{Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, Timeouts, buckets_for, ticks},
     drops::Drop,
-    layout::{Constants, Director, LAYOUT, PORTS, Port, Settings},
-    server::{Counters, LOAD_BLOCK},
+    layout::{Director, LAYOUT, PORTS, Port, Settings},
+    server::LOAD_BLOCK,
     tcp::TcpState,
 };
 
 use self::{
-    attach::Mode, connections::Connections, mapped::Mapped, pins::Pins, rosters::Rosters,
-    servers::Servers, services::Services,
+    attach::Mode,
+    connections::Connections,
+    loading::{available_memory, check_memory, check_memory_of_room, load, program},
+    mapped::Mapped,
+    pins::Pins,
+    room::{Room, Tally, let_packets_pass},
+    rosters::Rosters,
+    servers::Servers,
+    services::Services,
 };
-use crate::{desired, object, routing};
+use crate::{
+    desired::{self, Service},
+    routing,
+};
 
 /// A running packet path.
 pub struct Dataplane {
@@ -50,6 +60,8 @@ pub struct Dataplane {
     /// The connection table.
     pub connections: Connections,
     adopted: bool,
+    /// The number of the room that it is in.
+    room: u32,
 }
 
 /// How large to make a packet path that does not exist yet.
@@ -63,70 +75,150 @@ pub struct Size {
     pub services: u32,
 }
 
-const MAPS: [&str; 10] = [
-    "connections",
-    "servers",
-    "loads",
-    "counters",
-    "services",
-    "rosters",
-    "retired",
-    "settings",
-    "drops",
-    "logged",
-];
-
 impl Dataplane {
     /// Loads the packet path, or adopts the one that this instance left running: its maps are
     /// taken as they are, and its program is replaced by [`attach`](Self::attach).
     pub fn open(instance: &str, size: Size) -> Result<Self> {
         let pins = Pins::of(instance);
         pins.prepare()?;
-        let found = adoptable(&pins)?;
+        let found = adoption::adoptable(&pins)?;
         let adopted = found.is_some();
+        pins.remove_unfinished_rooms()?;
+        let rooms = pins.rooms()?;
+        let room = rooms.last().copied().unwrap_or(FIRST_ROOM);
+        let servers = match adopted {
+            true => adoption::servers(&pins.room(room))?,
+            false => room::size(u32::max(size.servers, size.services)),
+        };
         let settings = match found {
             Some(settings) => settings,
             None => {
                 let settings = fresh(size)?;
-                check_memory(&settings, cpus()?, available_memory()?)?;
+                check_memory(&settings, servers, available_memory()?)?;
                 settings
             }
         };
-        let mut ebpf = load(&pins, &settings).inspect_err(|_| {
+        let loaded = load(&pins, &pins.room(room), settings.hash, servers);
+        let mut ebpf = loaded.inspect_err(|_| {
             if !adopted {
                 let _ = pins.remove();
             }
         })?;
+        let maps = Room::of(&mut ebpf)?;
         let mut map = |name: &str| {
             ebpf.take_map(name)
                 .ok_or_else(|| anyhow!("the eBPF object has no map `{name}`"))
         };
         let parts = Parts::of(&map("settings")?)?;
         let servers = Servers::new(
-            Mapped::new("servers", &map("servers")?)?,
+            maps.servers,
             Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
-            Mapped::new("counters", &map("counters")?)?,
-            Mapped::new("retired", &map("retired")?)?,
+            maps.counters,
+            maps.retired,
             parts.addresses,
-        );
-        let rosters = Rosters::new(Mapped::new("rosters", &map("rosters")?)?);
-        let services = BpfHashMap::try_from(map("services")?)?;
+        )?;
+        let rosters = Rosters::new(maps.rosters)?;
         let connections = Mapped::<Bucket>::new("connections", &map("connections")?)?;
         let mut this = Self {
             settings: parts.settings,
             ports: parts.ports,
             drops: PerCpuArray::try_from(map("drops")?)?,
-            services: Services::new(services, rosters, servers)?,
+            services: Services::new(maps.services, rosters, servers)?,
             connections: Connections::new(connections),
             pins,
             adopted,
+            room,
             ebpf,
         };
         if !adopted {
             this.settings.write(0, settings);
         }
         clock::read(program(&mut this.ebpf, "clock")?)?;
+        this.finish_move(&rooms)?;
         Ok(this)
+    }
+
+    /// Makes sure that there is room for these services.
+    pub fn make_room<'a>(&mut self, services: impl Iterator<Item = &'a Service>) -> Result<()> {
+        match self.services.lacks(services) {
+            Some(needed) => self.grow(needed),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves to a room for this many servers or services, and some more; see [`room`].
+    pub fn grow(&mut self, needed: u32) -> Result<()> {
+        if needed > room::MOST {
+            bail!(
+                "{needed} servers or services are more than the {} that an instance can have",
+                room::MOST
+            );
+        }
+        let before = self.services.servers.capacity();
+        let servers = room::size(needed).max(before);
+        check_memory_of_room(servers, available_memory()?)?;
+        let number = self.room + 1;
+        let unfinished = self.pins.unfinished_room(number);
+        let furnished =
+            load(&self.pins, &unfinished, self.settings().hash, servers).and_then(|mut ebpf| {
+                let larger = self.services.copied_to(Room::of(&mut ebpf)?)?;
+                self.pins.finish_room(number)?;
+                Ok((ebpf, larger))
+            });
+        let (ebpf, larger) = furnished
+            .inspect_err(|_| {
+                let _ = self.pins.remove_room(&unfinished);
+            })
+            .with_context(|| format!("cannot make room for {servers} servers"))?;
+        self.ebpf = ebpf;
+        self.take_over_links()?;
+        let_packets_pass();
+        self.services.move_to(larger);
+        let left = self.pins.room(std::mem::replace(&mut self.room, number));
+        if let Err(error) = self.pins.remove_room(&left) {
+            tracing::error!("the room that is no longer used stays: {error:#}");
+        }
+        tracing::info!("there is room for {servers} servers now, after {before}");
+        Ok(())
+    }
+
+    /// Where an earlier daemon died while it moved to a larger room: does what it had not done.
+    fn finish_move(&mut self, rooms: &[u32]) -> Result<()> {
+        let earlier: Vec<_> = rooms
+            .iter()
+            .filter(|&&number| number != self.room)
+            .map(|&number| self.pins.room(number))
+            .collect();
+        let Some(last) = earlier.last() else {
+            return Ok(());
+        };
+        tracing::info!("finishing the move to a larger room that was not finished");
+        self.take_over_links()?;
+        let_packets_pass();
+        // Where its counters are gone, they had been carried over.
+        if last.join("counters").exists() {
+            let (counters, servers) = room::counters_pinned_at(last)?;
+            self.services
+                .servers
+                .carry_from(&Tally::of(&counters, servers));
+        }
+        for folder in &earlier {
+            self.pins.remove_room(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the program into all links that are pinned.
+    fn take_over_links(&mut self) -> Result<()> {
+        let links = self.pins.links()?;
+        let program = program(&mut self.ebpf, "director")?;
+        for (index, _) in links {
+            if let Err(error) = attach::take_over(program, &self.pins, index) {
+                // Most likely the interface went away.
+                tracing::warn!("the link to the interface with index {index} is dead: {error:#}");
+            }
+        }
+        Ok(())
     }
 
     /// True where the packet path had been running before.
@@ -139,9 +231,16 @@ impl Dataplane {
         self.settings.read(0).unwrap_or_default()
     }
 
-    /// The logger that turns what the packet path says into log lines.
-    pub fn logger(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>> {
-        EbpfLogger::init(&mut self.ebpf).context("cannot read the packet path's log")
+    /// The logger that turns what the packet path says into log lines; nothing where it was
+    /// given already. There is a new one in each room.
+    pub fn logger(&mut self) -> Result<Option<Logger>> {
+        if self.ebpf.map(LOG).is_none() {
+            return Ok(None);
+        }
+        let logger = EbpfLogger::init(&mut self.ebpf);
+        logger
+            .context("cannot read the packet path's log")
+            .map(Some)
     }
 
     /// Makes the packet path handle an interface's packets.
@@ -228,12 +327,14 @@ impl Dataplane {
     }
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| anyhow!("the eBPF object has no program `{name}`"))?;
-    Ok(program.try_into()?)
-}
+/// Turns what the packet path says into log lines.
+pub type Logger = EbpfLogger<&'static dyn log::Log>;
+
+/// The map that the logger takes.
+const LOG: &str = "AYA_LOGS";
+
+/// The number of the room that a packet path begins in.
+const FIRST_ROOM: u32 = 1;
 
 /// The map `settings`: a [`Director`].
 pub struct Parts {
@@ -267,44 +368,6 @@ pub fn take_down(instance: &str) -> Result<Vec<std::path::PathBuf>> {
     Pins::of(instance).remove()
 }
 
-/// The settings of the packet path that is pinned, or `None` where there is none. One that was
-/// never finished is cleared away.
-fn adoptable(pins: &Pins) -> Result<Option<Settings>> {
-    let path = pins.map("settings");
-    let layout = match path.exists() {
-        false => 0,
-        true => {
-            let map = Map::Array(
-                MapData::from_pin(&path)
-                    .with_context(|| format!("cannot open the pinned map {}", path.display()))?,
-            );
-            match Parts::of(&map) {
-                Ok(parts) => match parts.settings.read(0).unwrap_or_default() {
-                    settings if settings.layout == LAYOUT => return Ok(Some(settings)),
-                    settings => settings.layout,
-                },
-                Err(_) => u32::MAX,
-            }
-        }
-    };
-    if layout != 0 {
-        bail!(
-            "what is pinned at {} has {}, and this lb-ctl speaks layout {LAYOUT}: it cannot adopt \
-             it. Forwarding goes on as it is. Use the lb-ctl that made it, or end it with \
-             `lb-ctl detach` (its connections are lost) and start again",
-            pins.map("").display(),
-            if layout == u32::MAX {
-                "an unknown layout".to_owned()
-            } else {
-                format!("layout {layout}")
-            }
-        );
-    }
-    pins.remove()?;
-    pins.prepare()?;
-    Ok(None)
-}
-
 fn fresh(size: Size) -> Result<Settings> {
     let mut random = [0; 32];
     let mut source = fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
@@ -325,9 +388,6 @@ fn fresh(size: Size) -> Result<Settings> {
             buckets: buckets_for(size.connections),
             _pad: 0,
         },
-        servers: u32::max(LEAST_SERVERS, 2 * u32::max(size.servers, size.services))
-            .next_power_of_two()
-            .min(SERVER_INDICES),
         connections: size.connections,
         ..Settings::default()
     };
@@ -335,98 +395,12 @@ fn fresh(size: Size) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Room for servers and for services, whatever the configuration has.
-const LEAST_SERVERS: u32 = 8192;
-
 fn timeouts_in_ticks(timeouts: &desired::Timeouts, hz: u32) -> Timeouts {
     let mut seconds = DEFAULT_TIMEOUTS;
     seconds[TcpState::Established as usize] = timeouts.tcp;
     seconds[TcpState::FinWait as usize] = timeouts.tcpfin;
     seconds[usize::from(STATE_UDP)] = timeouts.udp;
     seconds.map(|seconds| ticks(seconds, hz))
-}
-
-fn cpus() -> Result<u32> {
-    Ok(nr_cpus().map_err(|(what, error)| anyhow!("cannot count CPUs: {what}: {error}"))? as u32)
-}
-
-/// Refuses a table that would push the machine into swapping, or worse.
-fn check_memory(settings: &Settings, cpus: u32, available: u64) -> Result<()> {
-    let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
-    let rows = u64::from(settings.servers) * u64::from(cpus);
-    let needed = table + rows * size_of::<Counters>() as u64 + u64::from(settings.servers) * 512;
-    // A quarter stays for everybody else.
-    if needed > available / 4 * 3 {
-        bail!(
-            "connections: {} takes {} MiB of memory, and of this machine's memory {} MiB are \
-             available; ask for fewer (each takes {} bytes)",
-            settings.connections,
-            needed >> 20,
-            available >> 20,
-            table / u64::from(settings.connections.max(1))
-        );
-    }
-    Ok(())
-}
-
-fn available_memory() -> Result<u64> {
-    let path = Path::new("/proc/meminfo");
-    let text = fs::read_to_string(path).context("cannot read /proc/meminfo")?;
-    text.lines()
-        .find_map(|line| {
-            let rest = line.strip_prefix("MemAvailable:")?.trim();
-            rest.strip_suffix("kB")?.trim().parse::<u64>().ok()
-        })
-        .map(|kib| kib << 10)
-        .ok_or_else(|| anyhow!("/proc/meminfo does not say MemAvailable"))
-}
-
-fn load(pins: &Pins, settings: &Settings) -> Result<Ebpf> {
-    let constants = Constants {
-        hash: settings.hash,
-        servers: settings.servers,
-        _pad: 0,
-    };
-    let mut loader = EbpfLoader::new();
-    loader
-        .override_global("CONSTANTS", &constants, true)
-        .map_max_entries("connections", settings.hash.buckets)
-        .map_max_entries("servers", settings.servers)
-        .map_max_entries("loads", settings.servers.div_ceil(LOAD_BLOCK))
-        .map_max_entries("counters", settings.servers * cpus()?)
-        .map_max_entries("services", settings.servers)
-        .map_max_entries("rosters", settings.servers * 4)
-        .map_max_entries("retired", settings.servers);
-    for name in MAPS {
-        loader.map_pin_path(name, pins.map(name));
-    }
-    let mut ebpf = loader.load(object::DIRECTOR).map_err(explain)?;
-    // While the object still has its maps, which programs refer to.
-    for name in ["director", "clock"] {
-        program(&mut ebpf, name)?.load().map_err(|error| {
-            anyhow!(error).context(format!(
-                "the kernel refuses the XDP program `{name}`; Linux 5.17 or newer is needed, with \
-                 CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and CONFIG_XDP_SOCKETS or its kind",
-            ))
-        })?;
-    }
-    Ok(ebpf)
-}
-
-fn explain(error: aya::EbpfError) -> anyhow::Error {
-    let refused = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .find_map(std::io::Error::raw_os_error);
-    match refused {
-        Some(libc::EPERM) => {
-            anyhow!("not permitted to use BPF; be root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)")
-        }
-        Some(libc::ENOMEM) => anyhow!(
-            "the kernel has no memory for the maps; ask for fewer `connections`, or raise the \
-             memory limit of this control group"
-        ),
-        _ => anyhow!(error).context("cannot load the packet path into the kernel"),
-    }
 }
 
 #[cfg(test)]
@@ -441,7 +415,7 @@ mod tests {
             servers: 10,
             services: 1,
         };
-        let check = |connections| check_memory(&fresh(size(connections)).unwrap(), 4, GIB);
+        let check = |connections| check_memory(&fresh(size(connections)).unwrap(), 8192, GIB);
         assert!(check(1_000_000).is_ok());
         let error = check(20_000_000).unwrap_err().to_string();
         assert!(

@@ -61,16 +61,57 @@ impl Pins {
         self.folder.join(format!("{LINK}{interface}"))
     }
 
+    /// Where the maps of a room are pinned. Rooms have numbers: see [`room`](super::room).
+    pub fn room(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("{ROOM}{number}"))
+    }
+
+    /// Where they are while it is not furnished yet.
+    pub fn unfinished_room(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("{UNFINISHED}{number}"))
+    }
+
+    /// The numbers of all rooms, least first.
+    pub fn rooms(&self) -> Result<Vec<u32>> {
+        let mut rooms: Vec<_> = self.numbered(ROOM)?.into_iter().map(|(n, _)| n).collect();
+        rooms.sort_unstable();
+        Ok(rooms)
+    }
+
+    /// Makes a folder for the maps of a room.
+    pub fn make_room(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {} for pins", folder.display()))
+    }
+
+    /// Says that a room is furnished: a daemon that starts adopts it.
+    pub fn finish_room(&self, number: u32) -> Result<()> {
+        let (from, to) = (self.unfinished_room(number), self.room(number));
+        fs::rename(&from, &to)
+            .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+    }
+
+    /// Removes the pins of a room. Those of its counters first: while they are there, what they
+    /// say has to be carried over.
+    pub fn remove_room(&self, folder: &Path) -> Result<()> {
+        let counters = folder.join("counters");
+        if counters.exists() {
+            remove_pin(&counters)?;
+        }
+        remove_folder(folder).map(drop)
+    }
+
+    /// Removes rooms that were never furnished.
+    pub fn remove_unfinished_rooms(&self) -> Result<()> {
+        for (_, folder) in self.numbered(UNFINISHED)? {
+            remove_folder(&folder)?;
+        }
+        Ok(())
+    }
+
     /// All pinned links, with the index of their interface.
     pub fn links(&self) -> Result<Vec<(u32, PathBuf)>> {
-        Ok(self
-            .all()?
-            .into_iter()
-            .filter_map(|path| {
-                let index = path.file_name()?.to_str()?.strip_prefix(LINK)?;
-                Some((index.parse().ok()?, path))
-            })
-            .collect())
+        self.numbered(LINK)
     }
 
     /// Detaches all links, then removes every pin and the folder; gives what was there.
@@ -80,29 +121,62 @@ impl Pins {
         for link in &removed {
             attach::end(link)?;
         }
-        for path in self.all()? {
-            fs::remove_file(&path)
-                .with_context(|| format!("cannot remove the pin {}", path.display()))?;
-            removed.push(path);
+        // Without it, the next start knows that nothing else is of use.
+        let settings = self.map("settings");
+        if settings.exists() {
+            remove_pin(&settings)?;
+            removed.push(settings);
         }
-        match fs::remove_dir(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.folder.display()))
-            }
-            _ => Ok(removed),
-        }
+        removed.extend(remove_folder(&self.folder)?);
+        Ok(removed)
     }
 
-    fn all(&self) -> Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("cannot list {}", self.folder.display()))?,
-        };
-        entries
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<_>>()
-            .with_context(|| format!("cannot list {}", self.folder.display()))
+    /// What is named by a prefix and a number.
+    fn numbered(&self, prefix: &str) -> Result<Vec<(u32, PathBuf)>> {
+        Ok(list(&self.folder)?
+            .into_iter()
+            .filter_map(|path| {
+                let number = path.file_name()?.to_str()?.strip_prefix(prefix)?;
+                Some((number.parse().ok()?, path))
+            })
+            .collect())
     }
 }
 
 const LINK: &str = "link-";
+const ROOM: &str = "room-";
+const UNFINISHED: &str = "unfinished-";
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot list {}", folder.display()))?,
+    };
+    entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()
+        .with_context(|| format!("cannot list {}", folder.display()))
+}
+
+fn remove_pin(pin: &Path) -> Result<()> {
+    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))
+}
+
+/// Removes a folder with all pins in it; gives them.
+fn remove_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for path in list(folder)? {
+        if path.is_dir() {
+            removed.extend(remove_folder(&path)?);
+        } else {
+            remove_pin(&path)?;
+            removed.push(path);
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(removed),
+    }
+}

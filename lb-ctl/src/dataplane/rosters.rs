@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Result, bail};
 use lb_common::{
     schedule::{Position, Weights},
-    service::{Entry, LINE_ENTRIES, RosterLine, Scheduler, roster_lines},
+    service::{Entry, LINE_ENTRIES, MAX_SERVERS, RosterLine, Scheduler, roster_lines},
 };
 
-use super::mapped::Mapped;
+use super::{kept::Kept, mapped::Mapped};
 
 /// How long lines that were given up are left alone: a packet that is on its way through the
 /// program may still read them, for far less than this.
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// The map `rosters`.
 pub struct Rosters {
-    lines: Mapped<RosterLine>,
+    lines: Kept<RosterLine>,
     /// Runs of lines in use: first line → number of lines.
     used: BTreeMap<u32, u32>,
     /// Runs given up, oldest first.
@@ -31,13 +31,34 @@ pub struct Rosters {
 
 impl Rosters {
     /// None is in use yet.
-    pub fn new(lines: Mapped<RosterLine>) -> Self {
-        Self {
-            lines,
+    pub fn new(lines: Mapped<RosterLine>) -> Result<Self> {
+        Ok(Self {
+            lines: Kept::adopt(lines)?,
             used: BTreeMap::new(),
             given_up: VecDeque::new(),
             next: 0,
+        })
+    }
+
+    /// The same in a larger map, which no packet meets yet.
+    pub fn copied_to(&self, lines: Mapped<RosterLine>) -> Result<Self> {
+        let larger = Self {
+            lines: self.lines.copied_to(lines)?,
+            used: self.used.clone(),
+            given_up: self.given_up.clone(),
+            next: self.next,
+        };
+        for &first in larger.used.keys() {
+            if let Some(word) = larger.lines.map().word(first, 0) {
+                word.store(self.position(first).bits(), SeqCst);
+            }
         }
+        Ok(larger)
+    }
+
+    /// Lines in all, and how many of them rosters take.
+    pub fn lines(&self) -> (u32, u32) {
+        (self.lines.entries(), self.used.values().sum())
     }
 
     /// Bytes of memory.
@@ -45,9 +66,18 @@ impl Rosters {
         self.lines.bytes()
     }
 
-    /// Says that a roster with this many servers stands at a line.
-    pub fn adopt(&mut self, first: u32, servers: u32) {
-        self.used.insert(first, roster_lines(servers));
+    /// Says that a roster with this many servers stands at a line. False where none can.
+    pub fn adopt(&mut self, first: u32, servers: u32) -> bool {
+        if servers > MAX_SERVERS || first >= self.lines.entries() {
+            return false;
+        }
+        let end = first + roster_lines(servers);
+        let before = self.used.range(..end).next_back();
+        if end > self.lines.entries() || before.is_some_and(|(at, length)| at + length > first) {
+            return false;
+        }
+        self.used.insert(first, end - first);
+        true
     }
 
     /// The servers of a roster.
@@ -63,7 +93,8 @@ impl Rosters {
 
     /// Where the scheduler stands.
     pub fn position(&self, first: u32) -> Position {
-        let word = self.lines.word(first, 0).map_or(0, |w| w.load(SeqCst));
+        let word = self.lines.map().word(first, 0);
+        let word = word.map_or(0, |w| w.load(SeqCst));
         Position::from_bits(word)
     }
 
@@ -99,11 +130,10 @@ impl Rosters {
         }
         let gap = self.gap(self.next, lines).or_else(|| self.gap(0, lines));
         let Some(start) = gap else {
-            bail!(
-                "no room for a roster of {lines} lines among the {} of this instance; make a larger \
-                 one by `lb-ctl detach` and a new start with the whole configuration",
-                self.lines.entries()
-            );
+            bail!(NoLines {
+                lines,
+                all: self.lines.entries()
+            });
         };
         self.used.insert(start, lines);
         self.next = start + lines;
@@ -121,6 +151,14 @@ impl Rosters {
         }
         (self.lines.entries() - start >= lines).then_some(start)
     }
+}
+
+/// The map has not as many free lines in a row as a roster takes.
+#[derive(Debug, thiserror::Error)]
+#[error("no room for a roster of {lines} lines among the {all} of this instance")]
+pub struct NoLines {
+    lines: u32,
+    all: u32,
 }
 
 /// Where a scheduler goes on after its roster changed, as IPVS does.

@@ -18,7 +18,7 @@ use lb_common::{
     },
 };
 
-use super::mapped::Mapped;
+use super::{kept::Kept, mapped::Mapped, room::Tally};
 use crate::{
     desired::{Protocol, Server, ServerId, ServiceId},
     routing::{Hop, Reach},
@@ -35,14 +35,14 @@ pub struct Identity {
     pub method: Method,
 }
 
-/// The maps `servers`, `loads`, `counters`, `retired` and `addresses`.
+/// The maps `servers`, `loads`, `counters` and `retired`, and the bitmap of addresses.
 pub struct Servers {
-    entries: Mapped<Entry>,
+    entries: Kept<Entry>,
     /// Connections per server.
     pub loads: Mapped<u64>,
     counters: Mapped<Counters>,
     retired: Mapped<Counters>,
-    addresses: Mapped<u64>,
+    addresses: Kept<u64>,
     by_identity: HashMap<Identity, u32>,
     by_address: HashMap<Ipv4Addr, HashSet<u32>>,
     free: BTreeSet<u32>,
@@ -58,14 +58,14 @@ impl Servers {
         counters: Mapped<Counters>,
         retired: Mapped<Counters>,
         addresses: Mapped<u64>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut servers = Self {
             free: (0..entries.entries()).collect(),
-            entries,
+            entries: Kept::adopt(entries)?,
             loads,
             counters,
             retired,
-            addresses,
+            addresses: Kept::adopt(addresses)?,
             by_identity: HashMap::new(),
             by_address: HashMap::new(),
             removed: BTreeSet::new(),
@@ -79,9 +79,53 @@ impl Servers {
                 if entry.flags & SERVER_AVAILABLE == 0 {
                     servers.removed.insert(index);
                 }
+            } else if servers.load(index) != Load::default() {
+                // Somebody overwrote it, and connections still refer to it.
+                servers.free.remove(&index);
             }
         }
-        servers
+        Ok(servers)
+    }
+
+    /// Copies all that is known of servers to the maps of a larger room, but for what they
+    /// count as long as packets come. Gives what [`Self::move_to`] takes.
+    pub fn copied_to(
+        &self,
+        entries: Mapped<Entry>,
+        counters: Mapped<Counters>,
+        retired: Mapped<Counters>,
+    ) -> Result<Larger> {
+        for index in 0..self.retired.entries() {
+            if let Some(count) = self.retired.read(index) {
+                retired.write(index, count);
+            }
+        }
+        let larger = Larger {
+            entries: self.entries.copied_to(entries)?,
+            counters,
+            retired,
+        };
+        self.carry_to(&larger);
+        Ok(larger)
+    }
+
+    /// Carries what servers counted so far.
+    pub fn carry_to(&self, larger: &Larger) {
+        let there = Tally::of(&larger.counters, larger.entries.entries());
+        self.tally().carry_to(&there);
+    }
+
+    /// Takes over what was counted in an earlier room.
+    pub fn carry_from(&self, earlier: &Tally<'_>) {
+        earlier.carry_to(&self.tally());
+    }
+
+    /// Leaves the old maps, which no packet meets any more.
+    pub fn move_to(&mut self, larger: Larger) {
+        self.free.extend(self.capacity()..larger.entries.entries());
+        self.entries = larger.entries;
+        self.counters = larger.counters;
+        self.retired = larger.retired;
     }
 
     /// Bytes of memory.
@@ -91,6 +135,16 @@ impl Servers {
             + self.counters.bytes()
             + self.retired.bytes()
             + self.addresses.bytes()
+    }
+
+    /// Entries that are free.
+    pub fn free(&self) -> u32 {
+        self.free.len() as u32
+    }
+
+    /// True where there is an entry for this one.
+    pub fn has(&self, identity: &Identity) -> bool {
+        self.by_identity.contains_key(identity)
     }
 
     /// Entries in all.
@@ -129,8 +183,7 @@ impl Servers {
         let known = self.by_identity.get(&identity).copied();
         let Some(index) = known.or_else(|| self.free.first().copied()) else {
             bail!(
-                "no room for server {} of {service} among the {} of this instance; make a larger \
-                 one by `lb-ctl detach` and a new start with the whole configuration",
+                "no room for server {} of {service} among the {} of this instance",
                 server.id,
                 self.entries.entries()
             );
@@ -263,9 +316,7 @@ impl Servers {
 
     /// What an entry counted, on all CPUs.
     pub fn counters(&self, index: u32) -> Counters {
-        self.rows(index)
-            .filter_map(|row| self.counters.read(row))
-            .fold(Counters::default(), sum)
+        self.tally().total(index)
     }
 
     /// What a service's former servers counted.
@@ -279,14 +330,13 @@ impl Servers {
     }
 
     fn clear_counters(&self, index: u32) {
-        for row in self.rows(index) {
+        for row in self.tally().rows(index) {
             self.counters.write(row, Counters::default());
         }
     }
 
-    /// An entry's rows in `counters`, one for each CPU.
-    fn rows(&self, index: u32) -> impl Iterator<Item = u32> + use<> {
-        (index..self.counters.entries()).step_by(self.entries.entries() as usize)
+    fn tally(&self) -> Tally<'_> {
+        Tally::of(&self.counters, self.capacity())
     }
 
     fn remember(&mut self, index: u32, identity: Identity) {
@@ -301,10 +351,19 @@ impl Servers {
     /// From now on, packets from or to this address are looked at.
     fn concern(&self, address: Ipv4Addr) {
         let (word, bit) = address_filter::place(wire(address));
-        if let Some(word) = self.addresses.word(word, 0) {
-            word.fetch_or(bit, SeqCst);
+        if let Some(bits) = self.addresses.read(word)
+            && bits & bit == 0
+        {
+            self.addresses.write(word, bits | bit);
         }
     }
+}
+
+/// The maps of a larger room.
+pub struct Larger {
+    entries: Kept<Entry>,
+    counters: Mapped<Counters>,
+    retired: Mapped<Counters>,
 }
 
 const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];

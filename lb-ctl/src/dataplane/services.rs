@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use lb_common::{
     schedule::Position,
-    service::{Entry, Service as Value, ServiceKey},
+    service::{Entry, Service as Value, ServiceKey, roster_lines},
 };
 
 use super::{
+    room::{LINES_EACH, Room},
     rosters::{Rosters, position_after},
-    servers::{Servers, address, wire},
+    servers::{self, Identity, Servers, address, wire},
 };
 use crate::{
     desired::{Protocol, Scheduler, ServerId, Service, ServiceId},
@@ -42,8 +43,12 @@ impl Services {
         let mut free: BTreeSet<u32> = (0..servers.capacity()).collect();
         for item in map.iter() {
             let (key, value) = item.context("cannot read the map `services`")?;
-            if let Some(id) = id(&key) {
-                rosters.adopt(value.roster, value.servers);
+            // One that somebody else wrote, or spoilt, is nobody's: it is written anew where it
+            // is desired.
+            if let Some(id) = id(&key)
+                && free.contains(&value.index)
+                && rosters.adopt(value.roster, value.servers)
+            {
                 free.remove(&value.index);
                 values.insert(id, value);
             }
@@ -60,6 +65,58 @@ impl Services {
     /// Bytes of memory, without the hash map.
     pub fn bytes(&self) -> u64 {
         self.rosters.bytes() + self.servers.bytes()
+    }
+
+    /// How many servers, or services, there have to be places for, so that these services can
+    /// be put; `None` where there is room for them.
+    pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Option<u32> {
+        let (mut new_services, mut new_servers, mut lines) = (0, 0, 0);
+        for service in services {
+            lines += roster_lines(service.servers.len() as u32);
+            new_services += u32::from(!self.values.contains_key(&service.id));
+            for server in &service.servers {
+                new_servers += u32::from(!self.servers.has(&Identity {
+                    service: service.id,
+                    server: server.id,
+                    method: server.method,
+                }));
+            }
+        }
+        let all = self.servers.capacity();
+        let (all_lines, used) = self.rosters.lines();
+        let fits = new_servers <= self.servers.free()
+            && new_services <= self.free.len() as u32
+            && lines <= all_lines - used.min(all_lines);
+        let servers = all - self.servers.free() + new_servers;
+        let services = all - self.free.len() as u32 + new_services;
+        let for_lines = (used + lines).div_ceil(LINES_EACH);
+        (!fits).then_some(servers.max(services).max(for_lines))
+    }
+
+    /// Copies everything to a larger room, which no packet meets yet.
+    pub fn copied_to(&self, mut room: Room) -> Result<Larger> {
+        for (&id, value) in &self.values {
+            room.services
+                .insert(key(id), value, 0)
+                .with_context(|| format!("cannot write {id} to the larger map"))?;
+        }
+        Ok(Larger {
+            map: room.services,
+            rosters: self.rosters.copied_to(room.rosters)?,
+            servers: self
+                .servers
+                .copied_to(room.servers, room.counters, room.retired)?,
+        })
+    }
+
+    /// Moves to a larger room, whose program handles all packets by now.
+    pub fn move_to(&mut self, larger: Larger) {
+        self.servers.carry_to(&larger.servers);
+        let before = self.servers.capacity();
+        self.servers.move_to(larger.servers);
+        self.rosters = larger.rosters;
+        self.map = larger.map;
+        self.free.extend(before..self.servers.capacity());
     }
 
     /// Every service that packets find.
@@ -184,6 +241,13 @@ impl Services {
             .find(|&scheduler| scheduler as u8 == value.scheduler)?;
         Some((scheduler, self.rosters.read(value.roster, value.servers)))
     }
+}
+
+/// The maps of a larger room, which say the same.
+pub struct Larger {
+    map: BpfHashMap<MapData, ServiceKey, Value>,
+    rosters: Rosters,
+    servers: servers::Larger,
 }
 
 fn key(id: ServiceId) -> ServiceKey {

@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use aya_log::EbpfLogger;
 use nix::{sys::utsname::uname, unistd::geteuid};
 use tokio::{
     io::unix::AsyncFd,
@@ -27,7 +26,7 @@ pub use self::state::ModeChoice;
 use crate::{
     api,
     config::{self, Source},
-    dataplane::{self, Dataplane, Size},
+    dataplane::{self, Dataplane, Logger, Size},
     desired::Desired,
     instance::Instance,
     plan::plan,
@@ -72,8 +71,6 @@ pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
     let socket = api::bind(&options.instance)?;
     let (routing, changes) = Routing::open().await?;
     let mut director = start(&options, routing, desired).await?;
-    // SAFETY: the logger gives the same open descriptor as long as it lives.
-    let log = unsafe { AsyncFd::register(director.dataplane.logger()?) }?;
     let (sender, calls) = mpsc::channel(QUEUE);
     let server = tokio::spawn(api::serve(socket.listener()?, sender));
     tracing::info!(
@@ -81,7 +78,7 @@ pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
         director.desired.services.len(),
         socket.path().display()
     );
-    let end = serve(&options, &mut director, calls, changes, log).await?;
+    let end = serve(&options, &mut director, calls, changes).await?;
     server.await?;
     match end {
         End::Stopped => tracing::info!(
@@ -176,14 +173,11 @@ enum End {
     Detached,
 }
 
-type Log = AsyncFd<EbpfLogger<&'static dyn log::Log>>;
-
 async fn serve(
     options: &RunOptions,
     director: &mut Director,
     mut calls: mpsc::Receiver<api::Call>,
     mut changes: Changes,
-    mut log: Log,
 ) -> Result<End> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -192,7 +186,12 @@ async fn serve(
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refresh = interval(REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut log = None;
     loop {
+        if let Some(logger) = director.dataplane.logger()? {
+            // SAFETY: the logger gives the same open descriptor as long as it lives.
+            log = Some(unsafe { AsyncFd::register(logger) }?);
+        }
         tokio::select! {
             call = calls.recv() => {
                 let Some(api::Call { request, reply }) = call else {
@@ -216,15 +215,24 @@ async fn serve(
             }
             _ = sweep.tick() => director.sweep(SWEEP),
             _ = refresh.tick() => director.reaches.refresh().await,
-            ready = log.readable_mut() => {
-                let mut ready = ready?;
-                ready.get_inner_mut().flush();
-                ready.clear_ready();
-            }
+            said = flush(&mut log) => said?,
             _ = reload.recv() => apply_again(options, director).await,
             _ = terminate.recv() => return Ok(End::Stopped),
             _ = interrupt.recv() => return Ok(End::Stopped),
         }
+    }
+}
+
+/// Waits until the packet path says something, and logs it.
+async fn flush(log: &mut Option<AsyncFd<Logger>>) -> Result<()> {
+    match log {
+        Some(log) => {
+            let mut ready = log.readable_mut().await?;
+            ready.get_inner_mut().flush();
+            ready.clear_ready();
+            Ok(())
+        }
+        None => pending().await,
     }
 }
 

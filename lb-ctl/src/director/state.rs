@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::reaches::Reaches;
 use crate::{
-    dataplane::{Dataplane, attach::Mode},
+    dataplane::{Dataplane, attach::Mode, rosters::NoLines},
     desired::{Desired, Method, Service},
     routing::{Change, Reach, Routing},
 };
@@ -67,7 +67,8 @@ impl Director {
             .map(|server| server.id.address);
         self.reaches.learn(addresses).await;
         self.check_methods(&desired.services)?;
-        if let Err(error) = self.put_services(&desired) {
+        self.dataplane.make_room(desired.services.iter())?;
+        if let Err(error) = self.with_room(|this| this.put_services(&desired)) {
             let before = self.desired.clone();
             self.put_services(&before)
                 .context("and the configuration before cannot be restored")?;
@@ -104,7 +105,8 @@ impl Director {
             .learn(servers.map(|server| server.id.address))
             .await;
         self.check_methods(after)?;
-        if let Err(error) = self.replace_services(&before, after) {
+        self.dataplane.make_room(after.iter())?;
+        if let Err(error) = self.with_room(|this| this.replace_services(&before, after)) {
             self.replace_services(after, &before)
                 .context("and the configuration before cannot be restored")?;
             return Err(error);
@@ -156,6 +158,18 @@ impl Director {
                 "servers are behind {name}, which is not among `interfaces`: in native mode most \
                  drivers send nothing there; add it"
             );
+        }
+    }
+
+    /// Does it again with more room where rosters find no place because of gaps between them.
+    fn with_room(&mut self, put: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
+        match put(self) {
+            Err(error) if error.is::<NoLines>() => {
+                self.dataplane
+                    .grow(self.dataplane.services.servers.capacity())?;
+                put(self)
+            }
+            outcome => outcome,
         }
     }
 

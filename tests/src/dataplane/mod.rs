@@ -170,7 +170,6 @@ impl Bench {
             layout: LAYOUT,
             timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
             hash,
-            servers: size.servers,
             connections: size.buckets * 8 / 3,
             ..Settings::default()
         };

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod growth;
 mod l1_nat_weighted;
 mod l2_nat_port_mapping;
 mod l3_direct_one_subnet;

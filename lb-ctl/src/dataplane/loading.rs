@@ -1,0 +1,136 @@
+//! Loading the programs into the kernel, with maps of the right size: new ones, or those that
+//! are pinned.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
+use lb_common::{
+    connection::{Bucket, Hash},
+    layout::{Constants, Settings},
+    server::LOAD_BLOCK,
+};
+
+use super::{pins::Pins, room};
+use crate::object;
+
+/// The maps that last as long as the packet path, whichever room it is in.
+pub const MAPS: [&str; 5] = ["connections", "loads", "settings", "drops", "logged"];
+
+/// Loads the programs. What is pinned, of the packet path and of the room in this folder, is
+/// taken as it is; what is not, is made and pinned. A room has `servers` places.
+pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> {
+    let constants = Constants {
+        hash,
+        servers,
+        _pad: 0,
+    };
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("CONSTANTS", &constants, true)
+        .map_max_entries("connections", hash.buckets)
+        .map_max_entries("loads", room::MOST.div_ceil(LOAD_BLOCK))
+        .map_max_entries("servers", servers)
+        // A row for each CPU, and one for what earlier rooms counted.
+        .map_max_entries("counters", servers * (cpus()? + 1))
+        .map_max_entries("services", servers)
+        .map_max_entries("rosters", servers * room::LINES_EACH)
+        .map_max_entries("retired", servers);
+    for name in MAPS {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    pins.make_room(room)?;
+    for name in room::MAPS {
+        loader.map_pin_path(name, room.join(name));
+    }
+    let mut ebpf = loader.load(object::DIRECTOR).map_err(explain)?;
+    // While the object still has its maps, which programs refer to.
+    for name in ["director", "clock"] {
+        program(&mut ebpf, name)?.load().map_err(|error| {
+            anyhow!(error).context(format!(
+                "the kernel refuses the XDP program `{name}`; Linux 5.17 or newer is needed, with \
+                 CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and CONFIG_XDP_SOCKETS or its kind",
+            ))
+        })?;
+    }
+    Ok(ebpf)
+}
+
+/// A program of an object.
+pub fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| anyhow!("the eBPF object has no program `{name}`"))?;
+    Ok(program.try_into()?)
+}
+
+fn explain(error: aya::EbpfError) -> anyhow::Error {
+    let refused = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .find_map(std::io::Error::raw_os_error);
+    match refused {
+        Some(libc::EPERM) => {
+            anyhow!("not permitted to use BPF; be root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)")
+        }
+        Some(libc::ENOMEM) => anyhow!(
+            "the kernel has no memory for the maps; ask for fewer `connections`, or raise the \
+             memory limit of this control group"
+        ),
+        _ => anyhow!(error).context("cannot load the packet path into the kernel"),
+    }
+}
+
+/// CPUs that there may be.
+pub fn cpus() -> Result<u32> {
+    Ok(nr_cpus().map_err(|(what, error)| anyhow!("cannot count CPUs: {what}: {error}"))? as u32)
+}
+
+/// Refuses tables that would push the machine into swapping, or worse.
+pub fn check_memory(settings: &Settings, servers: u32, available: u64) -> Result<()> {
+    let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
+    let loads = u64::from(room::MOST) * size_of::<u64>() as u64;
+    let needed = table + loads + room::bytes(servers, cpus()?);
+    if needed > most(available) {
+        bail!(
+            "connections: {} takes {} MiB of memory, and of this machine's memory {} MiB are \
+             available; ask for fewer (each takes {} bytes)",
+            settings.connections,
+            needed >> 20,
+            available >> 20,
+            table / u64::from(settings.connections.max(1))
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a larger room likewise.
+pub fn check_memory_of_room(servers: u32, available: u64) -> Result<()> {
+    let needed = room::bytes(servers, cpus()?);
+    if needed > most(available) {
+        bail!(
+            "room for {servers} servers takes {} MiB of memory, and of this machine's memory {} \
+             MiB are available; have fewer servers",
+            needed >> 20,
+            available >> 20,
+        );
+    }
+    Ok(())
+}
+
+/// A quarter stays for everybody else.
+fn most(available: u64) -> u64 {
+    available / 4 * 3
+}
+
+/// Memory that can be had, in bytes.
+pub fn available_memory() -> Result<u64> {
+    let path = Path::new("/proc/meminfo");
+    let text = fs::read_to_string(path).context("cannot read /proc/meminfo")?;
+    text.lines()
+        .find_map(|line| {
+            let rest = line.strip_prefix("MemAvailable:")?.trim();
+            rest.strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
+        .map(|kib| kib << 10)
+        .ok_or_else(|| anyhow!("/proc/meminfo does not say MemAvailable"))
+}

@@ -1,0 +1,200 @@
+//! The maps whose size follows the configuration, and how a packet path that runs gets larger
+//! ones.
+//!
+//! The kernel cannot make a map larger. So the program is loaded once more, with another *room*:
+//! larger maps that say the same, while the connection table and all else is shared. Then it
+//! takes the place of the old program in every link, between two packets. Indices stay as they
+//! are, so that no connection notices.
+//!
+//! Rooms are pinned in folders with numbers. A new one stays `unfinished` until it says the
+//! same as the old one; while there are two, programs of either may run. At whatever moment the
+//! daemon dies, the next one finishes: it takes the later room, puts its program into every
+//! link, and carries over what the earlier one counted.
+//!
+//! What was counted is carried as a total, into a row of the map `counters` that belongs to no
+//! CPU: carrying it twice does no harm.
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf,
+    maps::{HashMap as BpfHashMap, Map, MapData},
+};
+use lb_common::{
+    server::{Counters, LOAD_BLOCK, Server as Entry},
+    service::{RosterLine, Service as Value, ServiceKey},
+};
+
+use super::{mapped::Mapped, servers::sum};
+
+/// The maps of a room.
+pub const MAPS: [&str; 5] = ["servers", "counters", "retired", "services", "rosters"];
+
+/// Most servers, and most services, that an instance can have. The map `loads` has a place for
+/// each from the beginning: what changes with every connection is never carried anywhere.
+pub const MOST: u32 = 1 << 20;
+
+/// Room for servers and for services that every instance has.
+pub const LEAST: u32 = 8192;
+
+/// Lines in the map `rosters` for each server. A server that is its service's only one takes
+/// two; and a roster that is replaced keeps its lines for a moment.
+pub const LINES_EACH: u32 = 4;
+
+/// What a room has to hold, in servers or services.
+pub fn size(needed: u32) -> u32 {
+    let needed = needed.min(MOST);
+    (needed + needed / 4)
+        .next_multiple_of(LOAD_BLOCK)
+        .clamp(LEAST, MOST)
+}
+
+/// The kernel memory that a room takes, in bytes.
+pub fn bytes(size: u32, cpus: u32) -> u64 {
+    let in_hash = size_of::<ServiceKey>() + size_of::<Value>() + HASH_ENTRY;
+    let each = size_of::<Entry>()
+        + size_of::<RosterLine>() * LINES_EACH as usize
+        + size_of::<Counters>() * (cpus as usize + 2)
+        + in_hash;
+    u64::from(size) * each as u64
+}
+
+/// What the kernel adds to an entry of a hash map, and its bucket.
+const HASH_ENTRY: usize = 64;
+
+/// A room's maps.
+pub struct Room {
+    /// As many as there is room for.
+    pub servers: Mapped<Entry>,
+    /// A row for each CPU, and one for what was counted in earlier rooms.
+    pub counters: Mapped<Counters>,
+    /// As many as servers.
+    pub retired: Mapped<Counters>,
+    /// Lines.
+    pub rosters: Mapped<RosterLine>,
+    /// As many as servers.
+    pub services: BpfHashMap<MapData, ServiceKey, Value>,
+}
+
+impl Room {
+    /// The maps that an object was loaded with.
+    pub fn of(ebpf: &mut Ebpf) -> Result<Self> {
+        Self::by(|name| {
+            ebpf.take_map(name)
+                .ok_or_else(|| anyhow!("the eBPF object has no map `{name}`"))
+        })
+    }
+
+    fn by(mut map: impl FnMut(&str) -> Result<Map>) -> Result<Self> {
+        Ok(Self {
+            servers: Mapped::new("servers", &map("servers")?)?,
+            counters: Mapped::new("counters", &map("counters")?)?,
+            retired: Mapped::new("retired", &map("retired")?)?,
+            rosters: Mapped::new("rosters", &map("rosters")?)?,
+            services: BpfHashMap::try_from(map("services")?)?,
+        })
+    }
+}
+
+/// What one room counted, in its rows.
+pub struct Tally<'a> {
+    counters: &'a Mapped<Counters>,
+    servers: u32,
+}
+
+impl<'a> Tally<'a> {
+    /// Of a room with this many servers.
+    pub fn of(counters: &'a Mapped<Counters>, servers: u32) -> Self {
+        Self { counters, servers }
+    }
+
+    /// A server's total.
+    pub fn total(&self, server: u32) -> Counters {
+        self.rows(server)
+            .filter_map(|row| self.counters.read(row))
+            .fold(Counters::default(), sum)
+    }
+
+    /// A server's rows.
+    pub fn rows(&self, server: u32) -> impl Iterator<Item = u32> + use<> {
+        (server..self.counters.entries()).step_by(self.servers as usize)
+    }
+
+    /// Writes all totals to where a larger room has those of earlier ones.
+    pub fn carry_to(&self, larger: &Tally<'_>) {
+        for server in 0..self.servers.min(larger.servers) {
+            let total = self.total(server);
+            if let Some(place) = larger.rows(server).last()
+                && larger.counters.read(place) != Some(total)
+            {
+                larger.counters.write(place, total);
+            }
+        }
+    }
+}
+
+/// The counters of a room that is pinned in this folder, and the number of its servers.
+pub fn counters_pinned_at(folder: &Path) -> Result<(Mapped<Counters>, u32)> {
+    let map = |name: &str| {
+        let path = folder.join(name);
+        MapData::from_pin(&path)
+            .map(Map::Array)
+            .with_context(|| format!("cannot open the pinned map {}", path.display()))
+    };
+    let servers = Mapped::<Entry>::new("servers", &map("servers")?)?.entries();
+    Ok((Mapped::new("counters", &map("counters")?)?, servers))
+}
+
+/// Waits until no packet is on its way through a program that was replaced.
+pub fn let_packets_pass() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: no memory of ours is involved.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        // Kernels with CPUs that no timer interrupts (`nohz_full`) refuse it.
+        thread::sleep(GRACE);
+    }
+}
+
+/// Far more than a packet takes.
+const GRACE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_has_a_reserve_and_limits() {
+        assert_eq!(size(0), LEAST);
+        assert_eq!(size(LEAST), 12_288);
+        assert_eq!(size(100_000), 126_976);
+        assert_eq!(size(u32::MAX), MOST);
+    }
+
+    #[test]
+    fn what_earlier_rooms_counted_is_carried_once_however_often_it_is_carried() {
+        let count = |packets| Counters {
+            in_packets: packets,
+            ..Counters::default()
+        };
+        let (old, new) = (
+            Mapped::private(2 * 3).unwrap(),
+            Mapped::private(4 * 3).unwrap(),
+        );
+        let (from, to) = (Tally::of(&old, 2), Tally::of(&new, 4));
+        // Server 1: on two CPUs, and in a room before.
+        for (row, packets) in [(1, 10), (3, 20), (5, 5)] {
+            old.write(row, count(packets));
+        }
+        // It goes on to be counted in both.
+        new.write(1, count(7));
+        from.carry_to(&to);
+        old.write(1, count(11));
+        from.carry_to(&to);
+        from.carry_to(&to);
+        assert_eq!(to.total(1), count(11 + 20 + 5 + 7));
+        assert_eq!(to.total(0), count(0));
+        assert_eq!(to.total(3), count(0));
+    }
+}
