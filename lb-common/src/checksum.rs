@@ -60,14 +60,16 @@ pub const fn of_words<const N: usize>(words: &[u16; N]) -> u16 {
     !fold(sum)
 }
 
-/// An IPv4 header's checksum field after one hop, which takes 1 from the time to live: the
-/// first byte of its word, the lower one as a little-endian machine reads it.
+/// Time to live, protocol and checksum of an IPv4 header, as a little-endian machine reads the
+/// four bytes, after one hop: it takes 1 from the time to live, which must not be 0.
 #[inline(always)]
 #[must_use]
-pub const fn after_hop(checksum: u16) -> u16 {
-    let sum = checksum as u32 + 1;
-    // Never 0xFFFF: RFC 1624, section 3.
-    (sum + (sum >= 0xFFFF) as u32) as u16
+pub const fn after_hop(word: u32) -> u32 {
+    // The checksum grows by 1, and is never 0xFFFF (RFC 1624, section 3): what is added in
+    // excess carries if the sum would be.
+    const ONE: u64 = 1 << 16;
+    let sum = word as u64 + 2 * ONE;
+    (sum - ONE - 1 + (sum >> 32 << 16)) as u32
 }
 
 /// Folds a sum to 16 bits. Adding its own halves in both orders leaves their one's complement
@@ -107,7 +109,9 @@ mod tests {
             for protocol in [0, 6, 17, 255] {
                 let [old, new] = [64, 63].map(|ttl| u16::from_le_bytes([ttl, protocol]));
                 let expected = Delta::ZERO.word(old, new).apply(checksum);
-                assert_eq!(after_hop(checksum), expected, "{checksum:04x}");
+                let word = |checksum: u16, rest| u32::from(checksum) << 16 | u32::from(rest);
+                let after = after_hop(word(checksum, old));
+                assert_eq!(after, word(expected, new), "{checksum:04x}");
             }
         }
     }

@@ -68,7 +68,7 @@ impl Key {
     #[inline(always)]
     #[must_use]
     pub const fn same(&self, other: &Self) -> bool {
-        self.addresses == other.addresses && (self.ports ^ other.ports) & COMPARED == 0
+        self.addresses == other.addresses && (self.ports ^ other.ports) << (64 - SERVER_SHIFT) == 0
     }
 
     /// Whether `reverse`, the key of a reverse entry, leads back to the connection with this key
@@ -346,16 +346,14 @@ pub const fn buckets_for(connections: u32) -> u32 {
 
 /// The table's hash function: drawn at random when a table is made, and kept with it.
 ///
-/// NH (RFC 4418, section 5.2.2) followed by multiplication: a universal family, so that
-/// nobody who does not know these numbers can choose keys that collide more often than
-/// random ones do.
+/// Pair-multiply-shift (Thorup, "High Speed Hashing for Integers and Strings", section 3.5): a
+/// universal family, so that nobody who does not know these numbers can choose keys that
+/// collide more often than random ones do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Hash {
     /// Added to the four words of the key.
-    pub addends: [u32; 4],
-    /// Odd; one for each choice of bucket.
-    pub multipliers: [u64; 2],
+    pub addends: [u64; 4],
     /// Number of buckets of the table.
     pub buckets: u32,
     /// Zero.
@@ -365,7 +363,7 @@ pub struct Hash {
 /// The two buckets where a key may stand, and the slot in each where to look first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    mixed: [u64; 2],
+    hash: u64,
     buckets: u32,
 }
 
@@ -375,43 +373,47 @@ impl Hash {
     #[must_use]
     pub const fn places(&self, key: &Key) -> Places {
         let [a, b, c, d] = self.addends;
-        let nh = product(key.addresses as u32, a, (key.addresses >> 32) as u32, b)
-            .wrapping_add(product(key.ports as u32, c, (key.ports >> 32) as u32, d));
         Places {
-            mixed: [
-                nh.wrapping_mul(self.multipliers[0]),
-                nh.wrapping_mul(self.multipliers[1]),
-            ],
+            hash: product(key.addresses, a, b).wrapping_add(product(key.ports, c, d)),
             buckets: self.buckets,
         }
     }
 }
 
 #[inline(always)]
-const fn product(x: u32, a: u32, y: u32, b: u32) -> u64 {
-    (x.wrapping_add(a) as u64).wrapping_mul(y.wrapping_add(b) as u64)
+const fn product(words: u64, a: u64, b: u64) -> u64 {
+    // The upper word stands in both factors: what is random about their product is `a` where
+    // upper words differ, and `b` where only lower ones do. To mask it would cost more.
+    words
+        .wrapping_add(a)
+        .wrapping_mul((words >> 32).wrapping_add(b))
 }
 
+/// Odd, with bits set all over: makes the upper half of a product depend on all of a hash.
+const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl Places {
-    /// The bucket to look in first.
+    /// The bucket to look in first. Hashes of keys in a row stand in a row, too; with one half
+    /// folded over the other, they do not.
     #[inline(always)]
     #[must_use]
     pub const fn first(&self) -> u32 {
-        scale(self.mixed[0], self.buckets)
+        scale(self.hash ^ self.hash << 32, self.buckets)
     }
 
     /// The bucket to look in next; may be the same one.
     #[inline(always)]
     #[must_use]
     pub const fn second(&self) -> u32 {
-        scale(self.mixed[1], self.buckets)
+        let folded = self.hash ^ self.hash >> 32;
+        scale(folded.wrapping_mul(MIXER), self.buckets)
     }
 
     /// The slot of the bucket where to begin, 0 to 7.
     #[inline(always)]
     #[must_use]
     pub const fn home(&self) -> u32 {
-        (self.mixed[0] >> 29) as u32 & (BUCKET_SLOTS - 1)
+        (self.hash >> 29) as u32 & (BUCKET_SLOTS - 1)
     }
 }
 
@@ -451,8 +453,12 @@ mod tests {
 
     fn hash() -> Hash {
         Hash {
-            addends: [0x9e37_79b9, 0x85eb_ca6b, 0xc2b2_ae35, 0x27d4_eb2f],
-            multipliers: [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53],
+            addends: [
+                0x9e37_79b9_7f4a_7c15,
+                0xbf58_476d_1ce4_e5b9,
+                0x94d0_49bb_1331_11eb,
+                0xff51_afd7_ed55_8ccd,
+            ],
             buckets: buckets_for(100_000),
             _pad: 0,
         }

@@ -41,6 +41,16 @@ impl Drop {
         Self::Inconsistent,
     ];
 
+    /// The reason of a number; [`Drop::Inconsistent`] where it is none's.
+    #[inline(always)]
+    #[must_use]
+    pub fn of_number(number: u32) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|&reason| reason as u32 == number)
+            .unwrap_or(Self::Inconsistent)
+    }
+
     /// The reason's name in listings and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -67,6 +77,7 @@ mod tests {
     fn reasons_are_listed_in_the_order_of_their_numbers() {
         for (number, reason) in Drop::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
+            assert_eq!(Drop::of_number(reason as u32), reason);
         }
     }
 }

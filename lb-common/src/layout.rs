@@ -9,13 +9,12 @@ use crate::{
 /// not adopted.
 pub const LAYOUT: u32 = 3;
 
-/// The one entry of the map `settings`: what the director is. All in one place, for each map
-/// that a packet has to be looked up in costs it time.
+/// The one entry of the map `settings`, the program's only variable: what the director is.
 #[repr(C)]
 pub struct Director {
     /// What may change while the program runs.
     pub settings: Settings,
-    /// The addresses that concern the director: see [`address_filter`].
+    /// Marks of the addresses that concern the director: see [`address_filter`].
     pub addresses: [u64; address_filter::WORDS as usize],
     /// Its interfaces: each stands at the lower 16 bits of its index.
     pub ports: [Port; PORTS as usize],
@@ -69,14 +68,16 @@ impl Settings {
 
 /// An Ethernet interface of the director.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Port {
-    /// Index of the interface; 0 where there is none.
-    pub interface: u32,
     /// Its MAC address.
     pub mac: [u8; 6],
     /// Zero.
-    pub _pad: [u8; 6],
+    pub _zero: [u8; 2],
+    /// Index of the interface; 0 where there is none.
+    pub interface: u32,
+    /// Zero.
+    pub _pad: [u8; 4],
 }
 
 const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 144);

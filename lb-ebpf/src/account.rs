@@ -8,7 +8,7 @@ use lb_common::{
     server::Counters,
 };
 
-use crate::{clock, constants, maps, packet::Packet, us::Us};
+use crate::{clock, constants, maps, packet::Packet, us};
 
 /// The counters of a server on this CPU.
 #[inline(always)]
@@ -60,13 +60,13 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
         // SAFETY: as in `input`.
         unsafe { *count += 1 }
     }
-    let (Some(logged), Some(us)) = (maps::LOGGED.get_ptr_mut(reason as u32), Us::get()) else {
+    let Some(logged) = maps::LOGGED.get_ptr_mut(reason as u32) else {
         return;
     };
     let now = clock::now();
     // SAFETY: an aligned word; a race between CPUs costs one more line in the log.
     unsafe {
-        if *logged != 0 && age(now, *logged) < us.second() {
+        if *logged != 0 && age(now, *logged) < us::second() {
             return;
         }
         *logged = now;

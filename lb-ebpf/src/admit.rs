@@ -16,8 +16,7 @@ use crate::{
     account, client, clock, constants, maps,
     packet::Packet,
     parse::{Incoming, Parsed, parse},
-    service, table,
-    us::Us,
+    service, table, us,
     verdict::Verdict,
 };
 
@@ -25,20 +24,20 @@ use crate::{
 #[inline(never)]
 pub fn admit(packet: Packet) -> u64 {
     let packet = packet.in_subprogram();
-    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+    let Incoming::Packet(parsed) = parse(packet) else {
         return Admission::PASS;
     };
     let Some(service) = service::find(&parsed.key) else {
         return Admission::PASS;
     };
-    if !us.addressed_by(packet) || !opens(&parsed) {
+    if !us::addressed_by(parsed.interface, parsed.frame()) || !opens(&parsed) {
         return Admission::PASS;
     }
     let index = service::schedule(service);
     let Some(server) = maps::SERVERS.get(index) else {
         return Admission::drop(Drop::NoServer);
     };
-    match open(packet, us, &parsed, index, server) {
+    match open(packet, &parsed, index, server) {
         Ok(()) => Admission::server(index),
         Err(reason) => Admission::drop(reason),
     }
@@ -50,15 +49,17 @@ pub fn admit(packet: Packet) -> u64 {
 #[inline(never)]
 pub fn again(packet: Packet) -> u64 {
     let packet = packet.in_subprogram();
-    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+    let Incoming::Packet(parsed) = parse(packet) else {
         return Admission::PASS;
     };
-    let places = constants::hash().places(&parsed.key);
-    if let Some(entry) = table::find(&parsed.key, &places) {
+    if !us::addressed_by(parsed.interface, parsed.frame()) {
+        return Admission::PASS;
+    }
+    if let Some(entry) = table::find(&parsed.key) {
         let now = clock::now();
         let index = Forward::from_bits(entry.route()).server;
         let anew = parsed.flags & tcp::SYN != 0 && reusable(&entry.word);
-        if !anew && table::alive(us, &entry, now) {
+        if !anew && table::alive(&entry, now) {
             match maps::SERVERS.get(index) {
                 Some(server) if server.flags & SERVER_AVAILABLE != 0 => {}
                 Some(_) => return Admission::drop(Drop::ServerGone),
@@ -66,8 +67,7 @@ pub fn again(packet: Packet) -> u64 {
             }
             table::stamp(&entry, now);
             if !table::is_settled(entry.word.state, parsed.flags) {
-                let direction = table::from_client(&entry.word);
-                table::step(entry.slot, direction, parsed.flags, index);
+                table::step(entry.slot, false, parsed.flags, index);
             }
             return Admission::server(index);
         }
@@ -92,16 +92,8 @@ impl Admission {
     #[inline(always)]
     pub fn read(admission: u64) -> Result<u32, Verdict> {
         match admission {
-            Self::PASS => Err(Verdict::Pass),
-            other if other & Self::DROP != 0 => {
-                let number = other as u32;
-                Err(Verdict::Drop(
-                    Drop::ALL
-                        .into_iter()
-                        .find(|&reason| reason as u32 == number)
-                        .unwrap_or(Drop::Inconsistent),
-                ))
-            }
+            Self::PASS => Err(Verdict::PASS),
+            other if other & Self::DROP != 0 => Err(Verdict::drop(Drop::of_number(other as u32))),
             server => Ok(server as u32),
         }
     }
@@ -119,10 +111,10 @@ impl Admission {
 
 /// Stores a new connection to this server.
 #[inline(always)]
-fn open(packet: Packet, us: Us, parsed: &Parsed, index: u32, server: &Server) -> Result<(), Drop> {
+fn open(packet: Packet, parsed: &Parsed, index: u32, server: &Server) -> Result<(), Drop> {
     let now = clock::now();
     let places = constants::hash().places(&parsed.key);
-    let slot = table::claim(us, &places, now);
+    let slot = table::claim(&places, now);
     if slot == NO_SLOT {
         return Err(Drop::TableFull);
     }
@@ -140,9 +132,9 @@ fn open(packet: Packet, us: Us, parsed: &Parsed, index: u32, server: &Server) ->
             stamp: now,
             state: STATE_REVERSE,
             flags: if tcp { 0 } else { FLAG_SETTLED },
-            epoch: us.route_epoch(),
+            epoch: us::route_epoch(),
         };
-        let reverse = table::publish_reverse(us, &key, index, route, value);
+        let reverse = table::publish_reverse(&key, index, route, value);
         if reverse == NO_SLOT {
             table::release(slot);
             return Err(Drop::TableFull);

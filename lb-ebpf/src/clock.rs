@@ -1,12 +1,14 @@
 //! The time.
 
+use core::ptr::write_volatile;
+
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::{
     helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::xdp,
     programs::XdpContext,
 };
-use lb_common::{connection::TICK_SHIFT, layout::Moment};
+use lb_common::connection::TICK_SHIFT;
 
 use crate::maps;
 
@@ -21,14 +23,11 @@ pub fn now() -> u32 {
 /// clock that it can read itself. Never attached.
 #[xdp]
 pub fn clock(_: XdpContext) -> u32 {
-    if let Some(settings) = maps::SETTINGS.get_ptr_mut(0) {
-        // SAFETY: helpers without preconditions (Linux 5.11); fields of the map.
-        unsafe {
-            (*settings).settings.clock = Moment {
-                jiffies: bpf_jiffies64(),
-                nanoseconds: bpf_ktime_get_coarse_ns(),
-            };
-        }
+    // SAFETY: helpers without preconditions (Linux 5.11); a place in the variable.
+    unsafe {
+        let clock = &raw mut maps::DIRECTOR.settings.clock;
+        write_volatile(&raw mut (*clock).jiffies, bpf_jiffies64());
+        write_volatile(&raw mut (*clock).nanoseconds, bpf_ktime_get_coarse_ns());
     }
     xdp_action::XDP_ABORTED
 }

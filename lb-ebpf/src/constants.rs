@@ -10,7 +10,6 @@ use lb_common::{connection::Hash, layout::Constants};
 static CONSTANTS: Constants = Constants {
     hash: Hash {
         addends: [0; 4],
-        multipliers: [1; 2],
         buckets: 8,
         _pad: 0,
     },
@@ -30,10 +29,6 @@ pub fn hash() -> Hash {
                 read_volatile(&raw const (*hash).addends[1]),
                 read_volatile(&raw const (*hash).addends[2]),
                 read_volatile(&raw const (*hash).addends[3]),
-            ],
-            multipliers: [
-                read_volatile(&raw const (*hash).multipliers[0]),
-                read_volatile(&raw const (*hash).multipliers[1]),
             ],
             buckets: read_volatile(&raw const (*hash).buckets),
             _pad: 0,

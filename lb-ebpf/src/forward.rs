@@ -1,6 +1,6 @@
 //! Sending a packet on its way, by the server's forwarding method.
 //!
-//! Nothing is written to the packet before everything has been checked.
+//! Nothing is written to the packet before everything has been checked: see [`obstacle`].
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use lb_common::{
@@ -16,6 +16,7 @@ use crate::{
     packet::Packet,
     parse::{IP, Parsed, load, store},
     verdict::Verdict,
+    verifier,
 };
 
 const ETHERTYPE_IPV4: u16 = 0x0800u16.to_be();
@@ -30,82 +31,124 @@ const UDP_CHECKSUM: usize = 6;
 /// Sends a client's packet to its server.
 #[inline(always)]
 pub fn to_server(packet: Packet, parsed: &Parsed, server: &Server) -> Verdict {
-    const READY: u8 = SERVER_AVAILABLE | SERVER_REACHABLE;
-    if server.flags & (READY | SERVER_LOCAL) != READY {
+    let way = Way::of(server);
+    if !matches!(way, Way::DR | Way::NAT | Way::TUN) {
         return unready(server);
     }
-    let result = match server.method {
-        m if m == Method::Dr as u8 => direct(packet, parsed, server),
-        m if m == Method::Nat as u8 => translate(packet, parsed, server),
-        _ => tunnel(packet, parsed, server),
-    };
-    match result {
-        Ok(()) => leave(packet, server.interface),
-        Err(Drop::TooBig) => Verdict::TooBig(largest(server)),
-        Err(reason) => Verdict::Drop(reason),
+    match obstacle(parsed, server, way) {
+        Some(verdict) => verdict,
+        None => send(packet, parsed, server, way),
     }
 }
 
-/// The largest IP packet that reaches the server.
-#[inline(always)]
-fn largest(server: &Server) -> u16 {
-    if server.method == Method::Tun as u8 {
-        server.mtu - Ipv4Hdr::LEN as u16
-    } else {
-        server.mtu
+/// How a server's packets go: its method and flags, compared as one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Way(u16);
+
+impl Way {
+    /// DR, where the server is ready.
+    pub const DR: Self = Self::ready(Method::Dr);
+    /// NAT, likewise.
+    pub const NAT: Self = Self::ready(Method::Nat);
+    /// TUN, likewise.
+    pub const TUN: Self = Self::ready(Method::Tun);
+
+    const fn ready(method: Method) -> Self {
+        Self(method as u16 | ((SERVER_AVAILABLE | SERVER_REACHABLE) as u16) << 8)
     }
+
+    /// The same. The compiler takes it for another, and does not make one question of those that
+    /// are asked before and after.
+    #[inline(always)]
+    pub fn once_more(self) -> Self {
+        Self(verifier::opaque(u64::from(self.0)) as u16)
+    }
+
+    /// As the server is: one of those above, or not ready.
+    #[inline(always)]
+    pub fn of(server: &Server) -> Self {
+        Self(u16::from(server.method) | u16::from(server.flags) << 8)
+    }
+}
+
+/// What becomes of a client's packet that must not go this way to its server.
+#[inline(always)]
+pub fn obstacle(parsed: &Parsed, server: &Server, way: Way) -> Option<Verdict> {
+    let room = match way {
+        Way::TUN => server.mtu - Ipv4Hdr::LEN as u16,
+        _ => server.mtu,
+    };
+    if parsed.length > room {
+        return Some(Verdict::too_big(room));
+    }
+    // SAFETY: the header that was parsed.
+    if unsafe { (*parsed.ip).ttl } <= 1 {
+        return Some(Verdict::drop(Drop::TtlExpired));
+    }
+    None
 }
 
 #[inline(always)]
 fn unready(server: &Server) -> Verdict {
     if server.flags & SERVER_AVAILABLE == 0 {
-        Verdict::Drop(Drop::ServerGone)
+        Verdict::drop(Drop::ServerGone)
     } else if server.flags & SERVER_LOCAL != 0 {
-        Verdict::Pass
+        Verdict::PASS
     } else {
-        Verdict::Drop(Drop::NextHopUnknown)
+        Verdict::drop(Drop::NextHopUnknown)
+    }
+}
+
+/// Sends a packet that has no [`obstacle`].
+#[inline(always)]
+pub fn send(packet: Packet, parsed: &Parsed, server: &Server, way: Way) -> Verdict {
+    let result = match way {
+        Way::DR => {
+            direct(parsed, server);
+            Ok(())
+        }
+        Way::NAT => translate(packet, parsed, server),
+        _ => tunnel(packet, parsed, server),
+    };
+    match result {
+        Ok(()) => leave(parsed, server.interface),
+        Err(reason) => Verdict::drop(reason),
     }
 }
 
 /// XDP_TX is the cheaper way, where it is one.
 #[inline(always)]
-fn leave(packet: Packet, interface: u32) -> Verdict {
-    if interface == packet.interface() {
-        Verdict::Transmit
+fn leave(parsed: &Parsed, interface: u32) -> Verdict {
+    if interface == parsed.interface {
+        Verdict::TRANSMIT
     } else {
-        Verdict::Redirect(interface)
+        Verdict::redirect(interface)
     }
 }
 
 /// DR: the packet as it is, to the server's MAC address.
 #[inline(always)]
-fn direct(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
-    if parsed.length > server.mtu {
-        return Err(Drop::TooBig);
-    }
-    decrement_ttl(parsed.ip)?;
-    address_frame(packet, server.ethernet)
+fn direct(parsed: &Parsed, server: &Server) {
+    decrement_ttl(parsed.ip);
+    address_frame(parsed.frame(), &server.ethernet);
 }
 
 /// NAT: to the server's address and port.
 #[inline(always)]
 fn translate(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
-    if parsed.length > server.mtu {
-        return Err(Drop::TooBig);
-    }
     let ip = parsed.ip;
-    let port = transport::<u16>(packet, parsed.transport + 2)?;
-    let checksum = transport::<u16>(packet, checksum_offset(parsed))?;
-    decrement_ttl(ip)?;
+    let checksum = checksum(packet, parsed)?;
+    decrement_ttl(ip);
     let addresses = Delta::ZERO.long(parsed.key.destination(), server.address);
     let ports = addresses.word(parsed.key.destination_port(), server.port);
-    // SAFETY: the header that was parsed, and pointers into the packet that `transport` gave.
+    // SAFETY: the headers that were parsed.
     unsafe {
         rewrite_address(&raw mut (*ip).dst_addr, server.address, ip, addresses);
-        *port = server.port;
+        *parsed.transport.add(2).cast::<u16>() = server.port;
         rewrite_checksum(checksum, parsed, ports);
     }
-    address_frame(packet, server.ethernet)
+    address_frame(parsed.frame(), &server.ethernet);
+    Ok(())
 }
 
 /// NAT, the way back: from the service's address and port.
@@ -117,27 +160,18 @@ pub fn to_client(
     route: Reverse,
     port: &Port,
 ) -> Verdict {
-    match translate_back(packet, parsed, server, route, port) {
-        Ok(()) => leave(packet, port.interface),
-        Err(reason) => Verdict::Drop(reason),
-    }
-}
-
-#[inline(always)]
-fn translate_back(
-    packet: Packet,
-    parsed: &Parsed,
-    server: &Server,
-    route: Reverse,
-    leave_by: &Port,
-) -> Result<(), Drop> {
     let ip = parsed.ip;
-    let port = transport::<u16>(packet, parsed.transport)?;
-    let checksum = transport::<u16>(packet, checksum_offset(parsed))?;
-    decrement_ttl(ip)?;
+    // SAFETY: the header that was parsed.
+    if unsafe { (*ip).ttl } <= 1 {
+        return Verdict::drop(Drop::TtlExpired);
+    }
+    let Ok(checksum) = checksum(packet, parsed) else {
+        return Verdict::drop(Drop::Inconsistent);
+    };
+    decrement_ttl(ip);
     let addresses = Delta::ZERO.long(parsed.key.source(), server.service_address);
     let ports = addresses.word(parsed.key.source_port(), server.service_port);
-    // SAFETY: as above.
+    // SAFETY: the headers that were parsed.
     unsafe {
         rewrite_address(
             &raw mut (*ip).src_addr,
@@ -145,19 +179,20 @@ fn translate_back(
             ip,
             addresses,
         );
-        *port = server.service_port;
+        *parsed.transport.cast::<u16>() = server.service_port;
         rewrite_checksum(checksum, parsed, ports);
     }
     let [a, b, c, d, e, f] = route.next_hop;
-    let [g, h, i, j, k, l] = leave_by.mac;
+    let [g, h, i, j, k, l] = port.mac;
     address_frame(
-        packet,
-        [
+        parsed.frame(),
+        &[
             u32::from_ne_bytes([a, b, c, d]),
             u32::from_ne_bytes([e, f, g, h]),
             u32::from_ne_bytes([i, j, k, l]),
         ],
-    )
+    );
+    leave(parsed, port.interface)
 }
 
 /// TUN: inside another IP packet (RFC 2003). Like IPVS with `pmtu_disc=1`: the outer header
@@ -165,11 +200,8 @@ fn translate_back(
 #[inline(always)]
 fn tunnel(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> {
     let length = parsed.length + Ipv4Hdr::LEN as u16;
-    if length > server.mtu || length < parsed.length {
-        return Err(Drop::TooBig);
-    }
     let inner = parsed.ip;
-    decrement_ttl(inner)?;
+    decrement_ttl(inner);
     // SAFETY: the header that was parsed.
     let (tos, ttl, fragment) = unsafe {
         (
@@ -209,7 +241,7 @@ fn tunnel(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> 
     if !packet.move_start(-(Ipv4Hdr::LEN as i32)) {
         return Err(Drop::NoHeadroom);
     }
-    let outer = header(packet)?;
+    let outer = packet.at::<Ipv4Hdr>(IP).ok_or(Drop::Inconsistent)?;
     // SAFETY: as above.
     unsafe {
         (*outer).vihl = VERSION_4_LENGTH_20;
@@ -223,43 +255,21 @@ fn tunnel(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(), Drop> 
         store(&raw mut (*outer).src_addr, source);
         store(&raw mut (*outer).dst_addr, destination);
     }
-    address_frame(packet, server.ethernet)
-}
-
-#[inline(always)]
-fn header(packet: Packet) -> Result<*mut Ipv4Hdr, Drop> {
-    packet.at::<Ipv4Hdr>(IP).ok_or(Drop::Inconsistent)
-}
-
-#[inline(always)]
-fn transport<T>(packet: Packet, offset: usize) -> Result<*mut T, Drop> {
-    packet.behind::<T>(offset).ok_or(Drop::Inconsistent)
-}
-
-#[inline(always)]
-fn checksum_offset(parsed: &Parsed) -> usize {
-    let field = if parsed.key.protocol() == UDP {
-        UDP_CHECKSUM
-    } else {
-        TCP_CHECKSUM
-    };
-    parsed.transport + field
-}
-
-/// One hop less to live. The packet is untouched where none is left.
-#[inline(always)]
-fn decrement_ttl(ip: *mut Ipv4Hdr) -> Result<(), Drop> {
-    // SAFETY: callers pass the header that was parsed.
-    unsafe {
-        let ttl = (*ip).ttl;
-        if ttl <= 1 {
-            return Err(Drop::TtlExpired);
-        }
-        (*ip).ttl = ttl - 1;
-        let old = load::<u16>(&raw const (*ip).check);
-        store(&raw mut (*ip).check, checksum::after_hop(old));
-    }
+    let frame = outer.cast::<u8>().wrapping_sub(IP);
+    address_frame(frame, &server.ethernet);
+    // SAFETY: as in `address_frame`.
+    unsafe { (*frame.cast::<Frame>()).ethertype = ETHERTYPE_IPV4 };
     Ok(())
+}
+
+/// One hop less to live, of two at least.
+#[inline(always)]
+fn decrement_ttl(ip: *mut Ipv4Hdr) {
+    // SAFETY: callers pass the header that was parsed; the word ends with the checksum.
+    unsafe {
+        let word = &raw mut (*ip).ttl;
+        store(word, checksum::after_hop(load(word)));
+    }
 }
 
 /// # Safety
@@ -272,6 +282,19 @@ unsafe fn rewrite_address(address: *mut [u8; 4], new: u32, ip: *mut Ipv4Hdr, cha
         let old = load::<u16>(&raw const (*ip).check);
         store(&raw mut (*ip).check, change.apply(old));
     }
+}
+
+/// The checksum of the TCP or UDP header.
+#[inline(always)]
+fn checksum(packet: Packet, parsed: &Parsed) -> Result<*mut u16, Drop> {
+    let field = if parsed.key.protocol() == UDP {
+        UDP_CHECKSUM
+    } else {
+        TCP_CHECKSUM
+    };
+    packet
+        .whole(parsed.transport.wrapping_add(field))
+        .ok_or(Drop::Inconsistent)
 }
 
 /// # Safety
@@ -288,23 +311,23 @@ unsafe fn rewrite_checksum(checksum: *mut u16, parsed: &Parsed, change: Delta) {
     }
 }
 
-/// Writes the Ethernet header: destination and source, as in `Server::ethernet`.
+/// Writes the Ethernet addresses: destination and source, as in `Server::ethernet`.
 #[inline(always)]
-fn address_frame(packet: Packet, ethernet: [u32; 3]) -> Result<(), Drop> {
-    let frame = packet.at::<Frame>(0).ok_or(Drop::Inconsistent)?;
-    let [a, b, c] = ethernet;
-    // SAFETY: `at` gives a pointer to a whole header.
+fn address_frame(frame: *mut u8, ethernet: &[u32; 3]) {
+    let ethernet = (&raw const *ethernet).cast::<Frame>();
+    let frame = frame.cast::<Frame>();
+    // SAFETY: callers pass the start of a frame with a whole IPv4 header; map entries are aligned
+    // to words of 64 bits, as is the stack.
     unsafe {
-        (*frame).addresses[0] = a;
-        (*frame).addresses[1] = b;
-        (*frame).addresses[2] = c;
-        (*frame).ethertype = ETHERTYPE_IPV4;
+        (*frame).first = (*ethernet).first;
+        (*frame).last = (*ethernet).last;
     }
-    Ok(())
 }
 
+/// Two words, though not aligned as such: packets need no alignment.
 #[repr(C)]
 struct Frame {
-    addresses: [u32; 3],
+    first: u64,
+    last: u32,
     ethertype: u16,
 }

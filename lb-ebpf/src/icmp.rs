@@ -7,7 +7,7 @@ use crate::{
     clock, maps,
     packet::Packet,
     parse::{IP, load, store},
-    us::Us,
+    us,
 };
 
 const ICMP: u8 = 1;
@@ -127,7 +127,7 @@ fn is_single_host(address: u32) -> bool {
 /// At most so many errors a tick and CPU.
 #[inline(always)]
 fn within_limit() -> bool {
-    let (Some(sent), Some(us)) = (maps::ICMP_SENT.get_ptr_mut(0), Us::get()) else {
+    let Some(sent) = maps::ICMP_SENT.get_ptr_mut(0) else {
         return false;
     };
     let now = clock::now();
@@ -138,7 +138,7 @@ fn within_limit() -> bool {
             (*sent).errors = 0;
         }
         (*sent).errors += 1;
-        (*sent).errors <= us.errors_per_tick()
+        (*sent).errors <= us::errors_per_tick()
     }
 }
 

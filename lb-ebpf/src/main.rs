@@ -37,149 +37,203 @@ use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::{
     connection::{Forward, Key, STATE_REVERSE},
     drops::Drop,
-    server::SERVER_AVAILABLE,
+    server::Server,
     tcp,
 };
 
 use crate::{
     admit::Admission,
+    forward::Way,
     packet::Packet,
-    parse::{Incoming, Parsed, parse},
+    parse::{Incoming, Ipv4Frame, Parsed, parse, parse_unusual},
     table::Entry,
-    us::Us,
     verdict::Verdict,
 };
 
 /// The entry point.
 #[xdp]
 pub fn director(context: XdpContext) -> u32 {
-    walk(Packet::of(&context)).act()
+    walk(Packet::of(&context))
 }
 
+/// Gives the XDP action.
 #[inline(always)]
-fn walk(packet: Packet) -> Verdict {
-    let parsed = match parse(packet) {
-        Incoming::Packet(parsed) => parsed,
-        Incoming::Fragment(key) => return fragment(packet, &key),
-        Incoming::Other => return Verdict::Pass,
+fn walk(packet: Packet) -> u32 {
+    let Some(parsed) = parse::usual(packet) else {
+        return match unusual(packet) {
+            NEW => unknown(packet, false),
+            KNOWN => unknown(packet, true),
+            action => action,
+        };
     };
-    let Some(us) = Us::get() else {
-        return Verdict::Pass;
-    };
-    if !us.concerned_by(parsed.key.destination()) && !us.concerned_by(parsed.key.source()) {
-        return Verdict::Pass;
+    if !concerned_by(&parsed) {
+        return Verdict::PASS.action();
     }
+    let Some(entry) = table::find(&parsed.key) else {
+        return unknown(packet, false);
+    };
     let now = clock::now();
-    let places = constants::hash().places(&parsed.key);
-    let verdict = match table::find(&parsed.key, &places) {
-        Some(entry) if entry.word.state == STATE_REVERSE => {
-            return reply::reply(packet, us, &parsed, &entry, now);
-        }
-        Some(_) | None if !us.addressed_by(packet) => Verdict::Pass,
-        Some(entry) if !is_over(us, &parsed, &entry, now) => known(packet, &parsed, &entry, now),
-        found => return Verdict::Decided(unknown(packet, found.is_some())),
-    };
-    refuse(packet, verdict)
+    if entry.word.state == STATE_REVERSE {
+        core::hint::cold_path();
+        return reply::reply(packet, &parsed, &entry, now).action();
+    }
+    if !us::addressed_by(parsed.interface, parsed.frame()) {
+        return Verdict::PASS.action();
+    }
+    match known(packet, &parsed, &entry, now) {
+        Some(verdict) => refuse(packet, verdict),
+        None => unknown(packet, true),
+    }
 }
 
-/// Whether a connection seems to be over: it has expired, or its client opens it anew.
 #[inline(always)]
-fn is_over(us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> bool {
-    (entry.word.stamp != now && table::expired(us, &entry.word, now))
-        || (parsed.flags & tcp::SYN != 0 && admit::reusable(&entry.word))
+fn concerned_by(parsed: &Parsed) -> bool {
+    us::concerned_by(parsed.key.destination()) || us::concerned_by(parsed.key.source())
 }
 
-/// A client's packet of a connection in the table.
+/// A client's packet of a connection in the table. `None` where it is not as simple as that:
+/// the connection may be over, or its server may not be ready.
 #[inline(always)]
-fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
+fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Option<Verdict> {
     let index = Forward::from_bits(entry.route()).server;
-    let Some(server) = maps::SERVERS.get(index) else {
-        return Verdict::Drop(Drop::Inconsistent);
-    };
-    if server.flags & SERVER_AVAILABLE == 0 {
-        // Like IPVS with `expire_nodest_conn=0`: what is dropped does not keep it alive.
-        return Verdict::Drop(Drop::ServerGone);
+    let server = maps::SERVERS.get(index)?;
+    // Each way has a copy of the rest, for to ask once costs packets less than to ask twice.
+    let way = Way::of(server);
+    if way == Way::DR {
+        return carry(packet, parsed, entry, now, server, Way::DR);
+    }
+    match way.once_more() {
+        Way::NAT => carry(packet, parsed, entry, now, server, Way::NAT),
+        Way::TUN => carry(packet, parsed, entry, now, server, Way::TUN),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn carry(
+    packet: Packet,
+    parsed: &Parsed,
+    entry: &Entry,
+    now: u32,
+    server: &Server,
+    way: Way,
+) -> Option<Verdict> {
+    if forward::obstacle(parsed, server, way).is_some() {
+        return None;
     }
     if entry.word.stamp != now {
+        if table::expired(&entry.word, now) {
+            return None;
+        }
         table::stamp(entry, now);
     }
+    let index = Forward::from_bits(entry.route()).server;
     if !table::is_settled(entry.word.state, parsed.flags) {
-        let direction = table::from_client(&entry.word);
-        table::step(entry.slot, direction, parsed.flags, index);
+        if parsed.flags & tcp::SYN != 0 && admit::reusable(&entry.word) {
+            return None;
+        }
+        table::step(entry.slot, false, parsed.flags, index);
     }
     account::input(index, parsed.length);
-    forward::to_server(packet, parsed, server)
+    Some(forward::send(packet, parsed, server, way))
 }
 
-/// A client's packet whose server is to be found elsewhere. Gives the XDP action.
+/// What [`unusual`] gives for a client's packet: one of a connection in the table, or not.
+const KNOWN: u32 = 256;
+const NEW: u32 = 257;
+
+/// A packet that [`parse::usual`] cannot read: with IP options, short, or malformed. Gives the
+/// XDP action, or one of the above.
+#[inline(never)]
+fn unusual(packet: Packet) -> u32 {
+    let packet = packet.in_subprogram();
+    let parsed = match parse_unusual(packet) {
+        Incoming::Packet(parsed) => parsed,
+        Incoming::Fragment(key) => return fragment(packet, &key).action(),
+        Incoming::Other => return Verdict::PASS.action(),
+    };
+    if !concerned_by(&parsed) {
+        return Verdict::PASS.action();
+    }
+    match table::find(&parsed.key) {
+        Some(entry) if entry.word.state == STATE_REVERSE => {
+            reply::reply(packet, &parsed, &entry, clock::now()).action()
+        }
+        Some(_) => KNOWN,
+        None => NEW,
+    }
+}
+
+/// A client's packet whose server is to be found elsewhere, or which cannot go there. Gives the
+/// XDP action.
 ///
 /// A subprogram after which nothing is left to do, and which looks at the packet again: what it
 /// would be handed, or what had to be kept meanwhile, would burden the way of all other packets,
 /// and the verifier would follow it once for each way that leads here.
 #[inline(never)]
-fn unknown(packet: Packet, is_over: bool) -> u32 {
+fn unknown(packet: Packet, is_known: bool) -> u32 {
     let packet = packet.in_subprogram();
     let mut admission = Admission::NONE;
-    if is_over {
+    if is_known {
         admission = admit::again(packet);
     }
     if admission == Admission::NONE {
         admission = admit::admit(packet);
     }
-    let verdict = match (Admission::read(admission), parse(packet)) {
-        (Ok(index), Incoming::Packet(parsed)) => match maps::SERVERS.get(index) {
-            Some(server) => {
-                account::input(index, parsed.length);
-                forward::to_server(packet, &parsed, server)
-            }
-            None => Verdict::Drop(Drop::Inconsistent),
-        },
-        (Ok(_), _) => Verdict::Pass,
-        (Err(verdict), _) => verdict,
+    let verdict = match Admission::read(admission) {
+        Ok(index) => admitted(packet, index),
+        Err(verdict) => verdict,
     };
-    refuse(packet, verdict).act()
+    refuse(packet, verdict)
 }
 
-/// What is dropped is counted, and the client is told where IPVS tells it.
 #[inline(always)]
-fn refuse(packet: Packet, verdict: Verdict) -> Verdict {
-    let (reason, mtu) = match verdict {
-        Verdict::Drop(reason) => (reason, 0),
-        Verdict::TooBig(mtu) => (Drop::TooBig, mtu),
-        verdict => return verdict,
+fn admitted(packet: Packet, index: u32) -> Verdict {
+    let Some(server) = maps::SERVERS.get(index) else {
+        return Verdict::drop(Drop::Inconsistent);
     };
-    if refused(packet, reason, mtu) {
-        Verdict::Transmit
-    } else {
-        Verdict::Drop(reason)
+    let Incoming::Packet(parsed) = parse(packet) else {
+        return Verdict::PASS;
+    };
+    account::input(index, parsed.length);
+    forward::to_server(packet, &parsed, server)
+}
+
+/// What is dropped is counted, and the client is told where IPVS tells it. Gives the XDP action.
+#[inline(always)]
+fn refuse(packet: Packet, verdict: Verdict) -> u32 {
+    if verdict.is_drop() && refused(packet, verdict.bits()) {
+        return Verdict::TRANSMIT.action();
     }
+    verdict.action()
 }
 
 /// A subprogram, as [`unknown`] is.
 #[inline(never)]
-fn refused(packet: Packet, reason: Drop, mtu: u16) -> bool {
+fn refused(packet: Packet, verdict: u32) -> bool {
     let packet = packet.in_subprogram();
+    let verdict = Verdict::from_bits(verdict);
     let Incoming::Packet(parsed) = parse(packet) else {
         return false;
     };
-    account::dropped(packet, reason, parsed.key);
-    icmp::answer(packet, parsed.key, reason, mtu)
+    account::dropped(packet, verdict.reason(), parsed.key);
+    icmp::answer(packet, parsed.key, verdict.reason(), verdict.size())
 }
 
 /// A fragmented packet to a service cannot be balanced: its first fragment is dropped here, and
 /// the later ones, which could be anybody's, wait for it in the local stack in vain.
 #[inline(always)]
 fn fragment(packet: Packet, key: &Key) -> Verdict {
-    let ours = Us::get().is_some_and(|us| {
-        us.concerned_by(key.destination())
-            && service::find(key).is_some()
-            && us.addressed_by(packet)
-    });
+    let ours = us::concerned_by(key.destination())
+        && service::find(key).is_some()
+        && packet
+            .at::<Ipv4Frame>(0)
+            .is_some_and(|frame| us::addressed_by(packet.interface(), frame.cast()));
     if !ours {
-        return Verdict::Pass;
+        return Verdict::PASS;
     }
     account::dropped(packet, Drop::Fragment, *key);
-    Verdict::Drop(Drop::Fragment)
+    Verdict::drop(Drop::Fragment)
 }
 
 #[cfg(not(test))]

@@ -42,9 +42,12 @@ pub static ROSTERS: Array<service::RosterLine> = Array::with_max_entries(8, BPF_
 #[map(name = "retired")]
 pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// One entry: the director's settings, addresses and interfaces.
-#[map(name = "settings")]
-pub static SETTINGS: Array<layout::Director> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The director's settings, addresses and interfaces. The section `.bss` and therefore, to the
+/// kernel, an array map like the others, of one entry (the daemon makes it, under the name
+/// `settings`); to the program a variable, which costs no lookup.
+#[unsafe(no_mangle)]
+// SAFETY: integers and arrays of them.
+pub static mut DIRECTOR: layout::Director = unsafe { core::mem::zeroed() };
 
 /// Packets dropped, by [`Drop`].
 #[map(name = "drops")]

@@ -49,7 +49,14 @@ impl Packet {
     /// the verifier can see.
     #[inline(always)]
     pub fn behind<T>(&self, offset: usize) -> Option<*mut T> {
-        let header = verifier::same(self.start() + offset);
+        self.whole((self.start() + offset) as *mut u8)
+    }
+
+    /// Likewise for a pointer into the packet, of which the verifier may have forgotten how much
+    /// is there.
+    #[inline(always)]
+    pub fn whole<T>(&self, header: *mut u8) -> Option<*mut T> {
+        let header = verifier::same(header as usize);
         if header + size_of::<T>() > self.end() {
             return None;
         }

@@ -4,39 +4,39 @@
 //! reverse entry only, which remembers that they came; the others are for the forward entry.
 
 use lb_common::{
-    connection::{Direction, FLAG_SETTLED, Key, Reverse, STATE_UDP, TCP, is_connection},
+    connection::{FLAG_SETTLED, Key, Reverse, STATE_UDP, TCP, is_connection},
     drops::Drop,
     server::{SERVER_AVAILABLE, Server},
     tcp::TcpState,
 };
 
 use crate::{
-    account, client, clock, constants, forward, maps,
+    account, client, clock, forward, maps,
     packet::Packet,
     parse::{Incoming, Parsed, parse},
     table::{self, Entry},
-    us::Us,
+    us,
     verdict::Verdict,
 };
 
 /// Sends it on to the client, from the service's address.
 #[inline(always)]
-pub fn reply(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
-    let verdict = answer(packet, us, parsed, entry, now);
-    if let Verdict::Drop(reason) = verdict {
-        account::dropped(packet, reason, parsed.key);
+pub fn reply(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
+    let verdict = answer(packet, parsed, entry, now);
+    if verdict.is_drop() {
+        account::dropped(packet, verdict.reason(), parsed.key);
     }
     verdict
 }
 
 #[inline(always)]
-fn answer(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
-    if !us.addressed_by(packet) {
-        return Verdict::Pass;
+fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
+    if !us::addressed_by(parsed.interface, parsed.frame()) {
+        return Verdict::PASS;
     }
     let index = entry.key().server();
     let Some(server) = maps::SERVERS.get(index) else {
-        return Verdict::Drop(Drop::Inconsistent);
+        return Verdict::drop(Drop::Inconsistent);
     };
     let established = TcpState::Established as u8;
     let news =
@@ -47,19 +47,19 @@ fn answer(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> V
     } else {
         STATE_UDP
     };
-    let expired = stale && table::expired(us, &entry.word.with_state(state), now);
+    let expired = stale && table::expired(&entry.word.with_state(state), now);
     if (news || expired) && !tell(packet) {
-        return Verdict::Pass;
+        return Verdict::PASS;
     }
     if stale {
         table::stamp(entry, now);
     }
-    let route = way_back(packet, us, entry);
-    let port = us.port(u32::from(route.port));
+    let route = way_back(packet, entry);
+    let port = us::port(u32::from(route.port));
     // SAFETY: a place in the map.
     let port = unsafe { &*port };
     if port.interface == 0 {
-        return Verdict::Drop(Drop::NoRoute);
+        return Verdict::drop(Drop::NoRoute);
     }
     if server.flags & SERVER_AVAILABLE != 0 {
         account::output(index, parsed.length);
@@ -72,11 +72,10 @@ fn answer(packet: Packet, us: Us, parsed: &Parsed, entry: &Entry, now: u32) -> V
 #[inline(never)]
 fn tell(packet: Packet) -> bool {
     let packet = packet.in_subprogram();
-    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+    let Incoming::Packet(parsed) = parse(packet) else {
         return false;
     };
-    let hash = constants::hash();
-    let Some(reverse) = table::find(&parsed.key, &hash.places(&parsed.key)) else {
+    let Some(reverse) = table::find(&parsed.key) else {
         return false;
     };
     let index = reverse.key().server();
@@ -84,11 +83,11 @@ fn tell(packet: Packet) -> bool {
         return false;
     };
     let key = from_client(&parsed.key, server);
-    let Some(forward) = table::find(&key, &hash.places(&key)) else {
+    let Some(forward) = table::find(&key) else {
         return false;
     };
     let now = clock::now();
-    if !is_connection(forward.word.state) || !table::alive(us, &forward, now) {
+    if !is_connection(forward.word.state) || !table::alive(&forward, now) {
         return false;
     }
     if forward.word.stamp != now {
@@ -98,7 +97,7 @@ fn tell(packet: Packet) -> bool {
         if table::is_settled(forward.word.state, parsed.flags) {
             table::settle(&reverse, &forward);
         } else {
-            table::step(forward.slot, Direction::Output, parsed.flags, index);
+            table::step(forward.slot, true, parsed.flags, index);
         }
     }
     true
@@ -118,8 +117,8 @@ fn from_client(reply: &Key, server: &Server) -> Key {
 /// The way to the client: as the entry remembers it, or asked for anew if routes or
 /// neighbours have changed since.
 #[inline(always)]
-fn way_back(packet: Packet, us: Us, entry: &Entry) -> Reverse {
-    if entry.word.epoch == us.route_epoch() {
+fn way_back(packet: Packet, entry: &Entry) -> Reverse {
+    if entry.word.epoch == us::route_epoch() {
         return Reverse::from_bits(entry.route());
     }
     Reverse::from_bits(way_anew(packet))
@@ -128,11 +127,10 @@ fn way_back(packet: Packet, us: Us, entry: &Entry) -> Reverse {
 #[inline(never)]
 fn way_anew(packet: Packet) -> u64 {
     let packet = packet.in_subprogram();
-    let (Incoming::Packet(parsed), Some(us)) = (parse(packet), Us::get()) else {
+    let Incoming::Packet(parsed) = parse(packet) else {
         return 0;
     };
-    let places = constants::hash().places(&parsed.key);
-    let Some(entry) = table::find(&parsed.key, &places) else {
+    let Some(entry) = table::find(&parsed.key) else {
         return 0;
     };
     let Some(server) = maps::SERVERS.get(entry.key().server()) else {
@@ -140,6 +138,6 @@ fn way_anew(packet: Packet) -> u64 {
     };
     let forward = from_client(&parsed.key, server);
     let route = client::route(packet, forward, entry.route());
-    table::update_reverse(&entry, route, us.route_epoch());
+    table::update_reverse(&entry, route, us::route_epoch());
     route
 }

@@ -3,6 +3,8 @@
 //! The protocol of a slot's life stands in `lb_common::connection`. The daemon follows it
 //! too, from user space, on the same memory.
 
+use core::ptr::read_volatile;
+
 use lb_common::{
     connection::{
         BUCKET_SLOTS, Direction, FLAG_NAT, FLAG_SETTLED, Forward, Key, NO_SLOT, Places,
@@ -14,7 +16,7 @@ use lb_common::{
     tcp::{self, TcpState},
 };
 
-use crate::{atomic, constants, maps, repeat::repeat, us::Us, verifier};
+use crate::{atomic, constants, maps, repeat::repeat, us, verifier};
 
 /// What a lookup found. The slot may change under the reader; `word` is as it was read.
 #[derive(Clone, Copy)]
@@ -43,43 +45,64 @@ impl Entry {
     }
 }
 
-/// The live entry of this key.
+/// The live entry of this key. Most stand where they are looked for first.
 #[inline(always)]
-pub fn find(key: &Key, places: &Places) -> Option<Entry> {
-    let home = places.home();
-    match search(places.first(), home, key) {
+pub fn find(key: &Key) -> Option<Entry> {
+    let places = constants::hash().places(key);
+    match look(places.first(), places.home(), key) {
         Some(entry) => Some(entry),
-        None => search(places.second(), home, key),
+        None => {
+            let index = elsewhere(key.addresses, key.ports);
+            look(index / BUCKET_SLOTS, index % BUCKET_SLOTS, key)
+        }
     }
 }
 
-#[inline(always)]
-fn search(bucket: u32, home: u32, key: &Key) -> Option<Entry> {
-    let slots = slots(bucket)?;
-    for step in 0..BUCKET_SLOTS {
-        let place = (home + step) & (BUCKET_SLOTS - 1);
-        // SAFETY: the place lies in the bucket; all fields are aligned words. The key is read
-        // again after the word: a slot that changed hands in between does not pass.
-        unsafe {
-            let slot = slots.add(place as usize);
-            if !(*slot).key.same(key) {
-                continue;
+/// The slot of this key's live entry, wherever it stands; or [`NO_SLOT`].
+///
+/// A function that is known by name the verifier follows once, rather than once for each way
+/// that leads to it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn elsewhere(addresses: u64, ports: u64) -> u32 {
+    let key = &Key { addresses, ports };
+    let places = constants::hash().places(key);
+    for bucket in [places.first(), places.second()] {
+        let Some(slots) = slots(bucket) else {
+            continue;
+        };
+        for place in 0..BUCKET_SLOTS {
+            // SAFETY: the place lies in the bucket.
+            let there =
+                unsafe { read_volatile(&raw const (*slots.add(place as usize)).key.addresses) };
+            if there == addresses && look(bucket, place, key).is_some() {
+                return bucket * BUCKET_SLOTS + place;
             }
-            let word = Word::from_bits(atomic::load(&raw const (*slot).word));
-            if word.state == STATE_FREE
-                || word.state == STATE_CLAIMED
-                || core::ptr::read_volatile(&raw const (*slot).key.addresses) != key.addresses
-            {
-                continue;
-            }
-            return Some(Entry {
-                slot,
-                index: bucket * BUCKET_SLOTS + place,
-                word,
-            });
         }
     }
-    None
+    NO_SLOT
+}
+
+/// The entry in this slot, if it is live and has this key.
+#[inline(always)]
+fn look(bucket: u32, place: u32, key: &Key) -> Option<Entry> {
+    let slots = slots(bucket)?;
+    // SAFETY: the place lies in the bucket; all fields are aligned words. The key is read after
+    // the word: it is the key that the connection had when it lived, or a later one's.
+    unsafe {
+        let slot = slots.add(place as usize);
+        let word = Word::from_bits(atomic::load(&raw const (*slot).word));
+        // Neither free nor claimed.
+        let live = u32::from(word.state).wrapping_sub(1) < u32::from(STATE_CLAIMED) - 1;
+        if !live || !read_volatile(&raw const (*slot).key).same(key) {
+            return None;
+        }
+        Some(Entry {
+            slot,
+            index: bucket * BUCKET_SLOTS + place,
+            word,
+        })
+    }
 }
 
 #[inline(always)]
@@ -110,21 +133,21 @@ pub fn stamp(entry: &Entry, now: u32) {
 /// True where no packet has passed for longer than the state allows; of a NAT connection, none
 /// that the entry itself was told of.
 #[inline(always)]
-pub fn expired(us: Us, word: &Word, now: u32) -> bool {
-    age(now, word.stamp) > us.timeout(word.state)
+pub fn expired(word: &Word, now: u32) -> bool {
+    age(now, word.stamp) > us::timeout(word.state)
 }
 
 /// Whether a connection lives, all packets considered.
 #[inline(always)]
-pub fn alive(us: Us, entry: &Entry, now: u32) -> bool {
-    if !expired(us, &entry.word, now) {
+pub fn alive(entry: &Entry, now: u32) -> bool {
+    if !expired(&entry.word, now) {
         return true;
     }
     if entry.word.flags & FLAG_NAT == 0 {
         return false;
     }
     match reverse_of(entry.slot) {
-        Some(reverse) => age(now, reverse.word.stamp) <= us.timeout(entry.word.state),
+        Some(reverse) => age(now, reverse.word.stamp) <= us::timeout(entry.word.state),
         None => false,
     }
 }
@@ -141,16 +164,6 @@ fn reverse_of(slot: *mut Slot) -> Option<Entry> {
     same.then_some(reverse)
 }
 
-/// How a client's packets step a connection.
-#[inline(always)]
-pub fn from_client(word: &Word) -> Direction {
-    if word.flags & FLAG_NAT != 0 {
-        Direction::Input
-    } else {
-        Direction::InputOnly
-    }
-}
-
 /// Whether a packet with these flags leaves a connection as it is, as most do.
 #[inline(always)]
 pub fn is_settled(state: u8, flags: u8) -> bool {
@@ -158,15 +171,21 @@ pub fn is_settled(state: u8, flags: u8) -> bool {
     flags & EVENTS == tcp::ACK && (state == TcpState::Established as u8 || state == STATE_UDP)
 }
 
-/// Steps a TCP connection, and moves it between its server's counts where the step does.
+/// Steps a TCP connection by a packet of its client's or its server's, and moves it between the
+/// server's counts where the step does.
 #[inline(never)]
-pub fn step(slot: *mut Slot, direction: Direction, flags: u8, server: u32) {
+pub fn step(slot: *mut Slot, from_server: bool, flags: u8, server: u32) {
     // SAFETY: callers pass slots of the table.
     let shared = unsafe { &raw mut (*slot).word };
     for _ in 0..TRIES {
         // SAFETY: as above.
         let bits = unsafe { atomic::load(shared) };
         let old = Word::from_bits(bits);
+        let direction = match (from_server, old.flags & FLAG_NAT != 0) {
+            (true, _) => Direction::Output,
+            (false, true) => Direction::Input,
+            (false, false) => Direction::InputOnly,
+        };
         let state = tcp::step(direction, flags, old.state);
         if state == old.state || !is_connection(old.state) {
             return;
@@ -243,21 +262,27 @@ pub fn load(server: u32, change: u64) {
 /// half-open connection that has waited longest. Established connections are never given up.
 /// [`NO_SLOT`] where there is none. The slot is claimed: nobody else touches it.
 #[inline(always)]
-pub fn claim(us: Us, places: &Places, now: u32) -> u32 {
+pub fn claim(places: &Places, now: u32) -> u32 {
     let [first, second] = [places.first(), places.second()];
     let index = claim_free(first, second, places.home());
     if index != NO_SLOT {
         return index;
     }
-    give_up(us, first, second, now)
+    give_up(first, second, now)
 }
 
 #[inline(never)]
 fn claim_free(first: u32, second: u32, home: u32) -> u32 {
-    let [free, others] = [free_slots(first), free_slots(second)];
+    let free = free_slots(first);
+    if free.count_ones() >= BUCKET_SLOTS / 2 {
+        let index = take(first, free, home);
+        if index != NO_SLOT {
+            return index;
+        }
+    }
     // A connection in its second bucket costs each of its packets another cache miss.
-    let crowded = free.count_ones() < BUCKET_SLOTS / 2;
-    let order = if crowded && others.count_ones() > free.count_ones() {
+    let others = free_slots(second);
+    let order = if others.count_ones() > free.count_ones() {
         [(second, others), (first, free)]
     } else {
         [(first, free), (second, others)]
@@ -309,9 +334,8 @@ fn take(bucket: u32, free: u32, home: u32) -> u32 {
 
 /// Ends a connection of these buckets that may be given up, and gives its slot.
 #[inline(never)]
-fn give_up(us: Us, first: u32, second: u32, now: u32) -> u32 {
+fn give_up(first: u32, second: u32, now: u32) -> u32 {
     let mut search = Dispensable {
-        us,
         first,
         second,
         now,
@@ -326,7 +350,6 @@ fn give_up(us: Us, first: u32, second: u32, now: u32) -> u32 {
 }
 
 struct Dispensable {
-    us: Us,
     first: u32,
     second: u32,
     now: u32,
@@ -352,7 +375,7 @@ impl Search for Dispensable {
         }
         // Age 0 is possible, hence "plus one"; what has expired goes before all others.
         let mut waited = age(self.now, stamp) + 1;
-        if !alive(self.us, &entry, self.now) {
+        if !alive(&entry, self.now) {
             waited |= 1 << 31;
         } else if state != TcpState::SynRecv as u8 {
             return false;
@@ -421,10 +444,10 @@ pub fn release(index: u32) {
 /// Puts a reverse entry in place: a new one, or the one of an older connection between the same
 /// server and client, which cannot use it any more. Gives its slot, or [`NO_SLOT`].
 #[inline(always)]
-pub fn publish_reverse(us: Us, key: &Key, server: u32, route: u64, value: Word) -> u32 {
+pub fn publish_reverse(key: &Key, server: u32, route: u64, value: Word) -> u32 {
     let places = constants::hash().places(key);
     let stored = &key.of_server(server);
-    if let Some(entry) = find(key, &places) {
+    if let Some(entry) = find(key) {
         // A connection, whose client would have to be the server itself, is left alone.
         if entry.word.state != STATE_REVERSE || !replace(&entry, STATE_CLAIMED) {
             return NO_SLOT;
@@ -432,7 +455,7 @@ pub fn publish_reverse(us: Us, key: &Key, server: u32, route: u64, value: Word) 
         publish(entry.index, stored, route, value);
         return entry.index;
     }
-    let index = claim(us, &places, value.stamp);
+    let index = claim(&places, value.stamp);
     if index != NO_SLOT {
         publish(index, stored, route, value);
     }

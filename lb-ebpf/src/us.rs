@@ -1,96 +1,75 @@
 //! What the director is: its addresses, interfaces and settings, as the daemon says.
 
+use core::ptr::read_volatile;
+
 use lb_common::{
     address_filter,
     connection::TICK_SHIFT,
-    layout::{Director, PORTS, Port},
+    layout::{PORTS, Port},
 };
 
-use crate::{maps, packet::Packet, verifier};
+use crate::{maps::DIRECTOR, verifier};
 
-/// The map's one entry, looked up once for each packet.
-#[derive(Clone, Copy)]
-pub struct Us {
-    director: *const Director,
+/// False for an address that is no service's and no NAT server's. True for some others, too.
+#[inline(always)]
+pub fn concerned_by(address: u32) -> bool {
+    // SAFETY: a byte of the variable; volatile, as all that follow, for the daemon writes it.
+    unsafe {
+        let marks = (&raw const DIRECTOR.addresses).cast::<u8>();
+        read_volatile(marks.add(address_filter::mark(address) as usize)) != 0
+    }
 }
 
-impl Us {
-    /// As it is now.
-    #[inline(always)]
-    pub fn get() -> Option<Self> {
-        let director = maps::SETTINGS.get_ptr(0)?;
-        Some(Self { director })
+/// The interface whose index has these lower 16 bits.
+#[inline(always)]
+pub fn port(index: u32) -> *const Port {
+    // SAFETY: a place in the variable.
+    unsafe {
+        (&raw const DIRECTOR.ports)
+            .cast::<Port>()
+            .add((index % PORTS) as usize)
     }
+}
 
-    /// False for an address that is no service's and no NAT server's. True for some others,
-    /// too.
-    #[inline(always)]
-    pub fn concerned_by(self, address: u32) -> bool {
-        let (word, bit) = address_filter::place(address);
-        // SAFETY: the word lies in the bitmap, and the bitmap in the map.
-        unsafe {
-            let bitmap = (&raw const (*self.director).addresses).cast::<u64>();
-            *bitmap.add(word as usize) & bit != 0
-        }
+/// False for frames to other stations, which a bridge or a promiscuous interface shows us.
+#[inline(always)]
+pub fn addressed_by(interface: u32, frame: *mut u8) -> bool {
+    // Another interface at this place would have another address.
+    // SAFETY: pointers into the variable, and to a frame with a whole IPv4 header. What stands
+    // behind the address there is 0, and source here: the two upper bytes.
+    unsafe {
+        let mac = read_volatile(port(interface).cast::<u64>());
+        (mac ^ *frame.cast::<u64>()) << 16 == 0
     }
+}
 
-    /// The interface whose index has these lower 16 bits.
-    #[inline(always)]
-    pub fn port(self, index: u32) -> *const Port {
-        // SAFETY: the place lies in the map.
-        unsafe {
-            let ports = (&raw const (*self.director).ports).cast::<Port>();
-            ports.add((index % PORTS) as usize)
-        }
-    }
+/// Goes up whenever a route or a neighbour has changed.
+#[inline(always)]
+pub fn route_epoch() -> u16 {
+    // SAFETY: an aligned word of the variable.
+    unsafe { read_volatile(&raw const DIRECTOR.settings.route_epoch) as u16 }
+}
 
-    /// False for frames to other stations, which a bridge or a promiscuous interface shows us.
-    #[inline(always)]
-    pub fn addressed_by(self, packet: Packet) -> bool {
-        let Some(frame) = packet.at::<[u16; 3]>(0) else {
-            return false;
-        };
-        let interface = packet.interface();
-        let port = self.port(interface);
-        // SAFETY: pointers into the map and into the packet; words as large as alignment, which
-        // packets do not need, lets them be.
-        unsafe {
-            let mac = (&raw const (*port).mac).cast::<u32>();
-            let destination = frame.cast::<u32>();
-            let first = *mac ^ *destination;
-            let last = *mac.add(1).cast::<u16>() ^ *destination.add(1).cast::<u16>();
-            (*port).interface == interface && first | u32::from(last) == 0
-        }
-    }
+/// The ticks in a second.
+#[inline(always)]
+pub fn second() -> u32 {
+    // SAFETY: as above.
+    unsafe { read_volatile(&raw const DIRECTOR.settings.hz) >> TICK_SHIFT }
+}
 
-    /// Goes up whenever a route or a neighbour has changed.
-    #[inline(always)]
-    pub fn route_epoch(self) -> u16 {
-        // SAFETY: an aligned word of the map.
-        unsafe { (*self.director).settings.route_epoch as u16 }
-    }
+/// ICMP errors that one CPU may send in a tick.
+#[inline(always)]
+pub fn errors_per_tick() -> u32 {
+    // SAFETY: as above.
+    unsafe { read_volatile(&raw const DIRECTOR.settings.errors_per_tick) }
+}
 
-    /// The ticks in a second.
-    #[inline(always)]
-    pub fn second(self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.director).settings.hz >> TICK_SHIFT }
-    }
-
-    /// ICMP errors that one CPU may send in a tick.
-    #[inline(always)]
-    pub fn errors_per_tick(self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.director).settings.errors_per_tick }
-    }
-
-    /// How long a connection may wait in a state, in ticks.
-    #[inline(always)]
-    pub fn timeout(self, state: u8) -> u32 {
-        // SAFETY: as above; there are 16 values.
-        unsafe {
-            let timeouts = (&raw const (*self.director).settings.timeouts).cast::<u32>();
-            *timeouts.add(verifier::low_nibble(state))
-        }
+/// How long a connection may wait in a state, in ticks.
+#[inline(always)]
+pub fn timeout(state: u8) -> u32 {
+    // SAFETY: as above; there are 16 values.
+    unsafe {
+        let timeouts = (&raw const DIRECTOR.settings.timeouts).cast::<u32>();
+        read_volatile(timeouts.add(verifier::low_nibble(state)))
     }
 }

@@ -11,11 +11,11 @@ use lb_common::{
     server::LOAD_BLOCK,
 };
 
-use super::{pins::Pins, room};
+use super::{pins::Pins, room, variable::Variable};
 use crate::object;
 
 /// The maps that last as long as the packet path, whichever room it is in.
-pub const MAPS: [&str; 5] = ["connections", "loads", "settings", "drops", "logged"];
+pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];
 
 /// Loads the programs. What is pinned, of the packet path and of the room in this folder, is
 /// taken as it is; what is not, is made and pinned. A room has `servers` places.
@@ -25,7 +25,9 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> 
         servers,
         _pad: 0,
     };
+    let variable = Variable::at(&pins.map("settings"))?;
     let mut loader = EbpfLoader::new();
+    variable.give(&mut loader);
     loader
         .override_global("CONSTANTS", &constants, true)
         .map_max_entries("connections", hash.buckets)

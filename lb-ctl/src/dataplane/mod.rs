@@ -14,6 +14,7 @@ pub mod room;
 pub mod rosters;
 pub mod servers;
 pub mod services;
+pub mod variable;
 
 use std::{fs, mem::offset_of};
 
@@ -109,7 +110,7 @@ impl Dataplane {
             ebpf.take_map(name)
                 .ok_or_else(|| anyhow!("the eBPF object has no map `{name}`"))
         };
-        let parts = Parts::of(&map("settings")?)?;
+        let parts = Parts::of(&map(variable::SECTION)?)?;
         let servers = Servers::new(
             maps.servers,
             Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
@@ -294,7 +295,7 @@ impl Dataplane {
             let value = Port {
                 interface: port.interface,
                 mac: port.mac,
-                _pad: [0; 6],
+                ..Port::default()
             };
             let place = port.interface % PORTS;
             if self.ports.read(place) != Some(value) {
@@ -340,7 +341,7 @@ const FIRST_ROOM: u32 = 1;
 pub struct Parts {
     /// One.
     pub settings: Mapped<Settings>,
-    /// The bitmap's words.
+    /// The marks of addresses, as words.
     pub addresses: Mapped<u64>,
     /// All places for interfaces.
     pub ports: Mapped<Port>,
@@ -372,19 +373,17 @@ fn fresh(size: Size) -> Result<Settings> {
     let mut random = [0; 32];
     let mut source = fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
     std::io::Read::read_exact(&mut source, &mut random).context("cannot read /dev/urandom")?;
-    let word = |i: usize| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&random[4 * i..4 * i + 4]);
-        u32::from_ne_bytes(bytes)
+    let long = |i: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&random[8 * i..8 * i + 8]);
+        u64::from_ne_bytes(bytes)
     };
-    let long = |i: usize| u64::from(word(i)) << 32 | u64::from(word(i + 1));
     let hz = clock::hz()?;
     let mut settings = Settings {
         layout: LAYOUT,
         timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
         hash: Hash {
-            addends: [word(0), word(1), word(2), word(3)],
-            multipliers: [long(4) | 1, long(6) | 1],
+            addends: [long(0), long(1), long(2), long(3)],
             buckets: buckets_for(size.connections),
             _pad: 0,
         },
@@ -433,6 +432,5 @@ mod tests {
         };
         let [one, other] = [fresh(size).unwrap().hash, fresh(size).unwrap().hash];
         assert_ne!(one.addends, other.addends);
-        assert!(one.multipliers.iter().all(|multiplier| multiplier % 2 == 1));
     }
 }

@@ -35,7 +35,7 @@ pub struct Identity {
     pub method: Method,
 }
 
-/// The maps `servers`, `loads`, `counters` and `retired`, and the bitmap of addresses.
+/// The maps `servers`, `loads`, `counters` and `retired`, and the marks of addresses.
 pub struct Servers {
     entries: Kept<Entry>,
     /// Connections per server.

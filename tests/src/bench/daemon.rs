@@ -38,7 +38,7 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
     let port = Port {
         interface: INGRESS,
         mac: DIRECTOR,
-        _pad: [0; 6],
+        ..Port::default()
     };
     parts.ports.write(INGRESS, port);
     Ok(feed)

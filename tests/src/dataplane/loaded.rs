@@ -17,7 +17,12 @@ use lb_common::{
     service::{RosterLine, Service, ServiceKey},
 };
 use lb_ctl::{
-    dataplane::{Parts, clock, mapped::Mapped},
+    dataplane::{
+        Parts, clock,
+        mapped::Mapped,
+        pins::Pins,
+        variable::{self, Variable},
+    },
     object::DIRECTOR,
 };
 
@@ -82,7 +87,16 @@ impl Loaded {
             servers: size.servers,
             _pad: 0,
         };
-        let mut object = EbpfLoader::new()
+        let pins = Pins::of(&format!(
+            "test-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        pins.prepare().expect("a folder for pins");
+        let variable = Variable::at(&pins.map("settings"));
+        let mut loader = EbpfLoader::new();
+        variable.as_ref().expect("a map").give(&mut loader);
+        let object = loader
             .override_global("CONSTANTS", &constants, true)
             .map_max_entries("connections", size.buckets)
             .map_max_entries("servers", size.servers)
@@ -91,8 +105,9 @@ impl Loaded {
             .map_max_entries("services", size.services)
             .map_max_entries("retired", size.services)
             .map_max_entries("rosters", size.roster_lines)
-            .load(DIRECTOR)
-            .expect("the eBPF object");
+            .load(DIRECTOR);
+        pins.remove().expect("a folder that can be removed");
+        let mut object = object.expect("the eBPF object");
         let program: &mut Xdp = object
             .program_mut("director")
             .expect("a program `director`")
@@ -106,7 +121,9 @@ impl Loaded {
             .expect("an XDP program");
         clock.load().expect("the verifier's consent");
         let loads = object.take_map("loads").expect("a map of this name");
-        let settings = object.take_map("settings").expect("a map of this name");
+        let settings = object
+            .take_map(variable::SECTION)
+            .expect("a map of this name");
         let parts = Parts::of(&settings).expect("memory of the map");
         Self {
             size,

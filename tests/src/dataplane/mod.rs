@@ -152,8 +152,12 @@ impl Bench {
         enter_empty_namespace();
         // Fixed, so that a test that fails fails again.
         let hash = Hash {
-            addends: [0x9e37_79b9, 0x85eb_ca6b, 0xc2b2_ae35, 0x27d4_eb2f],
-            multipliers: [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53],
+            addends: [
+                0x9e37_79b9_7f4a_7c15,
+                0xbf58_476d_1ce4_e5b9,
+                0x94d0_49bb_1331_11eb,
+                0xff51_afd7_ed55_8ccd,
+            ],
             buckets: size.buckets,
             _pad: 0,
         };
@@ -263,7 +267,7 @@ impl Bench {
         let port = Port {
             interface,
             mac,
-            _pad: [0; 6],
+            ..Port::default()
         };
         self.maps().ports.write(interface & 0xFFFF, port);
     }
@@ -293,8 +297,8 @@ impl Bench {
     /// Says that an address concerns the director.
     fn notice(&mut self, address: u32) {
         let (word, bit) = address_filter::place(address);
-        let bitmap = &self.maps().addresses;
-        bitmap.write(word, bitmap.read(word).unwrap_or_default() | bit);
+        let marks = &self.maps().addresses;
+        marks.write(word, marks.read(word).unwrap_or_default() | bit);
     }
 
     fn maps(&self) -> &Loaded {

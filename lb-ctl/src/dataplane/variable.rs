@@ -1,0 +1,62 @@
+//! The map `settings`, which to the program is its variable `DIRECTOR`.
+//!
+//! A loader makes a map of a program's variables, and fills it with what they begin with. This
+//! one outlives programs, and is mapped into memory: hence it is made beforehand, and begins
+//! with what it holds already.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    EbpfLoader,
+    maps::{Array, Map, MapData},
+};
+use lb_common::layout::Director;
+
+use super::mapped::Mapped;
+
+/// The loader's name for the map.
+pub const SECTION: &str = ".bss";
+
+const WORDS: usize = size_of::<Director>() / size_of::<u64>();
+const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Director>());
+
+/// `BPF_F_MMAPABLE` in `linux/bpf.h`.
+const MMAPABLE: u32 = 1 << 10;
+
+/// The map, and what it holds.
+pub struct Variable {
+    path: PathBuf,
+    words: Vec<u64>,
+}
+
+impl Variable {
+    /// That is pinned at `path`; made there where there is none. Nobody else may write it until
+    /// the program is loaded.
+    pub fn at(path: &Path) -> Result<Self> {
+        let data = match MapData::from_pin(path) {
+            Ok(data) => data,
+            Err(_) => {
+                let made = Array::<MapData, [u64; WORDS]>::create(1, MMAPABLE)
+                    .context("cannot make the map `settings`")?;
+                made.pin(path)
+                    .with_context(|| format!("cannot pin a map at {}", path.display()))?;
+                MapData::from_pin(path)?
+            }
+        };
+        let words = Mapped::<u64>::blocks::<Director>("settings", &Map::Array(data))?;
+        Ok(Self {
+            path: path.to_owned(),
+            words: (0..words.entries())
+                .map(|word| words.read(word).unwrap_or_default())
+                .collect(),
+        })
+    }
+
+    /// Has the program use it.
+    pub fn give<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader
+            .override_global("DIRECTOR", self.words.as_slice(), true)
+            .map_pin_path(SECTION, self.path.as_path());
+    }
+}
