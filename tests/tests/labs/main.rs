@@ -22,3 +22,4 @@ mod mixed_methods;
 mod modes;
 mod neighbours;
 mod survival;
+mod waiting;
