@@ -54,7 +54,7 @@ const KERNEL: (u32, u32) = (5, 17);
 /// Expired connections are taken away in steps of this.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// How often a part of the next hops is looked after.
+/// How often a part of the next hops, and of the maps, is looked after.
 const REFRESH: Duration = Duration::from_millis(100);
 
 /// Requests that wait their turn.
@@ -226,7 +226,10 @@ async fn serve(options: &RunOptions, director: &mut Director, mut news: News) ->
                 }
             }
             _ = sweep.tick() => director.sweep(SWEEP),
-            _ = refresh.tick() => director.refresh(),
+            _ = refresh.tick() => {
+                director.refresh();
+                director.audit().await;
+            }
             said = flush(&mut log) => said?,
             _ = reload.recv() => {
                 if let Some((request, reply)) = task::file_again(options) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::Reply,
-    dataplane::{Dataplane, attach::Mode, rosters::NoLines},
+    dataplane::{Dataplane, attach::Mode, audit::Part, rosters::NoLines},
     desired::{Desired, Method, Service},
     plan::plan,
     routing::{Change, Reach, Routing},
@@ -47,6 +47,10 @@ pub struct Director {
     scouts: Scouts,
     /// Goes up with every change of the network.
     epoch: u64,
+    /// The part of everything that is looked at next.
+    audited: Part,
+    /// What went wrong when something was to be repaired, by what it is about.
+    complaints: HashMap<String, String>,
     /// What one sweep of the whole table took.
     sweep_cost: Duration,
     swept: Duration,
@@ -71,6 +75,8 @@ impl Director {
             routing,
             scouts,
             epoch: 0,
+            audited: Part::default(),
+            complaints: HashMap::new(),
             sweep_cost: Duration::ZERO,
             swept: Duration::ZERO,
         }
@@ -427,10 +433,56 @@ impl Director {
                 self.attached.remove(&name);
             }
             if let Some(new) = now {
-                self.attach(&[(name, new)]).await?;
+                let outcome = self.attach(&[(name.clone(), new)]).await;
+                self.complain(&name, outcome);
             }
         }
         Ok(())
+    }
+
+    /// Notices what somebody changed behind the daemon's back, and undoes it: a part of it, so
+    /// that nobody waits.
+    pub async fn audit(&mut self) {
+        let part = self.audited;
+        self.audited = part.next();
+        let outcome = self.dataplane.repair_maps(part);
+        self.complain("maps", outcome);
+        if part.is_first() {
+            let outcome = self.dataplane.repair_pins();
+            self.complain("pins", outcome);
+            let outcome = self.audit_interfaces().await;
+            self.complain("interfaces", outcome);
+        }
+    }
+
+    async fn audit_interfaces(&mut self) -> Result<()> {
+        for (name, (index, mode)) in self.attached.clone() {
+            if let Err(error) = self.dataplane.repair_link(&name, index) {
+                tracing::warn!("{name}: {error:#}: attaching anew");
+                self.attached.remove(&name);
+                if let Ok(()) = self.dataplane.attach(&name, index, mode) {
+                    self.attached.insert(name, (index, mode));
+                }
+            }
+        }
+        let missing = |name: &String| !self.attached.contains_key(name);
+        if self.desired.interfaces.iter().any(missing) {
+            self.reattach().await?;
+        }
+        Ok(())
+    }
+
+    /// Logs an error, once for as long as it stays the same.
+    fn complain(&mut self, about: &str, outcome: Result<()>) {
+        let Err(error) = outcome else {
+            self.complaints.remove(about);
+            return;
+        };
+        let complaint = format!("{error:#}");
+        if self.complaints.get(about) != Some(&complaint) {
+            tracing::error!("{about}: {complaint}; trying again every second");
+            self.complaints.insert(about.to_owned(), complaint);
+        }
     }
 
     async fn update_ports(&self) -> Result<()> {

@@ -22,4 +22,5 @@ mod mixed_methods;
 mod modes;
 mod neighbours;
 mod survival;
+mod tampering;
 mod waiting;

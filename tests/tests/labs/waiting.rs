@@ -20,7 +20,11 @@ fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
     let director = Director::start(&lab, CONFIGURATION).unwrap();
     let client = lab.client("client", SERVICE).unwrap();
     let service = format!("tcp/{SERVICE}");
-    let edit = |verb, server| director.command(&["server", verb, &service, server]).unwrap();
+    let edit = |verb, server| {
+        director
+            .command(&["server", verb, &service, server])
+            .unwrap()
+    };
     let said = thread::scope(|scope| {
         let slow = scope.spawn(|| edit("add", ABSENT));
         // Until it is asked for, or so.
@@ -46,7 +50,8 @@ fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
     edit("drain", "192.168.100.23");
     assert!(client.connect_within(Duration::from_millis(50)).is_err());
     let late = lab.host("web47").unwrap();
-    late.ip([format!("address add {ABSENT}/24 dev eth0")]).unwrap();
+    late.ip([format!("address add {ABSENT}/24 dev eth0")])
+        .unwrap();
     wait_until("the server that was absent serves", || client.get("/")).unwrap();
     assert_eq!(client.servers(1).unwrap(), ["web47"]);
 }
@@ -75,7 +80,10 @@ fn an_apply_that_fails_at_its_end_leaves_nothing_behind() {
     let output = director.try_command(&["apply", path.to_str().unwrap()]);
     let output = output.unwrap();
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("taken already carries"), "{output:?}");
+    assert!(
+        output.stderr.contains("taken already carries"),
+        "{output:?}"
+    );
     assert_eq!(servers_in_the_map(&director), before);
     let path = director.path("lb.yaml").display().to_string();
     let plan = director.command(&["apply", "--dry-run", &path]).unwrap();
