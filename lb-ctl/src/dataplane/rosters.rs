@@ -57,9 +57,14 @@ impl Rosters {
         Ok(larger)
     }
 
-    /// Lines in all, and how many of them rosters take.
-    pub fn lines(&self) -> (u32, u32) {
-        (self.lines.entries(), self.used.values().sum())
+    /// Lines in all.
+    pub fn lines(&self) -> u32 {
+        self.lines.entries()
+    }
+
+    /// How many of them rosters take.
+    pub fn used(&self) -> u32 {
+        self.used.values().sum()
     }
 
     /// Bytes of memory.

@@ -80,21 +80,22 @@ impl Services {
     /// Repairs a part of what somebody else may have changed; says what it was.
     pub fn repair(&mut self, part: Part) -> Result<Vec<String>> {
         let mut repaired = self.servers.repair(part);
-        let (lines, _) = self.rosters.lines();
-        for first in self.rosters.repair(part.of(lines)) {
+        for first in self.rosters.repair(part.of(self.rosters.lines())) {
             let of = self.values.iter().find(|(_, value)| value.roster == first);
             repaired.push(match of {
                 Some((id, _)) => format!("the roster of {id} was changed in the map `rosters`"),
                 None => "an old roster was changed in the map `rosters`".to_owned(),
             });
         }
-        self.repair_entries(&mut repaired)
-            .context("cannot look through the map `services`")?;
+        if part.is_first() || self.walk.cursor.is_some() {
+            self.repair_entries(&mut repaired)
+                .context("cannot look through the map `services`")?;
+        }
         Ok(repaired)
     }
 
     fn repair_entries(&mut self, repaired: &mut Vec<String>) -> Result<()> {
-        let at_once = (self.servers.capacity() / Part::ALL).max(LEAST_AT_ONCE);
+        let at_once = LEAST_AT_ONCE + self.values.len() as u32 / (Part::ALL - 2);
         let mut entries = vec![(ServiceKey::default(), Value::default()); at_once as usize];
         let map = self.map.map().fd().as_fd();
         let count = syscall::read_hash(map, &mut self.walk.cursor, &mut entries)?;
@@ -150,7 +151,7 @@ impl Services {
             }
         }
         let all = self.servers.capacity();
-        let (all_lines, used) = self.rosters.lines();
+        let (all_lines, used) = (self.rosters.lines(), self.rosters.used());
         let fits = new_servers <= self.servers.free()
             && new_services <= self.free.len() as u32
             && lines <= all_lines - used.min(all_lines);

@@ -1,7 +1,7 @@
 //! How every server is reached, as far as is known.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::Ipv4Addr,
     ops::Bound::{Excluded, Unbounded},
 };
@@ -23,9 +23,13 @@ const NAMED: usize = 10;
 #[derive(Default)]
 pub struct Reaches {
     known: BTreeMap<Ipv4Addr, Known>,
+    /// Of these, the ones whose next hop does not answer.
+    missing: BTreeSet<Ipv4Addr>,
     round: usize,
-    /// The last address that had its turn to be refreshed, and likewise of the silent ones.
+    /// The last address that had its turn to be refreshed.
     asked: Option<Ipv4Addr>,
+    /// And of the missing ones.
+    asked_missing: Option<Ipv4Addr>,
 }
 
 struct Known {
@@ -72,7 +76,7 @@ impl Reaches {
                 }
             }
             let silent = false;
-            self.known.insert(address, Known { reach, silent });
+            self.note(address, Known { reach, silent });
         }
         if unreached > NAMED {
             let others = unreached - NAMED;
@@ -85,21 +89,26 @@ impl Reaches {
     pub fn update(&mut self, found: Vec<(Ipv4Addr, Reach)>) -> Vec<(Ipv4Addr, Reach)> {
         let mut changed = Vec::new();
         for (address, reach) in found {
-            let Some(known) = self.known.get_mut(&address) else {
+            let Some(known) = self.known.get(&address) else {
                 continue;
             };
             let silent = is_same_hop_fallen_silent(&known.reach, &reach);
-            if silent && !known.silent {
-                tracing::warn!("server {address}: {reach}; packets go where they went before");
+            if silent == known.silent && (silent || reach == known.reach) {
+                continue;
             }
-            known.silent = silent;
-            if !silent && reach != known.reach {
+            if silent {
+                tracing::warn!("server {address}: {reach}; packets go where they went before");
+                let reach = known.reach.clone();
+                self.note(address, Known { reach, silent });
+                continue;
+            }
+            if reach != known.reach {
                 if changed.len() < NAMED {
                     tracing::info!("server {address}: {reach}");
                 }
                 changed.push((address, reach.clone()));
-                known.reach = reach;
             }
+            self.note(address, Known { reach, silent });
         }
         if changed.len() > NAMED {
             let others = changed.len() - NAMED;
@@ -111,6 +120,16 @@ impl Reaches {
     /// Forgets the addresses of which nobody asks any more.
     pub fn keep(&mut self, wanted: impl Fn(Ipv4Addr) -> bool) {
         self.known.retain(|&address, _| wanted(address));
+        self.missing.retain(|&address| wanted(address));
+    }
+
+    fn note(&mut self, address: Ipv4Addr, known: Known) {
+        if known.is_missing() {
+            self.missing.insert(address);
+        } else {
+            self.missing.remove(&address);
+        }
+        self.known.insert(address, known);
     }
 
     /// The addresses whose next hops are to be asked whether they are there, so that each has
@@ -128,11 +147,14 @@ impl Reaches {
                 due.push(address);
             }
         }
-        let missing = self.known.iter().filter(|(_, known)| known.is_missing());
-        let have_turn = missing.enumerate().filter_map(|(place, (&address, _))| {
-            (place % SILENT_ROUNDS == self.round).then_some(address)
-        });
-        due.extend(have_turn.take(ASKED_AT_ONCE));
+        let border = |round| self.missing.len() * round / SILENT_ROUNDS;
+        let turns = (border(self.round + 1) - border(self.round)).min(ASKED_AT_ONCE);
+        let after = self.asked_missing.map_or(Unbounded, Excluded);
+        let from_there = self.missing.range((after, Unbounded));
+        for &address in from_there.chain(&self.missing).take(turns) {
+            self.asked_missing = Some(address);
+            due.push(address);
+        }
         due
     }
 }
