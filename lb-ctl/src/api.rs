@@ -2,6 +2,7 @@
 //! one request as JSON on a line, one reply as JSON on a line, as often as the client likes.
 
 mod client;
+mod places;
 mod server;
 mod socket;
 

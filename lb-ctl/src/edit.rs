@@ -92,6 +92,17 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// The server that it brings, of whose address nothing may be known yet.
+    #[must_use]
+    pub fn brings(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::AddServer { server, .. } => Some(server.address),
+            _ => None,
+        }
+    }
+}
+
 /// What becomes of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -133,6 +133,12 @@ impl Director {
         Ok(Pid::from_raw(daemon.id().try_into()?))
     }
 
+    /// What the daemon has logged so far, while it runs.
+    pub fn log(&self) -> Result<String> {
+        let daemon = self.daemon.as_ref().context("the daemon does not run")?;
+        daemon.log()
+    }
+
     /// Ends the daemon with a signal. What it loaded keeps forwarding.
     pub fn end(&mut self, signal: Signal) -> Result<()> {
         let daemon = self.daemon.take();

@@ -106,6 +106,14 @@ impl Lab {
         Ok(())
     }
 
+    /// Takes an interface of a host away, and gives it another one of the same name, as when a
+    /// driver is loaded anew.
+    pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {
+        let namespace = Arc::clone(self.host(host.name)?);
+        namespace.ip([format!("link delete eth{index}")])?;
+        self.connect(host, index, &namespace)
+    }
+
     fn make_networks(&self, topology: &Topology) -> Result<()> {
         self.switch
             .sysctls(&[("bridge/bridge-nf-call-iptables", "0")])

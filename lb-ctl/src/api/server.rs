@@ -3,19 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
-    sync::{Semaphore, mpsc, oneshot},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
+    net::{
+        UnixListener,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Reply, Request};
+pub use super::places::MAX_CLIENTS;
+use super::{
+    Reply, Request,
+    places::{Place, Places},
+};
 
-/// Clients that are served at the same time; more are told to come later.
-pub const MAX_CLIENTS: usize = 64;
 /// Longest request, in bytes, its end of line included.
-pub const MAX_REQUEST: u64 = 16 << 20;
+pub const MAX_REQUEST: usize = 16 << 20;
 
 /// How long a client may take to send a request, and to take in a reply.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,21 +49,23 @@ pub(super) async fn serve_patiently(
     calls: mpsc::Sender<Call>,
     patience: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let places = Arc::new(Places::default());
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => {
-                        let calls = calls.clone();
-                        clients.spawn(async move {
-                            attend(stream, calls, patience).await;
-                            drop(place);
-                        });
-                    }
-                    Err(_) => turn_away(&stream),
-                },
+                Ok((stream, _)) => {
+                    let (place, go) = places.enter().await;
+                    let calls = calls.clone();
+                    clients.spawn(async move {
+                        let (from, mut to) = stream.into_split();
+                        tokio::select! {
+                            () = attend(from, &mut to, &calls, &place, patience) => {}
+                            _ = go => turn_away(&to),
+                        }
+                        drop(place);
+                    });
+                }
                 Err(error) => {
                     tracing::warn!("cannot accept a client: {error}");
                     sleep(PAUSE).await;
@@ -75,29 +82,40 @@ pub(super) async fn serve_patiently(
 }
 
 /// Without waiting: a client that does not take the answer goes without.
-fn turn_away(stream: &UnixStream) {
+fn turn_away(to: &OwnedWriteHalf) {
     let reply = Reply::failed(format!(
-        "the daemon has {MAX_CLIENTS} clients already: try again later"
+        "the daemon has {MAX_CLIENTS} clients or much to read already, and has waited for this one \
+         longest: try again later"
     ));
-    let _ = stream.try_write(&line(&reply));
+    let _ = to.try_write(&line(&reply));
 }
 
 /// Answers one client until it goes, is too slow, or the daemon ends.
-async fn attend(stream: UnixStream, calls: mpsc::Sender<Call>, patience: Duration) {
-    let (from, mut to) = stream.into_split();
+async fn attend(
+    from: OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    calls: &mpsc::Sender<Call>,
+    place: &Place,
+    patience: Duration,
+) {
     let mut from = BufReader::new(from);
     loop {
+        place.wait();
         let request = tokio::select! {
-            request = timeout(patience, read_line(&mut from)) => request,
+            request = timeout(patience, read_line(&mut from, place)) => request,
             () = calls.closed() => return,
         };
+        place.work();
         let (reply, last) = match request {
-            Ok(Line::Whole(text)) => (answer(&text, &calls).await, false),
+            Ok(Line::Whole(text)) => (answer(&text, calls).await, false),
             Ok(Line::TooLong) => (too_long(), true),
+            Ok(Line::TooMuch) => (too_much(), true),
             Ok(Line::None) => return,
             Err(_) => (too_slow(patience), true),
         };
-        if !send(&mut to, line(&reply), patience).await || last {
+        place.release();
+        place.wait();
+        if !send(to, line(&reply), patience).await || last {
             return;
         }
     }
@@ -123,6 +141,10 @@ fn too_long() -> Reply {
     ))
 }
 
+fn too_much() -> Reply {
+    Reply::failed("other clients send much at this moment: try again later")
+}
+
 fn too_slow(patience: Duration) -> Reply {
     Reply::bad_request(format!("no request came for {} s", patience.as_secs_f32()))
 }
@@ -131,21 +153,36 @@ enum Line {
     /// Without the end of line.
     Whole(Vec<u8>),
     TooLong,
+    /// There is no memory for it.
+    TooMuch,
     /// The client went.
     None,
 }
 
-async fn read_line(from: &mut BufReader<impl AsyncRead + Unpin>) -> Line {
+async fn read_line(from: &mut BufReader<impl AsyncRead + Unpin>, place: &Place) -> Line {
     let mut text = Vec::new();
-    let mut limited = from.take(MAX_REQUEST);
-    match limited.read_until(b'\n', &mut text).await {
-        Ok(0) | Err(_) => Line::None,
-        Ok(_) if text.last() == Some(&b'\n') => {
-            text.pop();
-            Line::Whole(text)
+    loop {
+        let Ok(chunk) = from.fill_buf().await else {
+            return Line::None;
+        };
+        let end = chunk.iter().position(|&byte| byte == b'\n');
+        let part = end.map_or(chunk, |end| &chunk[..end]);
+        let gone = chunk.is_empty();
+        let length = part.len() + usize::from(end.is_some());
+        if text.len() + length > MAX_REQUEST {
+            return Line::TooLong;
         }
-        Ok(_) if text.len() as u64 == MAX_REQUEST => Line::TooLong,
-        Ok(_) => Line::Whole(text),
+        if !place.hold(length) {
+            return Line::TooMuch;
+        }
+        text.extend_from_slice(part);
+        from.consume(length);
+        match (end, gone) {
+            (Some(_), _) => return Line::Whole(text),
+            (None, true) if text.is_empty() => return Line::None,
+            (None, true) => return Line::Whole(text),
+            (None, false) => {}
+        }
     }
 }
 

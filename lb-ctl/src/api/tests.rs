@@ -134,7 +134,7 @@ fn garbage_is_answered_by_an_error_and_does_not_end_the_conversation() {
 fn a_line_without_an_end_is_refused_when_it_is_too_long() {
     with_daemon(LONG, |directory| {
         let mut client = Stranger::connect(directory);
-        client.send(&vec![b' '; MAX_REQUEST as usize + 1]);
+        client.send(&vec![b' '; MAX_REQUEST + 1]);
         let (kind, message) = client.error();
         assert_eq!(kind, ErrorKind::BadRequest);
         assert!(message.contains("at most 16 MiB"));
@@ -146,7 +146,7 @@ fn our_own_client_reads_why_its_huge_request_was_refused() {
     with_daemon(LONG, |directory| {
         let request = Request::Apply {
             source: Source {
-                text: "#".repeat(2 * MAX_REQUEST as usize),
+                text: "#".repeat(2 * MAX_REQUEST),
                 name: "huge.yaml".into(),
             },
             dry_run: true,
@@ -177,20 +177,52 @@ fn clients_that_hang_hold_up_nobody() {
 }
 
 #[test]
-fn a_flood_is_turned_away_and_forgotten() {
+fn in_a_flood_of_clients_who_asks_is_answered_and_who_hangs_has_to_go() {
     with_daemon(LONG, |directory| {
         let mut flood: Vec<_> = (0..3 * MAX_CLIENTS)
             .map(|_| Stranger::connect(directory))
             .collect();
-        let (kind, message) = flood.last_mut().unwrap().error();
+        for client in &mut flood {
+            client.send(b"\"sta");
+        }
+        for _ in 0..3 {
+            let reply = call_in(directory, &instance(), &Request::Stats).unwrap();
+            assert_eq!(reply, Reply::Done);
+        }
+        let (kind, message) = flood[0].error();
         assert_eq!(kind, ErrorKind::Failed);
-        assert!(message.contains("64 clients already"));
-        drop(flood);
-        // The places become free when the daemon has seen the clients go.
-        let served = (0..1000).any(|_| {
-            call_in(directory, &instance(), &Request::Stats).is_ok_and(|reply| reply == Reply::Done)
-        });
-        assert!(served);
+        assert!(message.contains("64 clients"), "{message}");
+        // The last ones still have their places.
+        let last = flood.last_mut().unwrap();
+        last.send(b"ts\"\n");
+        assert_eq!(last.receive(), Some(Reply::Done));
+    });
+}
+
+#[test]
+fn clients_that_stop_in_the_middle_of_huge_requests_keep_no_memory_from_others() {
+    with_daemon(LONG, |directory| {
+        const HUGE: usize = 15 << 20;
+        let begin = vec![b' '; HUGE];
+        let mut hanging: Vec<_> = (0..6)
+            .map(|_| {
+                let mut client = Stranger::connect(directory);
+                client.send(&begin);
+                client
+            })
+            .collect();
+        let source = crate::config::Source {
+            name: "lb.yaml".to_owned(),
+            text: "#".repeat(HUGE),
+        };
+        let request = Request::Apply {
+            source,
+            dry_run: true,
+        };
+        let reply = call_in(directory, &instance(), &request).unwrap();
+        assert_eq!(reply, Reply::Done);
+        let (_, message) = hanging[0].error();
+        assert!(message.contains("try again later"), "{message}");
     });
 }
 

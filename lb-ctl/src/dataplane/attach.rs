@@ -1,6 +1,11 @@
 //! Attaching the program to interfaces, and taking over where it already is.
 
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
@@ -10,7 +15,7 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::{link, pins::Pins};
+use super::{pins::Pins, syscall};
 
 /// Where in the kernel the program meets packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,46 +36,112 @@ impl Mode {
     }
 }
 
-/// Makes the program handle an interface's packets. Where an older program of this instance
-/// does, it is replaced between two packets.
-pub fn attach(program: &mut Xdp, pins: &Pins, name: &str, index: u32, mode: Mode) -> Result<()> {
-    let pin = pins.link(index);
-    if pin.exists() {
-        match take_over(program, pins, index) {
-            Ok(()) => return Ok(()),
-            Err(error) => {
-                // The interface is gone and its index was given to another one, or somebody
-                // else detached the link.
-                tracing::warn!("{name}: the pinned link is dead ({error:#}); attaching anew");
-                fs::remove_file(&pin)
-                    .with_context(|| format!("cannot remove {}", pin.display()))?;
-            }
-        }
-    }
-    let flags = match mode {
-        Mode::Native => XdpMode::Driver,
-        Mode::Generic => XdpMode::Skb,
-    };
-    let id = program
-        .attach_to_if_index(index, flags)
-        .map_err(|error| explain(name, mode, error))?;
-    let link: FdLink = program
-        .take_link(id)?
-        .try_into()
-        .map_err(|_| anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed"))?;
-    link.pin(&pin)
-        .with_context(|| format!("{name}: cannot pin the link at {}", pin.display()))?;
-    Ok(())
+/// The links to interfaces. They are pinned, so that they outlive the daemon, and held open, so
+/// that they outlive their pins.
+pub struct Links {
+    pins: Pins,
+    held: HashMap<u32, OwnedFd>,
 }
 
-/// Has the program handle the packets that a pinned link's program handled so far.
-pub fn take_over(program: &mut Xdp, pins: &Pins, index: u32) -> Result<()> {
-    let link: FdLink = PinnedLink::from_pin(pins.link(index))?.into();
-    let link = XdpLink::try_from(link)?;
-    let id = program.attach_to_link(link)?;
-    // Dropping our handle leaves the link to its pin.
-    drop(program.take_link(id)?);
-    Ok(())
+impl Links {
+    /// None is held yet.
+    pub fn new(pins: Pins) -> Self {
+        let held = HashMap::new();
+        Self { pins, held }
+    }
+
+    /// The interfaces that there are links to, by index.
+    pub fn interfaces(&self) -> Result<Vec<u32>> {
+        let pinned = self.pins.links()?.into_iter().map(|(index, _)| index);
+        let all: BTreeSet<_> = pinned.chain(self.held.keys().copied()).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    /// Makes the program handle an interface's packets. Where an older program of this instance
+    /// does, it is replaced between two packets.
+    pub fn attach(&mut self, program: &mut Xdp, name: &str, index: u32, mode: Mode) -> Result<()> {
+        let pin = self.pins.link(index);
+        if pin.exists() {
+            match self.take_over(program, index) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    // The interface is gone and its index was given to another one, or somebody
+                    // else detached the link.
+                    tracing::warn!("{name}: the pinned link is dead ({error:#}); attaching anew");
+                    remove(&pin)?;
+                }
+            }
+        }
+        self.held.remove(&index);
+        let flags = match mode {
+            Mode::Native => XdpMode::Driver,
+            Mode::Generic => XdpMode::Skb,
+        };
+        let id = program
+            .attach_to_if_index(index, flags)
+            .map_err(|error| explain(name, mode, error))?;
+        let link: FdLink = program.take_link(id)?.try_into().map_err(|_| {
+            anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed")
+        })?;
+        link.pin(&pin)
+            .with_context(|| format!("{name}: cannot pin the link at {}", pin.display()))?;
+        self.hold(index)
+    }
+
+    /// Has the program handle the packets that a pinned link's program handled so far.
+    pub fn take_over(&mut self, program: &mut Xdp, index: u32) -> Result<()> {
+        let link: FdLink = PinnedLink::from_pin(self.pins.link(index))?.into();
+        let link = XdpLink::try_from(link)?;
+        let id = program.attach_to_link(link)?;
+        // Dropping our handle leaves the link to its pin.
+        drop(program.take_link(id)?);
+        self.hold(index)
+    }
+
+    /// Sees to it that a link is pinned, and that the program with this number handles its
+    /// packets. Gives what was wrong, if anything; an error says that it must be attached anew.
+    pub fn repair(&mut self, program: &mut Xdp, index: u32) -> Result<Option<&'static str>> {
+        let pin = self.pins.link(index);
+        if !self.held.contains_key(&index) {
+            self.hold(index)?;
+        }
+        let held = self.held.get(&index).context("there is no link")?;
+        let link = syscall::look_at(held.as_fd())?;
+        if link.interface != index {
+            return Err(anyhow!("the link was detached"));
+        }
+        let pinned = syscall::open(&pin).and_then(|pinned| syscall::look_at(pinned.as_fd()));
+        let mut wrong = None;
+        if !pinned.is_ok_and(|pinned| pinned.id == link.id) {
+            remove(&pin)?;
+            syscall::pin(held.as_fd(), &pin)
+                .with_context(|| format!("cannot pin the link at {}", pin.display()))?;
+            wrong = Some("its pin was gone");
+        }
+        if link.program != program.info()?.id() {
+            self.take_over(program, index)?;
+            wrong = Some("it had another program");
+        }
+        Ok(wrong)
+    }
+
+    /// Stops handling an interface's packets, from the next one on.
+    pub fn detach(&mut self, index: u32) -> Result<()> {
+        if let Some(held) = self.held.remove(&index)
+            && let Err(error) = syscall::detach(held.as_fd())
+        {
+            tracing::debug!("nothing to detach from interface {index}: {error}");
+        }
+        end(&self.pins.link(index))
+    }
+
+    fn hold(&mut self, index: u32) -> Result<()> {
+        let pin = self.pins.link(index);
+        let link = syscall::open(&pin)
+            .with_context(|| format!("cannot open the pinned link {}", pin.display()))?;
+        self.held.insert(index, link);
+        Ok(())
+    }
 }
 
 fn explain(name: &str, mode: Mode, error: ProgramError) -> anyhow::Error {
@@ -98,17 +169,21 @@ fn explain(name: &str, mode: Mode, error: ProgramError) -> anyhow::Error {
     }
 }
 
-/// Stops handling an interface's packets, from the next one on.
-pub fn detach(pins: &Pins, index: u32) -> Result<()> {
-    end(&pins.link(index))
-}
-
 /// Detaches a pinned link and removes its pin.
 pub fn end(pin: &Path) -> Result<()> {
-    match link::detach(pin) {
+    match syscall::open(pin).and_then(|link| syscall::detach(link.as_fd())) {
         Ok(()) => {}
         // The interface is gone, and the link with it.
         Err(error) => tracing::debug!("{}: nothing to detach: {error}", pin.display()),
     }
-    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))
+    remove(pin)
+}
+
+fn remove(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the pin {}", pin.display()))
+        }
+        _ => Ok(()),
+    }
 }

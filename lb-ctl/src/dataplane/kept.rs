@@ -3,6 +3,8 @@
 //! What the daemon wants to know, it reads from its own copy: what somebody else does to the
 //! map misleads nobody but the packet path, until it is noticed and repaired.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use aya::Pod;
 
@@ -49,6 +51,26 @@ impl<T: Pod + Default + PartialEq> Kept<T> {
     pub fn write(&self, index: u32, value: T) {
         self.copy.write(index, value);
         self.map.write(index, value);
+    }
+
+    /// Writes what should be there to those of some entries that somebody else has changed, and
+    /// gives their indices. What is not in use may be whatever it is.
+    pub fn repair(&self, entries: Range<u32>) -> Vec<u32> {
+        if self.map.is_same(&self.copy, entries.clone()) {
+            return Vec::new();
+        }
+        let end = entries.end.min(self.entries());
+        let unused = Some(T::default());
+        let changed: Vec<_> = (entries.start..end)
+            .filter(|&index| self.copy.read(index) != unused)
+            .filter(|&index| self.map.read(index) != self.copy.read(index))
+            .collect();
+        for &index in &changed {
+            if let Some(value) = self.copy.read(index) {
+                self.map.write(index, value);
+            }
+        }
+        changed
     }
 
     /// The map itself.

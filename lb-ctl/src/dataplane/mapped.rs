@@ -3,6 +3,7 @@
 
 use std::{
     marker::PhantomData,
+    ops::Range,
     os::fd::AsRawFd as _,
     ptr,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
@@ -115,6 +116,19 @@ impl<T: Pod> Mapped<T> {
             // SAFETY: as in `read`.
             unsafe { ptr::write_volatile(self.entry(index), value) }
         }
+    }
+
+    /// True where some entries of two arrays have the same bytes.
+    pub fn is_same(&self, other: &Self, entries: Range<u32>) -> bool {
+        let end = entries.end.min(self.entries).min(other.entries);
+        let count = end.saturating_sub(entries.start) as usize;
+        // SAFETY: in bounds of both; what changes meanwhile is found to differ, or is not.
+        count == 0
+            || unsafe {
+                let length = count * size_of::<T>();
+                let (one, two) = (self.entry(entries.start), other.entry(entries.start));
+                libc::memcmp(one.cast(), two.cast(), length) == 0
+            }
     }
 
     /// The `word`th 64-bit word of an entry, for atomic access.

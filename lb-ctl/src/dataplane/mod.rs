@@ -3,10 +3,10 @@
 
 mod adoption;
 pub mod attach;
+pub mod audit;
 pub mod clock;
 pub mod connections;
 pub mod kept;
-mod link;
 mod loading;
 pub mod mapped;
 pub mod pins;
@@ -14,6 +14,7 @@ pub mod room;
 pub mod rosters;
 pub mod servers;
 pub mod services;
+mod syscall;
 pub mod variable;
 
 use std::{fs, mem::offset_of};
@@ -34,8 +35,10 @@ use lb_common::{
 };
 
 use self::{
-    attach::Mode,
+    attach::{Links, Mode},
+    audit::Pinned,
     connections::Connections,
+    kept::Kept,
     loading::{available_memory, check_memory, check_memory_of_room, load, program},
     mapped::Mapped,
     pins::Pins,
@@ -53,8 +56,10 @@ use crate::{
 pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
-    settings: Mapped<Settings>,
-    ports: Mapped<Port>,
+    links: Links,
+    pinned: Vec<Pinned>,
+    settings: Kept<Settings>,
+    ports: Kept<Port>,
     drops: PerCpuArray<MapData, u64>,
     /// Services and their servers.
     pub services: Services,
@@ -121,8 +126,10 @@ impl Dataplane {
         let rosters = Rosters::new(maps.rosters)?;
         let connections = Mapped::<Bucket>::new("connections", &map("connections")?)?;
         let mut this = Self {
-            settings: parts.settings,
-            ports: parts.ports,
+            links: Links::new(pins.clone()),
+            pinned: Vec::new(),
+            settings: Kept::adopt(parts.settings)?,
+            ports: Kept::adopt(parts.ports)?,
             drops: PerCpuArray::try_from(map("drops")?)?,
             services: Services::new(maps.services, rosters, servers)?,
             connections: Connections::new(connections),
@@ -135,7 +142,11 @@ impl Dataplane {
             this.settings.write(0, settings);
         }
         clock::read(program(&mut this.ebpf, "clock")?)?;
+        if let Some(settings) = this.settings.map().read(0) {
+            this.settings.write(0, settings);
+        }
         this.finish_move(&rooms)?;
+        this.hold_pinned_maps()?;
         Ok(this)
     }
 
@@ -179,6 +190,7 @@ impl Dataplane {
         if let Err(error) = self.pins.remove_room(&left) {
             tracing::error!("the room that is no longer used stays: {error:#}");
         }
+        self.hold_pinned_maps()?;
         tracing::info!("there is room for {servers} servers now, after {before}");
         Ok(())
     }
@@ -211,10 +223,10 @@ impl Dataplane {
 
     /// Puts the program into all links that are pinned.
     fn take_over_links(&mut self) -> Result<()> {
-        let links = self.pins.links()?;
+        let interfaces = self.links.interfaces()?;
         let program = program(&mut self.ebpf, "director")?;
-        for (index, _) in links {
-            if let Err(error) = attach::take_over(program, &self.pins, index) {
+        for index in interfaces {
+            if let Err(error) = self.links.take_over(program, index) {
                 // Most likely the interface went away.
                 tracing::warn!("the link to the interface with index {index} is dead: {error:#}");
             }
@@ -246,24 +258,18 @@ impl Dataplane {
 
     /// Makes the packet path handle an interface's packets.
     pub fn attach(&mut self, name: &str, index: u32, mode: Mode) -> Result<()> {
-        let pins = self.pins.clone();
-        attach::attach(
-            program(&mut self.ebpf, "director")?,
-            &pins,
-            name,
-            index,
-            mode,
-        )
+        let program = program(&mut self.ebpf, "director")?;
+        self.links.attach(program, name, index, mode)
     }
 
     /// Stops handling an interface's packets.
-    pub fn detach(&self, index: u32) -> Result<()> {
-        attach::detach(&self.pins, index)
+    pub fn detach(&mut self, index: u32) -> Result<()> {
+        self.links.detach(index)
     }
 
     /// The interfaces that the packet path handles, by index.
     pub fn attached(&self) -> Result<Vec<u32>> {
-        Ok(self.pins.links()?.into_iter().map(|(i, _)| i).collect())
+        self.links.interfaces()
     }
 
     /// Sets the timeouts of connections, from now on and for those that there are.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
@@ -56,9 +57,14 @@ impl Rosters {
         Ok(larger)
     }
 
-    /// Lines in all, and how many of them rosters take.
-    pub fn lines(&self) -> (u32, u32) {
-        (self.lines.entries(), self.used.values().sum())
+    /// Lines in all.
+    pub fn lines(&self) -> u32 {
+        self.lines.entries()
+    }
+
+    /// How many of them rosters take.
+    pub fn used(&self) -> u32 {
+        self.used.values().sum()
     }
 
     /// Bytes of memory.
@@ -114,6 +120,30 @@ impl Rosters {
             self.lines.write(line, words);
         }
         Ok(first)
+    }
+
+    /// Writes what should be there to those rosters that begin in some lines and that somebody
+    /// else has changed, and gives their first lines. Where a scheduler stands is its own
+    /// affair.
+    pub fn repair(&self, lines: Range<u32>) -> Vec<u32> {
+        let mut changed = Vec::new();
+        for (&first, &length) in self.used.range(lines) {
+            let header = (1..LINE_ENTRIES as usize).all(|word| {
+                let is = self.lines.map().word(first, word);
+                let is = is.map(|word| word.load(SeqCst));
+                is == self.lines.read(first).map(|line| line.words[word])
+            });
+            let entries = self.lines.repair(first + 1..first + length);
+            if header && entries.is_empty() {
+                continue;
+            }
+            if let Some(mut line) = self.lines.read(first) {
+                line.words[0] = self.position(first).bits();
+                self.lines.write(first, line);
+            }
+            changed.push(first);
+        }
+        changed
     }
 
     /// Says that no service refers to a roster any more.

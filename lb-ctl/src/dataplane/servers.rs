@@ -18,7 +18,7 @@ use lb_common::{
     },
 };
 
-use super::{kept::Kept, mapped::Mapped, room::Tally};
+use super::{audit::Part, kept::Kept, mapped::Mapped, room::Tally};
 use crate::{
     desired::{Protocol, Server, ServerId, ServiceId},
     routing::{Hop, Reach},
@@ -285,6 +285,30 @@ impl Servers {
             }
         }
         news
+    }
+
+    /// Repairs a part of what somebody else may have changed; says what it was.
+    pub fn repair(&self, part: Part) -> Vec<String> {
+        let changed = self.entries.repair(part.of(self.capacity()));
+        let mut repaired: Vec<_> = changed
+            .into_iter()
+            .filter_map(|index| self.identity(index))
+            .map(
+                |Identity {
+                     server, service, ..
+                 }| {
+                    format!("server {server} of {service} was changed in the map `servers`")
+                },
+            )
+            .collect();
+        if !self
+            .addresses
+            .repair(0..self.addresses.entries())
+            .is_empty()
+        {
+            repaired.push("the bitmap of addresses in the map `settings` was changed".to_owned());
+        }
+        repaired
     }
 
     /// The entries of one server of a service: one for each method that it had.

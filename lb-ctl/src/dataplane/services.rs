@@ -3,19 +3,22 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::Ipv4Addr,
+    os::fd::AsFd as _,
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::maps::{HashMap as BpfHashMap, MapData};
+use aya::maps::{HashMap as BpfHashMap, IterableMap as _, MapData, MapError};
 use lb_common::{
     schedule::Position,
     service::{Entry, Service as Value, ServiceKey, roster_lines},
 };
 
 use super::{
+    audit::Part,
     room::{LINES_EACH, Room},
     rosters::{Rosters, position_after},
     servers::{self, Identity, Servers, address, wire},
+    syscall,
 };
 use crate::{
     desired::{Protocol, Scheduler, ServerId, Service, ServiceId},
@@ -30,7 +33,18 @@ pub struct Services {
     /// Servers and what they count.
     pub servers: Servers,
     free: BTreeSet<u32>,
+    walk: Walk,
 }
+
+/// A look through the map, a part at a time.
+#[derive(Default)]
+struct Walk {
+    cursor: Option<u32>,
+    seen: usize,
+}
+
+/// More than stand in any one bucket of a hash map.
+const LEAST_AT_ONCE: u32 = 256;
 
 impl Services {
     /// Reads what is there.
@@ -59,7 +73,61 @@ impl Services {
             rosters,
             servers,
             free,
+            walk: Walk::default(),
         })
+    }
+
+    /// Repairs a part of what somebody else may have changed; says what it was.
+    pub fn repair(&mut self, part: Part) -> Result<Vec<String>> {
+        let mut repaired = self.servers.repair(part);
+        for first in self.rosters.repair(part.of(self.rosters.lines())) {
+            let of = self.values.iter().find(|(_, value)| value.roster == first);
+            repaired.push(match of {
+                Some((id, _)) => format!("the roster of {id} was changed in the map `rosters`"),
+                None => "an old roster was changed in the map `rosters`".to_owned(),
+            });
+        }
+        if part.is_first() || self.walk.cursor.is_some() {
+            self.repair_entries(&mut repaired)
+                .context("cannot look through the map `services`")?;
+        }
+        Ok(repaired)
+    }
+
+    fn repair_entries(&mut self, repaired: &mut Vec<String>) -> Result<()> {
+        let at_once = LEAST_AT_ONCE + self.values.len() as u32 / (Part::ALL - 2);
+        let mut entries = vec![(ServiceKey::default(), Value::default()); at_once as usize];
+        let map = self.map.map().fd().as_fd();
+        let count = syscall::read_hash(map, &mut self.walk.cursor, &mut entries)?;
+        for (key, value) in entries.into_iter().take(count) {
+            match id(&key).and_then(|id| Some((id, *self.values.get(&id)?))) {
+                Some((_, wanted)) if value == wanted => self.walk.seen += 1,
+                Some((id, wanted)) => {
+                    self.map.insert(key, wanted, 0)?;
+                    self.walk.seen += 1;
+                    repaired.push(format!("{id} was changed in the map `services`"));
+                }
+                None => {
+                    self.map.remove(&key)?;
+                    repaired.push(format!(
+                        "a service that is not ours stood in the map `services`: {key:?}"
+                    ));
+                }
+            }
+        }
+        if self.walk.cursor.is_some() {
+            return Ok(());
+        }
+        // Where one is missing, or where there was an edit meanwhile.
+        if std::mem::take(&mut self.walk).seen != self.values.len() {
+            for (&id, value) in &self.values {
+                if matches!(self.map.get(&key(id), 0), Err(MapError::KeyNotFound)) {
+                    self.map.insert(key(id), value, 0)?;
+                    repaired.push(format!("{id} was deleted from the map `services`"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of memory, without the hash map.
@@ -83,7 +151,7 @@ impl Services {
             }
         }
         let all = self.servers.capacity();
-        let (all_lines, used) = self.rosters.lines();
+        let (all_lines, used) = (self.rosters.lines(), self.rosters.used());
         let fits = new_servers <= self.servers.free()
             && new_services <= self.free.len() as u32
             && lines <= all_lines - used.min(all_lines);
@@ -116,6 +184,7 @@ impl Services {
         self.servers.move_to(larger.servers);
         self.rosters = larger.rosters;
         self.map = larger.map;
+        self.walk = Walk::default();
         self.free.extend(before..self.servers.capacity());
     }
 

@@ -1,27 +1,36 @@
 //! What the daemon answers to each request.
 
-use super::{RunOptions, apply_source, report, state::Director};
+use super::{RunOptions, report, state::Director, task::Change};
 use crate::{
     api::{Reply, Request},
-    config::ConfigError,
     dataplane,
-    desired::Desired,
-    edit::Edit,
     plan::plan,
 };
 
-/// Does what is asked.
-pub async fn answer(options: &RunOptions, director: &mut Director, request: Request) -> Reply {
-    match request {
-        Request::Apply { source, dry_run } => {
-            match apply_source(options, director, &source, dry_run).await {
-                Ok(lines) => Reply::Plan(lines),
-                Err(error) if error.is::<ConfigError>() => Reply::bad_request(format!("{error:#}")),
-                Err(error) => Reply::failed(format!("{error:#}")),
+/// What becomes of a request.
+pub enum Answer {
+    /// It is answered.
+    Reply(Reply),
+    /// It changes the director, and is answered when that is done.
+    Change(Change),
+}
+
+/// Answers what changes nothing, and reads what does.
+pub fn answer(options: &RunOptions, director: &Director, request: Request) -> Answer {
+    Answer::Reply(match request {
+        Request::Apply { source, dry_run } => match Change::to_file(options, &source) {
+            Ok(Change::Apply { desired, .. }) if dry_run => {
+                let plan = plan(&director.desired, &desired);
+                match plan.refusal() {
+                    Some(why) => Reply::failed(why),
+                    None => Reply::Plan(plan.lines()),
+                }
             }
-        }
+            Ok(change) => return Answer::Change(change),
+            Err(reply) => reply,
+        },
+        Request::Edit(edit) => return Answer::Change(Change::Edit(edit)),
         Request::Show => Reply::Desired(director.desired.clone()),
-        Request::Edit(edit) => change(director, &edit).await,
         Request::Stats => match report::stats(director) {
             Ok(stats) => Reply::Stats(stats),
             Err(error) => Reply::failed(format!("cannot read the counters: {error:#}")),
@@ -34,16 +43,5 @@ pub async fn answer(options: &RunOptions, director: &mut Director, request: Requ
             Ok(_) => Reply::Done,
             Err(error) => Reply::failed(format!("{error:#}")),
         },
-    }
-}
-
-async fn change(director: &mut Director, edit: &Edit) -> Reply {
-    let desired: Desired = match edit.apply(&director.desired) {
-        Ok(desired) => desired,
-        Err(error) => return error.into(),
-    };
-    match director.edit(desired).await {
-        Ok(before) => Reply::Plan(plan(&before, &director.desired).lines()),
-        Err(error) => Reply::failed(format!("{error:#}")),
-    }
+    })
 }

@@ -1,18 +1,17 @@
 //! The daemon: one thread in which requests, changes of the network, the sweep of the
-//! connection table, the packet path's log and signals take turns.
+//! connection table, the packet path's log and signals take turns. None of them waits for
+//! anybody: what takes time is asked for by [`scouts`].
 
 mod answer;
 mod reaches;
 mod report;
+mod scouts;
 mod state;
+mod task;
 
-use std::{
-    future::pending,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nix::{sys::utsname::uname, unistd::geteuid};
 use tokio::{
     io::unix::AsyncFd,
@@ -21,15 +20,18 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::state::Director;
 pub use self::state::ModeChoice;
+use self::{
+    answer::{Answer, answer},
+    scouts::{Report, Scouts},
+    state::Director,
+    task::Task,
+};
 use crate::{
     api,
-    config::{self, Source},
     dataplane::{self, Dataplane, Logger, Size},
     desired::Desired,
     instance::Instance,
-    plan::plan,
     routing::{Changes, Routing},
 };
 
@@ -52,7 +54,7 @@ const KERNEL: (u32, u32) = (5, 17);
 /// Expired connections are taken away in steps of this.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// How often a part of the next hops is looked after.
+/// How often a part of the next hops, and of the maps, is looked after.
 const REFRESH: Duration = Duration::from_millis(100);
 
 /// Requests that wait their turn.
@@ -70,7 +72,8 @@ pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
     }
     let socket = api::bind(&options.instance)?;
     let (routing, changes) = Routing::open().await?;
-    let mut director = start(&options, routing, desired).await?;
+    let (director, reports) = start(&options, routing, desired).await?;
+    let mut director = director;
     let (sender, calls) = mpsc::channel(QUEUE);
     let server = tokio::spawn(api::serve(socket.listener()?, sender));
     tracing::info!(
@@ -78,7 +81,12 @@ pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
         director.desired.services.len(),
         socket.path().display()
     );
-    let end = serve(&options, &mut director, calls, changes).await?;
+    let news = News {
+        calls,
+        changes,
+        reports,
+    };
+    let end = serve(&options, &mut director, news).await?;
     server.await?;
     match end {
         End::Stopped => tracing::info!(
@@ -123,7 +131,12 @@ fn check_machine() -> Result<()> {
 }
 
 /// Loads or adopts the packet path, and makes it do what is desired.
-async fn start(options: &RunOptions, routing: Routing, mut desired: Desired) -> Result<Director> {
+async fn start(
+    options: &RunOptions,
+    routing: Routing,
+    mut desired: Desired,
+) -> Result<(Director, mpsc::UnboundedReceiver<Report>)> {
+    let routing = Arc::new(routing);
     let servers = desired
         .services
         .iter()
@@ -157,14 +170,19 @@ async fn start(options: &RunOptions, routing: Routing, mut desired: Desired) -> 
         connections: capacity,
         ..Desired::default()
     };
-    let mut director = Director::new(dataplane, routing, options.mode, empty);
+    let (scouts, reports) = Scouts::new(Arc::clone(&routing));
+    let mut director = Director::new(dataplane, Arc::clone(&routing), scouts, options.mode, empty);
+    let addresses = director.reaches.unknown_of(task::servers(&desired));
+    director
+        .reaches
+        .learn(scouts::explore(&routing, addresses).await);
     if let Err(error) = director.apply(desired).await {
         if !adopted {
             dataplane::take_down(options.instance.as_str())?;
         }
         return Err(error);
     }
-    Ok(director)
+    Ok((director, reports))
 }
 
 /// Why the daemon ends.
@@ -173,12 +191,14 @@ enum End {
     Detached,
 }
 
-async fn serve(
-    options: &RunOptions,
-    director: &mut Director,
-    mut calls: mpsc::Receiver<api::Call>,
-    mut changes: Changes,
-) -> Result<End> {
+/// Where the daemon hears of what it has to do.
+struct News {
+    calls: mpsc::Receiver<api::Call>,
+    changes: Changes,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+async fn serve(options: &RunOptions, director: &mut Director, mut news: News) -> Result<End> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut reload = signal(SignalKind::hangup())?;
@@ -193,30 +213,29 @@ async fn serve(
             log = Some(unsafe { AsyncFd::register(logger) }?);
         }
         tokio::select! {
-            call = calls.recv() => {
-                let Some(api::Call { request, reply }) = call else {
-                    pending::<()>().await;
-                    continue;
-                };
-                let detach = request == api::Request::Detach;
-                let answer = answer::answer(options, director, request).await;
-                let done = matches!(answer, api::Reply::Done);
-                // Whoever asked may have gone; the answer then interests nobody.
-                let _ = reply.send(answer);
-                if detach && done {
-                    return Ok(End::Detached);
+            Some(call) = news.calls.recv() => {
+                if let Some(end) = attend(options, director, call).await {
+                    return Ok(end);
                 }
             }
-            change = changes.next() => {
+            Some(report) = news.reports.recv() => director.hear(report).await,
+            change = news.changes.next() => {
                 tracing::debug!("the network has changed: {change:?}");
                 if let Err(error) = director.network_changed(change).await {
                     tracing::error!("cannot follow a change of the network: {error:#}");
                 }
             }
             _ = sweep.tick() => director.sweep(SWEEP),
-            _ = refresh.tick() => director.reaches.refresh().await,
+            _ = refresh.tick() => {
+                director.refresh();
+                director.audit().await;
+            }
             said = flush(&mut log) => said?,
-            _ = reload.recv() => apply_again(options, director).await,
+            _ = reload.recv() => {
+                if let Some((request, reply)) = task::file_again(options) {
+                    attend(options, director, api::Call { request, reply }).await;
+                }
+            }
             _ = terminate.recv() => return Ok(End::Stopped),
             _ = interrupt.recv() => return Ok(End::Stopped),
         }
@@ -236,45 +255,18 @@ async fn flush(log: &mut Option<AsyncFd<Logger>>) -> Result<()> {
     }
 }
 
-/// SIGHUP: the file again.
-async fn apply_again(options: &RunOptions, director: &mut Director) {
-    if options.config == Path::new("-") {
-        tracing::warn!(
-            "SIGHUP: the configuration came from standard input, there is no file to apply again"
-        );
-        return;
+/// Answers a request, or sees to it that it will be.
+async fn attend(options: &RunOptions, director: &mut Director, call: api::Call) -> Option<End> {
+    let api::Call { request, reply } = call;
+    let detach = request == api::Request::Detach;
+    match answer(options, director, request) {
+        Answer::Change(change) => director.undertake(Task { change, reply }).await,
+        Answer::Reply(answer) => {
+            let done = matches!(answer, api::Reply::Done);
+            // Whoever asked may have gone; the answer then interests nobody.
+            let _ = reply.send(answer);
+            return (detach && done).then_some(End::Detached);
+        }
     }
-    let result = match config::read(&options.config) {
-        Ok(source) => apply_source(options, director, &source, false).await,
-        Err(error) => Err(error.into()),
-    };
-    let path: &Path = &options.config;
-    match result {
-        Ok(lines) => tracing::info!("{} applied again: {} changes", path.display(), lines.len()),
-        Err(error) => tracing::error!(
-            "{} was not applied, all goes on as before: {error:#}",
-            path.display()
-        ),
-    }
-}
-
-/// Makes the live state equal to a file; gives the plan's lines.
-async fn apply_source(
-    options: &RunOptions,
-    director: &mut Director,
-    source: &Source,
-    dry_run: bool,
-) -> Result<Vec<String>> {
-    let desired = config::parse(&source.text, &source.name)?.with_interfaces(&options.interfaces);
-    let plan = plan(&director.desired, &desired);
-    if let Some(why) = plan.refusal() {
-        bail!(why);
-    }
-    if !dry_run {
-        director
-            .apply(desired)
-            .await
-            .with_context(|| format!("cannot apply {}", source.name))?;
-    }
-    Ok(plan.lines())
+    None
 }

@@ -2,15 +2,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::reaches::Reaches;
+use super::{
+    reaches::Reaches,
+    scouts::{Report, Scouts},
+    task::{self, Task},
+};
 use crate::{
-    dataplane::{Dataplane, attach::Mode, rosters::NoLines},
+    api::Reply,
+    dataplane::{Dataplane, attach::Mode, audit::Part, rosters::NoLines},
     desired::{Desired, Method, Service},
+    plan::plan,
     routing::{Change, Reach, Routing},
 };
 
@@ -36,6 +43,14 @@ pub struct Director {
     /// Since when.
     pub since: Instant,
     choice: ModeChoice,
+    routing: Arc<Routing>,
+    scouts: Scouts,
+    /// Goes up with every change of the network.
+    epoch: u64,
+    /// The part of everything that is looked at next.
+    audited: Part,
+    /// What went wrong when something was to be repaired, by what it is about.
+    complaints: HashMap<String, String>,
     /// What one sweep of the whole table took.
     sweep_cost: Duration,
     swept: Duration,
@@ -43,29 +58,141 @@ pub struct Director {
 
 impl Director {
     /// With nothing to do yet but what an adopted packet path does.
-    pub fn new(dataplane: Dataplane, routing: Routing, choice: ModeChoice, empty: Desired) -> Self {
+    pub fn new(
+        dataplane: Dataplane,
+        routing: Arc<Routing>,
+        scouts: Scouts,
+        choice: ModeChoice,
+        empty: Desired,
+    ) -> Self {
         Self {
             desired: empty,
             dataplane,
-            reaches: Reaches::new(routing),
+            reaches: Reaches::default(),
             attached: BTreeMap::new(),
             since: Instant::now(),
             choice,
+            routing,
+            scouts,
+            epoch: 0,
+            audited: Part::default(),
+            complaints: HashMap::new(),
             sweep_cost: Duration::ZERO,
             swept: Duration::ZERO,
         }
+    }
+
+    /// Does what is asked, at once where it is known how all servers are reached, else when a
+    /// scout has found out.
+    pub async fn undertake(&mut self, task: Task) {
+        let unknown = self.reaches.unknown_of(task.change.servers());
+        if unknown.is_empty() {
+            self.carry_out(task).await;
+        } else {
+            self.scouts.explore(task, unknown, self.epoch);
+        }
+    }
+
+    /// Takes in what a scout came back with.
+    pub async fn hear(&mut self, report: Report) {
+        match report {
+            Report::Explored { task, found, epoch } => {
+                self.reaches.learn(found);
+                self.carry_out(task).await;
+                if epoch != self.epoch {
+                    self.scouts.update(|| self.reaches.addresses());
+                }
+            }
+            Report::Updated(found) => {
+                for (address, reach) in self.reaches.update(found) {
+                    self.dataplane.services.servers.set_reach(address, &reach);
+                }
+                if self.scouts.updated() {
+                    self.scouts.update(|| self.reaches.addresses());
+                }
+            }
+            Report::Refreshed => self.scouts.refreshed(),
+        }
+    }
+
+    /// Has some next hops asked whether they are still there.
+    pub fn refresh(&mut self) {
+        self.scouts.refresh(|| self.reaches.due());
+    }
+
+    async fn carry_out(&mut self, task: Task) {
+        let answer = match task.change {
+            task::Change::Apply { desired, name } => self.apply_file(desired, &name).await,
+            task::Change::Edit(edit) => match edit.apply(&self.desired) {
+                Ok(desired) => self.edit(desired).map(|before| {
+                    let (_, after) = differing(&before.services, &self.desired.services);
+                    let mut lines = plan(&before, &self.desired).lines();
+                    lines.extend(self.unreached(after));
+                    lines
+                }),
+                Err(error) => {
+                    self.keep_reaches();
+                    let _ = task.reply.send(error.into());
+                    return;
+                }
+            },
+        };
+        if answer.is_err() {
+            // Nothing is left of servers that were never put into service.
+            self.dataplane.services.servers.forget_unused();
+            self.keep_reaches();
+        }
+        // Whoever asked may have gone; the answer then interests nobody.
+        let _ = task.reply.send(match answer {
+            Ok(lines) => Reply::Plan(lines),
+            Err(error) => Reply::failed(format!("{error:#}")),
+        });
+    }
+
+    /// Makes the live state equal to a file; gives the plan's lines.
+    async fn apply_file(&mut self, desired: Desired, name: &str) -> Result<Vec<String>> {
+        let plan = plan(&self.desired, &desired);
+        if let Some(why) = plan.refusal() {
+            bail!(why);
+        }
+        self.apply(desired)
+            .await
+            .with_context(|| format!("cannot apply {name}"))?;
+        let mut lines = plan.lines();
+        lines.extend(self.unreached(&self.desired.services));
+        Ok(lines)
+    }
+
+    /// A line for each server that packets do not reach yet.
+    fn unreached(&self, services: &[Service]) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut others = 0;
+        for service in services {
+            for server in &service.servers {
+                let reach = self.reaches.get(server.id.address);
+                if reach.is_known() {
+                    continue;
+                }
+                if lines.len() == UNREACHED_NAMED {
+                    others += 1;
+                    continue;
+                }
+                lines.push(format!(
+                    "! {}: server {} cannot be reached yet: {reach}",
+                    service.id, server.id
+                ));
+            }
+        }
+        if others > 0 {
+            lines.push(format!("! and {others} more servers cannot be reached yet"));
+        }
+        lines
     }
 
     /// Makes the packet path do what is desired, and nothing else. Where that fails, it goes
     /// on with what it did before.
     pub async fn apply(&mut self, desired: Desired) -> Result<()> {
         let interfaces = self.interfaces(&desired).await?;
-        let addresses = desired
-            .services
-            .iter()
-            .flat_map(|service| &service.servers)
-            .map(|server| server.id.address);
-        self.reaches.learn(addresses).await;
         self.check_methods(&desired.services)?;
         self.dataplane.make_room(desired.services.iter())?;
         if let Err(error) = self.with_room(|this| this.put_services(&desired)) {
@@ -97,13 +224,9 @@ impl Director {
     /// As [`apply`](Self::apply), where nothing but services differ from what is desired
     /// already, and looks at no others: what a live edit takes does not depend on how many
     /// there are. Gives what was desired before.
-    pub async fn edit(&mut self, desired: Desired) -> Result<Desired> {
+    pub fn edit(&mut self, desired: Desired) -> Result<Desired> {
         let (before, after) = differing(&self.desired.services, &desired.services);
         let before = before.to_vec();
-        let servers = after.iter().flat_map(|service| &service.servers);
-        self.reaches
-            .learn(servers.map(|server| server.id.address))
-            .await;
         self.check_methods(after)?;
         self.dataplane.make_room(after.iter())?;
         if let Err(error) = self.with_room(|this| this.replace_services(&before, after)) {
@@ -211,7 +334,7 @@ impl Director {
     async fn interfaces(&self, desired: &Desired) -> Result<HashMap<String, u32>> {
         let mut found = HashMap::new();
         for name in &desired.interfaces {
-            let index = self.reaches.routing().link_index(name).await?;
+            let index = self.routing.link_index(name).await?;
             let index = index.ok_or_else(|| {
                 anyhow!("interface {name} does not exist; see `ip -brief link` for those that do")
             })?;
@@ -263,7 +386,7 @@ impl Director {
     /// transmits in the driver arrives only if the other end, which may be in any namespace,
     /// runs XDP too.
     async fn native_serves(&self, interfaces: &[(String, u32)]) -> Result<bool> {
-        let ports = self.reaches.routing().ports().await?;
+        let ports = self.routing.ports().await?;
         let in_question = ports
             .iter()
             .filter(|port| interfaces.iter().any(|&(_, index)| index == port.interface));
@@ -287,10 +410,9 @@ impl Director {
             self.update_ports().await?;
             self.reattach().await?;
         }
+        self.epoch += 1;
         if change.answers {
-            for (address, reach) in self.reaches.update().await {
-                self.dataplane.services.servers.set_reach(address, &reach);
-            }
+            self.scouts.update(|| self.reaches.addresses());
         }
         // Clients may be reached otherwise even where no server is.
         self.dataplane.routes_changed();
@@ -300,7 +422,7 @@ impl Director {
     /// Attaches to interfaces that went away and came back.
     async fn reattach(&mut self) -> Result<()> {
         for name in self.desired.interfaces.clone() {
-            let now = self.reaches.routing().link_index(&name).await?;
+            let now = self.routing.link_index(&name).await?;
             let then = self.attached.get(&name).map(|&(index, _)| index);
             if now == then {
                 continue;
@@ -311,14 +433,60 @@ impl Director {
                 self.attached.remove(&name);
             }
             if let Some(new) = now {
-                self.attach(&[(name, new)]).await?;
+                let outcome = self.attach(&[(name.clone(), new)]).await;
+                self.complain(&name, outcome);
             }
         }
         Ok(())
     }
 
+    /// Notices what somebody changed behind the daemon's back, and undoes it: a part of it, so
+    /// that nobody waits.
+    pub async fn audit(&mut self) {
+        let part = self.audited;
+        self.audited = part.next();
+        let outcome = self.dataplane.repair_maps(part);
+        self.complain("maps", outcome);
+        if part.is_first() {
+            let outcome = self.dataplane.repair_pins();
+            self.complain("pins", outcome);
+            let outcome = self.audit_interfaces().await;
+            self.complain("interfaces", outcome);
+        }
+    }
+
+    async fn audit_interfaces(&mut self) -> Result<()> {
+        for (name, (index, mode)) in self.attached.clone() {
+            if let Err(error) = self.dataplane.repair_link(&name, index) {
+                tracing::warn!("{name}: {error:#}: attaching anew");
+                self.attached.remove(&name);
+                if let Ok(()) = self.dataplane.attach(&name, index, mode) {
+                    self.attached.insert(name, (index, mode));
+                }
+            }
+        }
+        let missing = |name: &String| !self.attached.contains_key(name);
+        if self.desired.interfaces.iter().any(missing) {
+            self.reattach().await?;
+        }
+        Ok(())
+    }
+
+    /// Logs an error, once for as long as it stays the same.
+    fn complain(&mut self, about: &str, outcome: Result<()>) {
+        let Err(error) = outcome else {
+            self.complaints.remove(about);
+            return;
+        };
+        let complaint = format!("{error:#}");
+        if self.complaints.get(about) != Some(&complaint) {
+            tracing::error!("{about}: {complaint}; trying again every second");
+            self.complaints.insert(about.to_owned(), complaint);
+        }
+    }
+
     async fn update_ports(&self) -> Result<()> {
-        let ports = self.reaches.routing().ports().await?;
+        let ports = self.routing.ports().await?;
         self.dataplane.set_ports(&ports);
         Ok(())
     }
@@ -358,6 +526,9 @@ fn differing<'a, 'b, T: PartialEq>(one: &'a [T], other: &'b [T]) -> (&'a [T], &'
     let end = pairs.take_while(same).count();
     (&one[..one.len() - end], &other[..other.len() - end])
 }
+
+/// Servers that an answer names one by one when many cannot be reached.
+const UNREACHED_NAMED: usize = 10;
 
 /// Buckets that are swept at a time at least.
 const LEAST_PART: u32 = 512;

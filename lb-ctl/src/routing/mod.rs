@@ -43,6 +43,8 @@ use self::{
 #[derive(Debug)]
 pub struct Routing {
     kernel: Kernel,
+    /// For questions about interfaces, which do not wait behind thousands about addresses.
+    interfaces: Kernel,
     shared: Arc<Shared>,
     follower: JoinHandle<()>,
 }
@@ -62,6 +64,7 @@ impl Routing {
     /// The kernel's netlink cannot be used.
     pub async fn open() -> Result<(Self, Changes)> {
         let kernel = Kernel::open()?;
+        let interfaces = Kernel::open()?;
         // First listen, then look: what changes in between is heard.
         let listener = Listener::open()?;
         let (links, neighbours) = kernel.snapshot().await?;
@@ -73,6 +76,7 @@ impl Routing {
         let changes = Changes::new(Arc::clone(&shared));
         let routing = Self {
             kernel,
+            interfaces,
             shared,
             follower,
         };
@@ -163,7 +167,7 @@ impl Routing {
     /// # Errors
     /// The kernel does not answer.
     pub async fn ports(&self) -> Result<Vec<Port>> {
-        let mut ports = self.kernel.links().await?;
+        let mut ports = self.interfaces.links().await?;
         ports.retain(|port| port.ethernet);
         Ok(ports)
     }
@@ -173,7 +177,7 @@ impl Routing {
     /// # Errors
     /// The kernel does not answer.
     pub async fn port(&self, name: &str) -> Result<Option<Port>> {
-        let ports = self.kernel.links().await?;
+        let ports = self.interfaces.links().await?;
         Ok(ports.into_iter().find(|port| port.name == name))
     }
 

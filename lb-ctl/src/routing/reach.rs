@@ -20,6 +20,14 @@ pub enum Reach {
     None(String),
 }
 
+impl Reach {
+    /// False where packets have nowhere to go, at least for now.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self, Self::Local | Self::Hop(_))
+    }
+}
+
 /// The next hop of packets to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {

@@ -21,4 +21,7 @@ mod live_edits;
 mod mixed_methods;
 mod modes;
 mod neighbours;
+mod socket;
 mod survival;
+mod tampering;
+mod waiting;

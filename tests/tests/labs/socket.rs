@@ -1,0 +1,291 @@
+//! The daemon's socket, in the hands of those who mean harm, or do it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
+
+use anyhow::ensure;
+use lb_tests::{
+    client::Client,
+    director::Director,
+    lab::Lab,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    process::{Process, run},
+    wait::wait_until,
+};
+use nix::sys::signal::Signal;
+
+/// As many as the daemon serves at the same time.
+const PLACES: usize = 64;
+
+fn start() -> (Lab, Director, Client) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    (lab, director, client)
+}
+
+fn socket(director: &Director) -> PathBuf {
+    director.path(&format!("{}.sock", director.instance()))
+}
+
+fn connect(director: &Director) -> UnixStream {
+    let stream = UnixStream::connect(socket(director)).unwrap();
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).unwrap();
+    stream.set_write_timeout(patience).unwrap();
+    stream
+}
+
+/// Everything that a client is for is still there for others.
+#[track_caller]
+fn assert_serves(director: &Director, client: &Client) {
+    let service = format!("tcp/{SERVICE}");
+    let edit = |weight| {
+        let server = ["server", "set", &service, "192.168.100.23", "--weight"];
+        director
+            .command(&[&server[..], &[weight]].concat())
+            .unwrap();
+    };
+    edit("5");
+    edit("1");
+    director.stats().unwrap();
+    client.servers(2).unwrap();
+}
+
+#[test]
+fn clients_that_hang_in_the_middle_of_a_request_hold_up_nobody() {
+    let (_lab, director, client) = start();
+    let hanging: Vec<_> = (0..2 * PLACES)
+        .map(|_| {
+            let mut stream = connect(&director);
+            // It may be told to go before it has said all of it.
+            let _ = stream.write_all(b"{\"apply\":{\"source\":{\"na");
+            stream
+        })
+        .collect();
+    assert_serves(&director, &client);
+    drop(hanging);
+}
+
+#[test]
+fn clients_that_ask_and_never_listen_hold_up_nobody() {
+    let (_lab, director, client) = start();
+    let deaf: Vec<_> = (0..PLACES)
+        .map(|_| {
+            let mut stream = connect(&director);
+            stream.set_nonblocking(true).unwrap();
+            // Until the daemon stops reading, for its answers are not taken.
+            while stream.write_all(&b"\"stats\"\n".repeat(100)).is_ok() {}
+            stream
+        })
+        .collect();
+    assert_serves(&director, &client);
+    drop(deaf);
+}
+
+#[test]
+fn garbage_is_refused_and_all_goes_on() {
+    let (_lab, director, client) = start();
+    let nested = "[".repeat(200_000);
+    let garbage = [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\xff\xfe\x00\x01\n",
+        b"{\"edit\":{\"add_server\":{}}}\n",
+        b"{\"connections\":{\"limit\":-1}}\n",
+        nested.as_bytes(),
+    ];
+    for text in garbage {
+        let mut stream = connect(&director);
+        stream.write_all(text).unwrap();
+        stream.write_all(b"\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("bad_request"), "{answer:?}");
+    }
+    // A line without an end: longer than any request.
+    let mut stream = connect(&director);
+    let chunk = [b'x'; 1 << 20];
+    let sent = (0..64)
+        .take_while(|_| stream.write_all(&chunk).is_ok())
+        .count();
+    assert!(sent < 64);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.contains("16 MiB"), "{answer:?}");
+    assert_serves(&director, &client);
+}
+
+#[test]
+fn a_flood_of_connections_and_requests_holds_up_nobody() {
+    let (_lab, director, client) = start();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let flooding = || {
+            while !stop.load(SeqCst) {
+                let Ok(mut stream) = UnixStream::connect(socket(&director)) else {
+                    continue;
+                };
+                let _ = stream.write_all(b"\"show\"\n\"sta");
+            }
+        };
+        let asking = || {
+            let mut stream = connect(&director);
+            let mut answers = BufReader::new(stream.try_clone().unwrap());
+            let mut answer = String::new();
+            while !stop.load(SeqCst) && stream.write_all(b"\"stats\"\n").is_ok() {
+                answer.clear();
+                answers.read_line(&mut answer).unwrap();
+            }
+        };
+        scope.spawn(flooding);
+        scope.spawn(asking);
+        // What fails must not keep the flood going.
+        let outcome = thread::scope(|inner| {
+            let serves = inner.spawn(|| (0..5).for_each(|_| assert_serves(&director, &client)));
+            serves.join()
+        });
+        stop.store(true, SeqCst);
+        outcome.unwrap();
+    });
+}
+
+#[test]
+fn the_socket_is_for_root_and_the_group_lb_where_there_is_one() {
+    let (lab, mut director, _client) = start();
+    let mode = |director: &Director| {
+        let there = fs::metadata(socket(director)).unwrap();
+        (there.permissions().mode() & 0o777, there.uid(), there.gid())
+    };
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    if !groups.lines().any(|line| line.starts_with("lb:")) {
+        assert_eq!(mode(&director), (0o660, 0, 0));
+    }
+    director.end(Signal::SIGTERM).unwrap();
+
+    // A machine with that group, for this daemon alone.
+    const GROUP: u32 = 4242;
+    let others = groups.lines().filter(|line| !line.starts_with("lb:"));
+    let mut with_group: String = others.map(|line| format!("{line}\n")).collect();
+    with_group.push_str(&format!("lb:x:{GROUP}:\n"));
+    let with_group = director.write("group", &with_group).unwrap();
+    let mut command = lab.host("director").unwrap().command("unshare");
+    command
+        .env("LB_RUN_DIR", director.path("."))
+        .args(["--mount", "sh", "-c"])
+        .arg("mount --bind \"$1\" /etc/group && shift && exec \"$@\"")
+        .arg("sh")
+        .arg(with_group)
+        .arg(director.binary())
+        .args(["--instance", director.instance(), "run", "--mode", "native"])
+        .arg("--config")
+        .arg(director.path("lb.yaml"));
+    let mut daemon = Process::start("lb-ctl with a group", &mut command).unwrap();
+    daemon.wait_for_output("ready: ").unwrap();
+    assert_eq!(mode(&director), (0o660, 0, GROUP));
+    daemon.end(Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn a_hangup_applies_the_file_again_and_a_broken_file_changes_nothing() {
+    let (_lab, director, client) = start();
+    let hang_up = || nix::sys::signal::kill(director.process().unwrap(), Signal::SIGHUP).unwrap();
+    let logged = |words: &str| {
+        wait_until("it is logged", || {
+            let log = director.log()?;
+            ensure!(log.contains(words), "{words:?} is not in:\n{log}");
+            Ok(())
+        })
+        .unwrap();
+    };
+    let drained = CONFIGURATION.replace("weight: 2", "weight: 0");
+    director.write("lb.yaml", &drained).unwrap();
+    hang_up();
+    logged("applied again: 2 changes");
+    assert_eq!(client.servers(3).unwrap(), ["web23"; 3]);
+
+    let broken = CONFIGURATION.replace("servers:", "severs:");
+    director.write("lb.yaml", &broken).unwrap();
+    hang_up();
+    logged("was not applied, all goes on as before: ");
+    logged("lb.yaml:6:");
+    assert_eq!(client.servers(3).unwrap(), ["web23"; 3]);
+
+    fs::remove_file(director.path("lb.yaml")).unwrap();
+    hang_up();
+    logged("No such file");
+    assert_eq!(client.servers(3).unwrap(), ["web23"; 3]);
+}
+
+#[test]
+fn what_is_saved_cleared_and_applied_is_listed_as_before() {
+    let (lab, director, client) = start();
+    let web = format!("tcp/{SERVICE}");
+    for edit in [
+        &[
+            "service",
+            "add",
+            "tcp/192.168.100.11:443",
+            "--scheduler",
+            "lc",
+            "--name",
+            "tls",
+        ][..],
+        &[
+            "server",
+            "add",
+            "tls",
+            "192.168.100.23",
+            "--forward",
+            "tun",
+            "--weight",
+            "9",
+        ],
+        &[
+            "server",
+            "add",
+            "tls",
+            "192.168.100.47:8443",
+            "--forward",
+            "nat",
+        ],
+        &[
+            "service",
+            "add",
+            "udp/192.168.100.11:5353",
+            "--scheduler",
+            "rr",
+        ],
+        &["server", "drain", &web, "192.168.100.47"],
+    ] {
+        director.command(edit).unwrap();
+    }
+    let listing = || {
+        let services = director.command(&["service", "list"]).unwrap();
+        (services, director.command(&["save"]).unwrap())
+    };
+    let before = listing();
+    let saved = director.path("saved.yaml").display().to_string();
+    director.command(&["save", &saved]).unwrap();
+    let empty = director.write("empty.yaml", "interfaces: [eth0]\nservices: []\n");
+    let empty = empty.unwrap().display().to_string();
+    director.command(&["apply", &empty]).unwrap();
+    assert!(client.connect_within(Duration::from_millis(20)).is_err());
+
+    director.command(&["apply", &saved]).unwrap();
+    assert_eq!(listing(), before);
+    assert_eq!(client.servers(2).unwrap(), ["web23"; 2]);
+    // A file that a person could have written: `check` has nothing to say about it.
+    let mut check = lab.host("director").unwrap().command(director.binary());
+    let checked = run(check.args(["check", &saved])).unwrap();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}

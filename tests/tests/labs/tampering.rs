@@ -1,0 +1,190 @@
+//! What somebody does behind the daemon's back is noticed, undone, and logged.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use aya::maps::{Array, HashMap, Map, MapData};
+use lb_common::layout::{Port, Settings};
+use lb_ctl::dataplane::{Parts, attach};
+use lb_tests::{
+    client::Client,
+    director::Director,
+    lab::Lab,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    topology::Topology,
+    wait::wait_until,
+};
+use nix::sys::signal::Signal;
+
+fn start(topology: &Topology) -> (Lab, Director, Client) {
+    let lab = Lab::realise(topology).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(3).unwrap();
+    (lab, director, client)
+}
+
+fn pinned(director: &Director, path: &str) -> MapData {
+    MapData::from_pin(director.pins().join(path)).unwrap()
+}
+
+/// Waits until the daemon logs this.
+#[track_caller]
+fn assert_logged(director: &Director, words: &str) {
+    wait_until("it is logged", || {
+        let log = director.log()?;
+        ensure!(log.contains(words), "{words:?} is not in:\n{log}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_service_that_was_deleted_or_changed_in_the_map_is_written_again() {
+    let (_lab, director, client) = start(&topology());
+    let map = Map::HashMap(pinned(&director, "room-1/services"));
+    let mut map: HashMap<_, [u8; 8], [u8; 16]> = map.try_into().unwrap();
+    let entries = map.iter().collect::<Result<Vec<_>, _>>().unwrap();
+    assert_eq!(entries.len(), 2);
+    for (key, _) in &entries {
+        map.remove(key).unwrap();
+    }
+    assert_logged(
+        &director,
+        &format!("tcp/{SERVICE} was deleted from the map"),
+    );
+    client.servers(3).unwrap();
+    assert_eq!(map.iter().count(), 2);
+
+    for (key, _) in &entries {
+        map.insert(key, [0xff; 16], 0).unwrap();
+    }
+    assert_logged(&director, &format!("tcp/{SERVICE} was changed in the map"));
+    client.servers(3).unwrap();
+
+    let foreign = [10, 9, 8, 7, 0, 80, 6, 0];
+    map.insert(foreign, entries[0].1, 0).unwrap();
+    assert_logged(&director, "a service that is not ours");
+    assert!(map.get(&foreign, 0).is_err());
+}
+
+#[test]
+fn servers_and_rosters_that_were_overwritten_are_written_again() {
+    let (_lab, director, client) = start(&topology());
+    for (path, name) in [
+        ("room-1/servers", "server 192.168.100.47:80 of tcp"),
+        ("room-1/rosters", "the roster of tcp"),
+    ] {
+        let map = Map::Array(pinned(&director, path));
+        let mut map: Array<_, [u8; 64]> = map.try_into().unwrap();
+        for index in 0..16 {
+            map.set(index, [0xff; 64], 0).unwrap();
+        }
+        assert_logged(&director, name);
+        client.servers(3).unwrap();
+    }
+    let counters = director.stats().unwrap().services[0].counters;
+    assert_eq!(counters.connections, 3 + 3 + 3);
+}
+
+#[test]
+fn settings_that_were_overwritten_are_written_again() {
+    let (_lab, director, client) = start(&topology());
+    let parts = Parts::of(&Map::Array(pinned(&director, "settings"))).unwrap();
+    let before = parts.settings.read(0).unwrap();
+
+    parts.settings.write(0, Settings::default());
+    assert_logged(&director, "the settings were changed");
+    assert_eq!(parts.settings.read(0), Some(before));
+
+    for word in 0..parts.addresses.entries() {
+        parts.addresses.write(word, 0);
+    }
+    assert_logged(&director, "the bitmap of addresses");
+    client.servers(3).unwrap();
+
+    for place in 0..parts.ports.entries() {
+        parts.ports.write(place, Port::default());
+    }
+    assert_logged(&director, "the interface at place");
+    client.servers(3).unwrap();
+}
+
+#[test]
+fn a_program_that_was_detached_is_attached_again() {
+    let (_lab, director, client) = start(&topology());
+    let links = fs::read_dir(director.pins()).unwrap().flatten();
+    let mut links = links.filter(|pin| pin.file_name().to_string_lossy().starts_with("link-"));
+    let link = links.next().unwrap().path();
+    // As `bpftool link detach` does; the pin goes as well.
+    attach::end(&link).unwrap();
+    assert_logged(&director, "attaching anew");
+    wait_until("the program is attached", || {
+        director.attached("eth0")?.context("it is not")
+    })
+    .unwrap();
+    client.servers(3).unwrap();
+    assert!(link.exists());
+}
+
+#[test]
+fn pins_that_were_deleted_are_made_again_and_no_packet_notices() {
+    let (_lab, mut director, client) = start(&topology());
+    let mut connection = client.connect().unwrap();
+    connection.get("/").unwrap();
+    let program = director.program("eth0").unwrap();
+    fs::remove_dir_all(director.pins()).unwrap();
+    // The link outlives its pin.
+    connection.get("/").unwrap();
+    assert_eq!(director.program("eth0").unwrap(), program);
+    assert_logged(&director, "its pin was gone");
+    assert_logged(&director, "rosters was gone: pinned again");
+
+    // And the next daemon finds all of it.
+    director.end(Signal::SIGKILL).unwrap();
+    connection.get("/").unwrap();
+    director.run("lb.yaml").unwrap();
+    connection.get("/").unwrap();
+    let counters = director.stats().unwrap().services[0].counters;
+    assert_eq!(counters.connections, 3 + 1);
+}
+
+#[test]
+fn an_interface_that_goes_away_and_comes_back_under_another_index_is_attached_to_again() {
+    let topology = topology();
+    let (mut lab, director, client) = start(&topology);
+    let machine = topology.hosts.iter().find(|host| host.name == "director");
+    lab.replug(machine.unwrap(), 0).unwrap();
+    assert_logged(&director, "eth0 went away");
+    forget_the_director(&lab);
+    wait_until("the service is there again", || client.servers(3)).unwrap();
+    let links = fs::read_dir(director.pins()).unwrap().flatten();
+    let links = links.filter(|pin| pin.file_name().to_string_lossy().starts_with("link-"));
+    assert_eq!(links.count(), 1);
+}
+
+#[test]
+fn an_interface_that_goes_down_and_up_and_gets_another_address_is_followed() {
+    let (lab, _director, client) = start(&topology());
+    let machine = lab.host("director").unwrap();
+    machine.ip(["link set eth0 down"]).unwrap();
+    assert!(client.connect_within(Duration::from_millis(20)).is_err());
+    machine.ip(["link set eth0 up"]).unwrap();
+    wait_until("the service is there again", || client.servers(3)).unwrap();
+
+    machine
+        .ip(["link set eth0 address 02:00:00:00:17:01"])
+        .unwrap();
+    forget_the_director(&lab);
+    wait_until("the service is there again", || client.servers(3)).unwrap();
+}
+
+/// Clients would ask again after half a minute; a real director would announce itself.
+fn forget_the_director(lab: &Lab) {
+    for host in ["client", "web47", "web23"] {
+        lab.host(host)
+            .unwrap()
+            .ip(["neigh flush dev eth0"])
+            .unwrap();
+    }
+}

@@ -1,0 +1,99 @@
+//! The daemon waits for nobody, and leaves nothing of what could not be done.
+
+use std::{thread, time::Duration};
+
+use aya::maps::{Array, Map, MapData};
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    wait::wait_until,
+    xdp::{self, Verdict},
+};
+
+/// On the servers' subnet, and nobody's.
+const ABSENT: &str = "192.168.100.99";
+
+#[test]
+fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let service = format!("tcp/{SERVICE}");
+    let edit = |verb, server| {
+        director
+            .command(&["server", verb, &service, server])
+            .unwrap()
+    };
+    let said = thread::scope(|scope| {
+        let slow = scope.spawn(|| edit("add", ABSENT));
+        // Until it is asked for, or so.
+        wait_until("somebody asks for the new server", || {
+            let machine = lab.host("director")?;
+            let mut ip = machine.command("ip");
+            let asked = lb_tests::process::run(ip.args(["neigh", "show", "to", ABSENT]))?;
+            anyhow::ensure!(asked.stdout.contains("INCOMPLETE"), "{asked:?}");
+            Ok(())
+        })
+        .unwrap();
+        edit("drain", "192.168.100.47");
+        edit("del", "192.168.100.47");
+        assert_eq!(client.servers(2).unwrap(), ["web23"; 2]);
+        director.stats().unwrap();
+        assert!(!slow.is_finished());
+        slow.join().unwrap()
+    });
+    let warning = format!("! {service}: server {ABSENT}:80 cannot be reached yet");
+    assert!(said.contains(&warning), "{said}");
+
+    // It is served as soon as it answers.
+    edit("drain", "192.168.100.23");
+    assert!(client.connect_within(Duration::from_millis(50)).is_err());
+    let late = lab.host("web47").unwrap();
+    late.ip([format!("address add {ABSENT}/24 dev eth0")])
+        .unwrap();
+    wait_until("the server that was absent serves", || client.get("/")).unwrap();
+    assert_eq!(client.servers(1).unwrap(), ["web47"]);
+}
+
+#[test]
+fn an_apply_that_fails_at_its_end_leaves_nothing_behind() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let machine = lab.host("director").unwrap();
+    machine
+        .ip(["link add taken type veth peer name other"])
+        .unwrap();
+    let _foreign = xdp::attach(machine, "taken", Verdict::Send).unwrap();
+    let file = format!(
+        "{}
+  - address: 192.168.100.12:80
+    servers:
+      - {{address: 192.168.100.23}}
+",
+        CONFIGURATION
+            .replace("[eth0]", "[eth0, taken]")
+            .replace("weight: 2", "weight: 7")
+    );
+    let path = director.write("bad.yaml", &file).unwrap();
+    let before = servers_in_the_map(&director);
+    let output = director.try_command(&["apply", path.to_str().unwrap()]);
+    let output = output.unwrap();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(
+        output.stderr.contains("taken already carries"),
+        "{output:?}"
+    );
+    assert_eq!(servers_in_the_map(&director), before);
+    let path = director.path("lb.yaml").display().to_string();
+    let plan = director.command(&["apply", "--dry-run", &path]).unwrap();
+    assert_eq!(plan.trim(), "nothing to do");
+}
+
+/// The entries that are in use, as they lie in memory.
+fn servers_in_the_map(director: &Director) -> Vec<(u32, [u8; 64])> {
+    let map = MapData::from_pin(director.pins().join("room-1/servers")).unwrap();
+    let map: Array<_, [u8; 64]> = Map::Array(map).try_into().unwrap();
+    let entries = (0..map.len()).map(|index| (index, map.get(&index, 0).unwrap()));
+    entries.filter(|(_, entry)| *entry != [0; 64]).collect()
+}
