@@ -71,6 +71,11 @@ impl Lab {
             .with_context(|| format!("the lab has no host {name}"))
     }
 
+    /// All machines, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = (&'static str, &Namespace)> {
+        self.hosts.iter().map(|(name, host)| (*name, &**host))
+    }
+
     /// The namespace of the switches. In it, the port that leads to `eth1` of a host is
     /// called `<host>-1`.
     #[must_use]
@@ -205,6 +210,7 @@ fn start_program(namespace: &Namespace, program: &Program) -> Result<Process> {
     let protocol = match program.speaks {
         Speaks::Http => "http",
         Speaks::Udp => "udp",
+        Speaks::Echo => "echo",
     };
     let mut command = namespace.command(lab_host()?);
     command.args([protocol, "--name", program.name, "--listen", program.listen]);

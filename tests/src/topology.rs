@@ -65,6 +65,8 @@ pub enum Speaks {
     Http,
     /// An echo over UDP.
     Udp,
+    /// An echo over TCP, after a line with the server's name.
+    Echo,
 }
 
 impl Topology {
@@ -165,6 +167,13 @@ impl Host {
     pub fn udp(self, listen: &'static str) -> Self {
         let name = self.name;
         self.serves(Speaks::Udp, name, listen)
+    }
+
+    /// Runs a TCP echo that goes by the machine's name.
+    #[must_use]
+    pub fn echo(self, listen: &'static str) -> Self {
+        let name = self.name;
+        self.serves(Speaks::Echo, name, listen)
     }
 
     /// Runs a server program.
