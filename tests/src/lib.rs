@@ -23,5 +23,6 @@ pub mod packets;
 pub mod process;
 pub mod tables;
 pub mod topology;
+pub mod upgrade;
 pub mod wait;
 pub mod xdp;

@@ -11,6 +11,7 @@ use aya::programs::{
 use nix::errno::Errno;
 
 use super::{link, pins::Pins};
+use crate::crash::{self, Step};
 
 /// Where in the kernel the program meets packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,10 @@ pub fn attach(program: &mut Xdp, pins: &Pins, name: &str, index: u32, mode: Mode
         .take_link(id)?
         .try_into()
         .map_err(|_| anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed"))?;
+    crash::after(Step::LinkMade);
     link.pin(&pin)
         .with_context(|| format!("{name}: cannot pin the link at {}", pin.display()))?;
+    crash::after(Step::LinkPinned);
     Ok(())
 }
 
@@ -68,6 +71,7 @@ pub fn take_over(program: &mut Xdp, pins: &Pins, index: u32) -> Result<()> {
     let link: FdLink = PinnedLink::from_pin(pins.link(index))?.into();
     let link = XdpLink::try_from(link)?;
     let id = program.attach_to_link(link)?;
+    crash::after(Step::LinkReplaced);
     // Dropping our handle leaves the link to its pin.
     drop(program.take_link(id)?);
     Ok(())
@@ -110,5 +114,8 @@ pub fn end(pin: &Path) -> Result<()> {
         // The interface is gone, and the link with it.
         Err(error) => tracing::debug!("{}: nothing to detach: {error}", pin.display()),
     }
-    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))
+    crash::after(Step::LinkDetached);
+    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))?;
+    crash::after(Step::LinkUnpinned);
+    Ok(())
 }

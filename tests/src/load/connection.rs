@@ -46,6 +46,11 @@ impl Connection {
         Ok(connection)
     }
 
+    /// What the server calls itself.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     async fn greeting(&mut self) -> Result<String> {
         let mut name = Vec::new();
         loop {

@@ -154,12 +154,24 @@ impl Load {
         result
     }
 
-    /// Closes every connection, and says whether all went well to the end.
-    pub fn end(mut self) -> Result<()> {
+    /// Waits until every visitor who is on the way now has gone again.
+    pub fn let_visitors_change(&self) -> Result<()> {
+        for tally in self.tallies() {
+            tally.shut()?;
+            tally.reopen();
+        }
+        Ok(())
+    }
+
+    /// Closes every connection, and says whether all went well to the end: how many TCP
+    /// connections each service's clients have opened.
+    pub fn end(mut self) -> Result<Vec<(&'static str, u64)>> {
         self.stop()?;
         self.ensure_whole()?;
         ensure!(self.open() == 0, "{} connections are left", self.open());
-        Ok(())
+        let opened = self.tallies();
+        let opened = opened.map(|tally| (tally.name(), tally.connections()));
+        Ok(opened.collect())
     }
 
     fn stop(&mut self) -> Result<()> {
@@ -268,13 +280,12 @@ async fn visit(
         let visited = async {
             let mut connection = Connection::open(tally, 1 << 20 | visits).await?;
             connection.exchange(SENTENCE).await?;
-            connection.close().await
+            let server = connection.server().to_owned();
+            connection.close().await?;
+            tally.visited(server);
+            Ok(())
         };
         let visited = visited.await;
-        let well = visited.is_ok();
         tally.note(&format!("visit {visits} of visitor {number}"), visited);
-        if well {
-            tally.visited();
-        }
     }
 }

@@ -1,8 +1,11 @@
 //! What is known of the clients of one service.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use anyhow::{Result, ensure};
@@ -21,6 +24,7 @@ pub struct Tally {
     answers: AtomicU64,
     bytes: AtomicU64,
     retransmitted: AtomicU64,
+    visited: Mutex<BTreeMap<String, u64>>,
     /// Of those who come again and again, how many are here.
     present: AtomicU64,
     shut: AtomicBool,
@@ -61,6 +65,7 @@ impl Tally {
             answers: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             retransmitted: AtomicU64::new(0),
+            visited: Mutex::default(),
             present: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -72,7 +77,7 @@ impl Tally {
 
     /// The service's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &'static str {
         self.target.name
     }
 
@@ -94,6 +99,13 @@ impl Tally {
         self.retransmitted.load(SeqCst)
     }
 
+    /// Visits so far, by the name of the server that had them.
+    #[must_use]
+    pub fn visits(&self) -> BTreeMap<String, u64> {
+        let visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
+        visited.clone()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -105,7 +117,7 @@ impl Tally {
     /// gone. Lasting connections go on.
     pub fn shut(&self) -> Result<()> {
         self.shut.store(true, SeqCst);
-        wait_until("the visitors have gone", || {
+        wait_until("visitors and askers have gone", || {
             let present = self.present.load(SeqCst);
             ensure!(present == 0, "{present} are still here");
             Ok(())
@@ -184,7 +196,9 @@ impl Tally {
         self.closed.fetch_add(1, SeqCst);
     }
 
-    pub(super) fn visited(&self) {
+    pub(super) fn visited(&self, server: String) {
+        let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
+        *visited.entry(server).or_default() += 1;
         self.visits.fetch_add(1, SeqCst);
     }
 

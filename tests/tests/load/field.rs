@@ -5,12 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use anyhow::{Result, ensure};
 use lb_tests::{
     director::Director,
     lab::Lab,
-    labs::load::{CONFIGURATION, targets, topology},
+    labs::load::{Configuration, service, targets, topology},
     load::{Load, Volume, losses},
-    tables::Stats,
+    tables::{Counters, Stats},
+    wait::wait_until,
 };
 
 /// One load at a time is enough for a machine.
@@ -21,7 +23,8 @@ pub struct Field {
     pub director: Director,
     pub lab: Lab,
     retransmissions: BTreeMap<&'static str, u64>,
-    stats: Stats,
+    /// The last ones.
+    pub stats: Stats,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -35,7 +38,7 @@ impl Field {
         for (_, host) in lab.hosts() {
             losses::send_again_only_what_is_lost(host).unwrap();
         }
-        let director = Director::start(&lab, CONFIGURATION).unwrap();
+        let director = Director::start(&lab, &Configuration::default().file()).unwrap();
         let volume = Volume {
             talkers: 660,
             transfers: 10,
@@ -44,7 +47,6 @@ impl Field {
         };
         let client = lab.host("client").unwrap();
         let load = Load::start(client, &targets(), volume).unwrap();
-        assert!(load.open() >= Self::CONNECTIONS);
         Self {
             retransmissions: losses::retransmissions(&lab).unwrap(),
             stats: director.stats().unwrap(),
@@ -55,18 +57,146 @@ impl Field {
         }
     }
 
-    /// Everything that was there is there, and goes on.
-    pub fn check(&mut self) {
+    /// Nobody has noticed anything, the load goes on, and the director does what it should.
+    pub fn check(&mut self, wanted: &Configuration) {
         self.load.everybody_speaks().unwrap();
-        self.check_counts();
+        self.check_soon(wanted);
     }
 
-    fn check_counts(&mut self) {
+    /// As [`check`](Self::check), but does not wait for every connection to say something: who
+    /// cannot will be found later.
+    pub fn check_soon(&mut self, wanted: &Configuration) {
+        self.check_packets();
+        self.check_counters();
+        self.check_listing(wanted);
+        self.check_shares(wanted);
+        self.load.ensure_whole().unwrap();
+    }
+
+    /// Neither side of any connection had to send anything again, and nothing was dropped.
+    pub fn check_packets(&self) {
         assert!(self.load.open() >= Self::CONNECTIONS);
         let retransmissions = losses::retransmissions(&self.lab).unwrap();
         assert_eq!(retransmissions, self.retransmissions);
         let stats = self.director.stats().unwrap();
         assert_eq!(stats.drops, self.stats.drops);
+    }
+
+    /// No counter of a service, or of a server that is still there, went back.
+    pub fn check_counters(&mut self) {
+        let stats = self.director.stats().unwrap();
+        for before in &self.stats.services {
+            let Ok(now) = stats.service(&before.service) else {
+                continue;
+            };
+            let name = &now.service;
+            assert_no_less(name, &now.counters, &before.counters);
+            for before in &before.servers {
+                if let Ok(now) = now.server(&before.server) {
+                    let name = format!("{} of {name}", now.server);
+                    assert_no_less(&name, &now.counters, &before.counters);
+                }
+            }
+        }
         self.stats = stats;
     }
+
+    fn check_listing(&self, wanted: &Configuration) {
+        let listed: Vec<_> = wanted
+            .listing()
+            .iter()
+            .map(|(service, _)| {
+                let row = self.stats.service(service).unwrap();
+                let servers = row.servers.iter();
+                let servers = servers.map(|row| (row.server.clone(), row.weight));
+                (row.service.clone(), servers.collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(listed, wanted.listing());
+    }
+
+    /// New connections go to every server that is to have some, and to no other.
+    fn check_shares(&self, wanted: &Configuration) {
+        // What was on its way when something changed arrives where it was to.
+        self.load.let_visitors_change().unwrap();
+        for (tally, servers) in self.load.tallies().zip(&wanted.servers) {
+            let before = tally.visits();
+            let more = |number: u8| {
+                let name = format!("{}{number}", tally.name());
+                tally.visits().get(&name) > before.get(&name)
+            };
+            let share = |number: u8| {
+                let mut servers = servers.iter();
+                servers.any(|&(wanted, weight)| wanted == number && weight > 0)
+            };
+            wait_until("every server has new connections", || {
+                let without = (1..=3).find(|&number| share(number) && !more(number));
+                ensure!(without.is_none(), "{}{without:?} has none", tally.name());
+                Ok(())
+            })
+            .unwrap();
+            let intruder = (1..=3).find(|&number| !share(number) && more(number));
+            assert_eq!(intruder, None, "{}: {servers:?}", tally.name());
+        }
+    }
+
+    /// Ends the load, and sees that the director has counted every connection, once, and that
+    /// it counts as active and inactive what is in its table.
+    pub fn end(self) {
+        let Self { load, director, .. } = self;
+        let opened = load.end().unwrap();
+        let stats = director.stats().unwrap();
+        for (target, opened) in opened {
+            let counted = stats
+                .service(&service(target))
+                .unwrap()
+                .counters
+                .connections;
+            assert_eq!(counted, opened, "connections by {target}");
+        }
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
+    }
+}
+
+/// Whether each server counts as many active and inactive connections as there are.
+pub fn recount(director: &Director) -> Result<()> {
+    let mut counted = BTreeMap::new();
+    for row in director.connections()? {
+        let count: &mut (u64, u64) = counted
+            .entry((format!("{}/{}", row.protocol, row.service), row.server))
+            .or_default();
+        match row.state.as_str() {
+            "ESTABLISHED" | "SYN_SENT" | "SYN_RECV" | "SYNACK" => count.0 += 1,
+            _ => count.1 += 1,
+        }
+    }
+    for service in director.stats()?.services {
+        for server in service.servers {
+            let of = (service.service.clone(), server.server);
+            let counted = counted.get(&of).copied().unwrap_or_default();
+            let Counters {
+                active, inactive, ..
+            } = server.counters;
+            ensure!(
+                (active, inactive) == counted,
+                "{of:?} counts {active} and {inactive} connections, the table has {counted:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn assert_no_less(name: &str, now: &Counters, before: &Counters) {
+    let all = |counters: &Counters| {
+        [
+            counters.connections,
+            counters.in_packets,
+            counters.out_packets,
+            counters.in_bytes,
+            counters.out_bytes,
+        ]
+    };
+    let mut pairs = all(now).into_iter().zip(all(before));
+    let went_back = pairs.any(|(now, before)| now < before);
+    assert!(!went_back, "{name} counts {now:?} after {before:?}");
 }
