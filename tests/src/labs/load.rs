@@ -19,7 +19,7 @@ pub struct Configuration {
     /// As in a file.
     pub timeouts: &'static str,
     /// More services, as in a file.
-    pub others: &'static str,
+    pub others: String,
 }
 
 impl Default for Configuration {
@@ -28,7 +28,7 @@ impl Default for Configuration {
             servers: [(); 3].map(|()| vec![(1, 1), (2, 1)]),
             interfaces: "eth0, eth1",
             timeouts: "{tcpfin: 2s}",
-            others: "",
+            others: String::new(),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Configuration {
             service("tcp", 80, ports[0], servers);
             service("udp", 53, ports[1], &[(1, 1), (2, 1)]);
         }
-        file + self.others
+        file + &self.others
     }
 
     /// The listing that it asks for, of the TCP services: servers and weights, in order.
@@ -185,6 +185,7 @@ pub fn topology() -> Topology {
                 .and("172.16.0.103/32")
                 .on("inside", "192.168.100.1/24")
                 .on("spare", "198.51.100.1/24")
+                .on("spare", "198.51.100.2/24")
                 .forwards()
                 .route("10.20.0.0/24", "192.168.100.3"),
             direct("dr1", "192.168.100.11/24"),

@@ -23,6 +23,26 @@ pub fn retransmissions(lab: &Lab) -> Result<BTreeMap<&'static str, u64>> {
         .collect()
 }
 
+/// The interfaces of a lab on which packets were dropped, and how many: received, sent.
+pub fn dropped(lab: &Lab) -> Result<Vec<String>> {
+    let all = lab.hosts().chain([("switch", lab.switch())]);
+    let mut found = Vec::new();
+    for (name, host) in all {
+        let table = host.inside(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
+        for row in table.lines().skip(2) {
+            let mut fields = row.split_whitespace();
+            let interface = fields.next().unwrap_or_default();
+            let numbers: Vec<&str> = fields.collect();
+            if let (Some(&received), Some(&sent)) = (numbers.get(3), numbers.get(11))
+                && (received, sent) != ("0", "0")
+            {
+                found.push(format!("{name} {interface} {received} {sent}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn segments_sent_again() -> Result<u64> {
     // The network of this thread, not of the process.
     let path = "/proc/thread-self/net/snmp";

@@ -77,7 +77,12 @@ impl Field {
     pub fn check_packets(&self) {
         assert!(self.load.open() >= Self::CONNECTIONS);
         let retransmissions = losses::retransmissions(&self.lab).unwrap();
-        assert_eq!(retransmissions, self.retransmissions);
+        assert_eq!(
+            retransmissions,
+            self.retransmissions,
+            "packets dropped: {:?}",
+            losses::dropped(&self.lab).unwrap()
+        );
         let stats = self.director.stats().unwrap();
         assert_eq!(stats.drops, self.stats.drops);
     }

@@ -4,5 +4,8 @@
     reason = "all of it is tests, also what several of them share"
 )]
 
+mod alone;
+mod crashes;
 mod field;
 mod restarts;
+mod steps;
