@@ -8,6 +8,8 @@ pub struct Topology {
     pub name: &'static str,
     /// The machines, the director among them.
     pub hosts: Vec<Host>,
+    /// How many queues each interface has.
+    pub queues: usize,
 }
 
 /// A machine.
@@ -74,7 +76,20 @@ impl Topology {
     #[must_use]
     pub fn new(name: &'static str, hosts: impl Into<Vec<Host>>) -> Self {
         let hosts = hosts.into();
-        Self { name, hosts }
+        let queues = 1;
+        Self {
+            name,
+            hosts,
+            queues,
+        }
+    }
+
+    /// With so many queues on each interface. One holds 256 frames, which thousands of clients
+    /// fill while a busy machine does something else; what comes then is lost.
+    #[must_use]
+    pub fn queues(mut self, queues: usize) -> Self {
+        self.queues = queues;
+        self
     }
 }
 

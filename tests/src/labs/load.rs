@@ -199,4 +199,5 @@ pub fn topology() -> Topology {
             tunnelled("tun3", "10.20.0.33/24"),
         ],
     )
+    .queues(16)
 }

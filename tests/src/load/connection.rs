@@ -1,16 +1,15 @@
 //! A TCP connection of the load.
 
-use std::{mem, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use super::tally::Tally;
+use super::{losses, tally::Tally};
 use crate::content;
 
 /// A lost packet is sent again several times in less.
@@ -22,7 +21,7 @@ pub struct Connection {
     server: String,
     /// Where in [`content`] it goes on.
     position: u64,
-    retransmitted: u32,
+    lost: i64,
 }
 
 impl Connection {
@@ -38,7 +37,7 @@ impl Connection {
             server: String::new(),
             // No two have the same content, so that a byte of another one shows.
             position: number << 32,
-            retransmitted: 0,
+            lost: 0,
         };
         connection.stream.set_nodelay(true)?;
         let greeting = timeout(STALL, connection.greeting()).await;
@@ -79,7 +78,7 @@ impl Connection {
         ensure!(received == sent, "{}: other bytes came back", at());
         self.position += length as u64;
         self.tally.exchanged(length);
-        self.count_retransmissions()
+        self.count_losses()
     }
 
     /// Closes it, and sees the server do the same.
@@ -95,13 +94,13 @@ impl Connection {
             .with_context(|| format!("{}: no answer to its end", at()))?
             .with_context(at)?;
         ensure!(rest.is_empty(), "{}: {} bytes too many", at(), rest.len());
-        self.count_retransmissions()
+        self.count_losses()
     }
 
-    fn count_retransmissions(&mut self) -> Result<()> {
-        let now = retransmitted(&self.stream)?;
-        self.tally.retransmitted(now - self.retransmitted);
-        self.retransmitted = now;
+    fn count_losses(&mut self) -> Result<()> {
+        let lost = losses::lost_by(&self.stream)?;
+        self.tally.lose(lost - self.lost);
+        self.lost = lost;
         Ok(())
     }
 }
@@ -110,23 +109,4 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.tally.closed();
     }
-}
-
-/// How many segments this end has sent again, SYNs too.
-fn retransmitted(stream: &TcpStream) -> Result<u32> {
-    // SAFETY: plain data, for which zeroes are a value.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut size = size_of_val(&info) as libc::socklen_t;
-    // SAFETY: the kernel writes `size` bytes at most.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut size,
-        )
-    };
-    Errno::result(result).context("ask for TCP_INFO")?;
-    Ok(info.tcpi_total_retrans)
 }

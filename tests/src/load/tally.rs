@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
     },
 };
 
@@ -23,7 +23,7 @@ pub struct Tally {
     visits: AtomicU64,
     answers: AtomicU64,
     bytes: AtomicU64,
-    retransmitted: AtomicU64,
+    lost: AtomicI64,
     visited: Mutex<BTreeMap<String, u64>>,
     /// Of those who come again and again, how many are here.
     present: AtomicU64,
@@ -64,7 +64,7 @@ impl Tally {
             visits: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            retransmitted: AtomicU64::new(0),
+            lost: AtomicI64::new(0),
             visited: Mutex::default(),
             present: AtomicU64::new(0),
             shut: AtomicBool::new(false),
@@ -93,10 +93,10 @@ impl Tally {
         self.opened.load(SeqCst) - self.closed.load(SeqCst)
     }
 
-    /// Segments that clients sent again.
+    /// Segments that clients sent again because they had not arrived.
     #[must_use]
-    pub fn retransmissions(&self) -> u64 {
-        self.retransmitted.load(SeqCst)
+    pub fn lost(&self) -> i64 {
+        self.lost.load(SeqCst)
     }
 
     /// Visits so far, by the name of the server that had them.
@@ -210,8 +210,8 @@ impl Tally {
         self.bytes.fetch_add(bytes as u64, SeqCst);
     }
 
-    pub(super) fn retransmitted(&self, segments: u32) {
-        self.retransmitted.fetch_add(segments.into(), SeqCst);
+    pub(super) fn lose(&self, more: i64) {
+        self.lost.fetch_add(more, SeqCst);
     }
 
     pub(super) fn spoke(&self, place: usize, epoch: u64) {
