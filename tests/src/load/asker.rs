@@ -45,7 +45,7 @@ pub async fn ask(
         let first = first.get_or_insert_with(|| server.to_owned());
         ensure!(first == server, "it moved from {first} to {server}");
         tally.answered();
-        tally.spoke(place, epoch);
+        tally.spoke(place, first, epoch);
     }
     Ok(())
 }

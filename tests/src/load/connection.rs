@@ -99,7 +99,7 @@ impl Connection {
 
     fn count_losses(&mut self) -> Result<()> {
         let lost = losses::lost_by(&self.stream)?;
-        self.tally.lose(lost - self.lost);
+        self.tally.lose(&self.server, lost - self.lost);
         self.lost = lost;
         Ok(())
     }

@@ -132,7 +132,15 @@ impl Load {
     /// Waits until every lasting connection has carried something from now on, and new ones
     /// have been opened and closed.
     pub fn everybody_speaks(&self) -> Result<()> {
-        self.wait("every connection carries something", Tally::everybody_spoke)
+        self.everybody_speaks_but(&[])
+    }
+
+    /// As [`everybody_speaks`](Self::everybody_speaks), but for the TCP connections of servers
+    /// with these names.
+    pub fn everybody_speaks_but(&self, gone: &[&str]) -> Result<()> {
+        self.wait("every connection carries something", |tally, mark| {
+            tally.everybody_spoke(mark, gone)
+        })
     }
 
     /// Waits until some of all kinds of clients have been at work from now on.
@@ -260,7 +268,7 @@ async fn stay(
     while next(&mut rhythm, &mut stopped).await {
         let epoch = tally.epoch();
         connection.exchange(length).await?;
-        tally.spoke(number, epoch);
+        tally.spoke(number, connection.server(), epoch);
     }
     connection.close().await
 }

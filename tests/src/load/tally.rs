@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
 };
 
@@ -23,16 +23,26 @@ pub struct Tally {
     visits: AtomicU64,
     answers: AtomicU64,
     bytes: AtomicU64,
-    lost: AtomicI64,
+    /// By server, segments.
+    lost: Mutex<BTreeMap<String, i64>>,
     visited: Mutex<BTreeMap<String, u64>>,
     /// Of those who come again and again, how many are here.
     present: AtomicU64,
     shut: AtomicBool,
     abandoned: AtomicBool,
     epoch: AtomicU64,
-    /// Lasting connections, then UDP clients: the epoch in which they were last heard.
-    spoken: Vec<AtomicU64>,
+    /// Lasting connections, then UDP clients.
+    lasting: Vec<Lasting>,
     faults: Mutex<Vec<String>>,
+}
+
+/// A client that stays.
+#[derive(Debug, Default)]
+struct Lasting {
+    /// Who serves it, once that is known.
+    server: OnceLock<String>,
+    /// The epoch in which it was last heard.
+    spoken: AtomicU64,
 }
 
 /// How far all was at some moment.
@@ -64,13 +74,13 @@ impl Tally {
             visits: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            lost: AtomicI64::new(0),
+            lost: Mutex::default(),
             visited: Mutex::default(),
             present: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
-            spoken: (0..lasting).map(|_| AtomicU64::new(0)).collect(),
+            lasting: (0..lasting).map(|_| Lasting::default()).collect(),
             faults: Mutex::new(Vec::new()),
         }
     }
@@ -93,10 +103,25 @@ impl Tally {
         self.opened.load(SeqCst) - self.closed.load(SeqCst)
     }
 
-    /// Segments that clients sent again because they had not arrived.
+    /// Segments that clients sent again because they had not arrived, by the name of the server
+    /// that they were for.
     #[must_use]
-    pub fn lost(&self) -> i64 {
-        self.lost.load(SeqCst)
+    pub fn lost(&self) -> BTreeMap<String, i64> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.iter()
+            .filter(|(_, lost)| **lost != 0)
+            .map(|(server, lost)| (server.clone(), *lost))
+            .collect()
+    }
+
+    /// How many TCP connections that last a server has.
+    #[must_use]
+    pub fn lasting_on(&self, server: &str) -> usize {
+        let connections = self.volume.talkers + self.volume.transfers;
+        let connections = self.lasting.iter().take(connections);
+        connections
+            .filter(|lasting| lasting.server.get().is_some_and(|own| own == server))
+            .count()
     }
 
     /// Visits so far, by the name of the server that had them.
@@ -147,24 +172,34 @@ impl Tally {
         }
     }
 
-    pub(super) fn everybody_spoke(&self, mark: &Mark) -> Result<()> {
-        let spoken = self.spoken.iter();
-        let silent = spoken.filter(|spoken| spoken.load(SeqCst) < mark.epoch);
-        // Those that may not come cannot speak.
-        let excused = match self.shut.load(SeqCst) {
-            true => self.volume.askers,
-            false => 0,
-        };
-        let (silent, all) = (silent.count(), self.spoken.len());
-        let name = self.name();
-        ensure!(silent <= excused, "{name}: {silent} of {all} are silent");
-        self.went_on(mark)
+    /// Whether every lasting client has been heard, but for those of servers that are gone and
+    /// those that may not come.
+    pub(super) fn everybody_spoke(&self, mark: &Mark, gone: &[&str]) -> Result<()> {
+        let connections = self.volume.talkers + self.volume.transfers;
+        let shut = self.shut.load(SeqCst);
+        let silent = self.lasting.iter().enumerate().filter(|(place, lasting)| {
+            let server = lasting.server.get();
+            let excused = match *place < connections {
+                true => server.is_some_and(|server| gone.contains(&server.as_str())),
+                false => shut,
+            };
+            lasting.spoken.load(SeqCst) < mark.epoch && !excused
+        });
+        let (silent, all, name) = (silent.count(), self.lasting.len(), self.name());
+        ensure!(silent == 0, "{name}: {silent} of {all} are silent");
+        self.others_came(mark)
     }
 
     pub(super) fn went_on(&self, mark: &Mark) -> Result<()> {
-        let name = self.name();
         let bytes = self.bytes.load(SeqCst);
+        let name = self.name();
         ensure!(bytes > mark.bytes, "{name}: no more than {bytes} bytes");
+        self.others_came(mark)
+    }
+
+    /// Whether there have been visitors and answers since, if they may come.
+    fn others_came(&self, mark: &Mark) -> Result<()> {
+        let name = self.name();
         if !self.shut.load(SeqCst) {
             let more = |now: u64, then: u64, clients: usize| clients == 0 || now > then;
             let (visits, answers) = (self.visits.load(SeqCst), self.answers.load(SeqCst));
@@ -210,13 +245,15 @@ impl Tally {
         self.bytes.fetch_add(bytes as u64, SeqCst);
     }
 
-    pub(super) fn lose(&self, more: i64) {
-        self.lost.fetch_add(more, SeqCst);
+    pub(super) fn lose(&self, server: &str, more: i64) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        *lost.entry(server.to_owned()).or_default() += more;
     }
 
-    pub(super) fn spoke(&self, place: usize, epoch: u64) {
-        if let Some(spoken) = self.spoken.get(place) {
-            spoken.store(epoch, SeqCst);
+    pub(super) fn spoke(&self, place: usize, server: &str, epoch: u64) {
+        if let Some(lasting) = self.lasting.get(place) {
+            lasting.server.get_or_init(|| server.to_owned());
+            lasting.spoken.store(epoch, SeqCst);
         }
     }
 

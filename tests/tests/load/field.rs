@@ -92,7 +92,7 @@ impl Field {
     }
 
     /// No counter of a service, or of a server that is still there, went back.
-    pub fn check_counters(&mut self) {
+    fn check_counters(&mut self) {
         let stats = self.director.stats().unwrap();
         for before in &self.stats.services {
             let Ok(now) = stats.service(&before.service) else {

@@ -6,6 +6,7 @@
 
 mod alone;
 mod crashes;
+mod edits;
 mod field;
 mod restarts;
 mod steps;
