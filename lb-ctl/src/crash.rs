@@ -83,11 +83,21 @@ pub enum Step {
     ConnectionFreed,
     /// A server's count of connections is put right.
     LoadMended,
+    /// The maps of a larger room are pinned; nothing is written into them.
+    RoomMade,
+    /// They say the same as those in use.
+    RoomFurnished,
+    /// The room is the one that the next start takes.
+    RoomFinished,
+    /// All packets meet its maps, and what was counted before is carried there.
+    CountCarried,
+    /// The pins of the room before are removed.
+    RoomLeft,
 }
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 33] = [
+    pub const ALL: [(Self, &'static str); 38] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
@@ -121,6 +131,11 @@ impl Step {
         (Self::ReverseFreed, "reverse-freed"),
         (Self::ConnectionFreed, "connection-freed"),
         (Self::LoadMended, "load-mended"),
+        (Self::RoomMade, "room-made"),
+        (Self::RoomFurnished, "room-furnished"),
+        (Self::RoomFinished, "room-finished"),
+        (Self::CountCarried, "count-carried"),
+        (Self::RoomLeft, "room-left"),
     ];
 }
 

@@ -181,8 +181,11 @@ impl Dataplane {
         let unfinished = self.pins.unfinished_room(number);
         let furnished =
             load(&self.pins, &unfinished, self.settings().hash, servers).and_then(|mut ebpf| {
+                crash::after(Step::RoomMade);
                 let larger = self.services.copied_to(Room::of(&mut ebpf)?)?;
+                crash::after(Step::RoomFurnished);
                 self.pins.finish_room(number)?;
+                crash::after(Step::RoomFinished);
                 Ok((ebpf, larger))
             });
         let (ebpf, larger) = furnished
@@ -194,10 +197,12 @@ impl Dataplane {
         self.take_over_links()?;
         let_packets_pass();
         self.services.move_to(larger);
+        crash::after(Step::CountCarried);
         let left = self.pins.room(std::mem::replace(&mut self.room, number));
         if let Err(error) = self.pins.remove_room(&left) {
             tracing::error!("the room that is no longer used stays: {error:#}");
         }
+        crash::after(Step::RoomLeft);
         tracing::info!("there is room for {servers} servers now, after {before}");
         Ok(())
     }

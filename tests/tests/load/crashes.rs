@@ -1,5 +1,7 @@
 //! The daemon crashes at each of its steps, under load.
 
+use std::fmt::Write;
+
 use lb_tests::labs::load::Configuration;
 use nix::sys::signal::Signal;
 
@@ -37,6 +39,21 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
                 let file = field.director.write("lb.yaml", &wanted.file()).unwrap();
                 let apply = ["apply", &*file.to_string_lossy()];
                 // It has not ended well, unless the step comes later.
+                field.director.try_command(&apply).unwrap();
+                field.director.wait_for_crash().unwrap();
+            }
+            When::Growth => {
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.run_until(step, "lb.yaml").unwrap();
+                // Each needs more room than there is by then.
+                let servers = match step {
+                    "count-carried" => 13_000,
+                    "room-left" => 17_000,
+                    _ => 9000,
+                };
+                let more = wanted.file() + &many(servers);
+                let file = field.director.write("more.yaml", &more).unwrap();
+                let apply = ["apply", &*file.to_string_lossy()];
                 field.director.try_command(&apply).unwrap();
                 field.director.wait_for_crash().unwrap();
             }
@@ -82,6 +99,20 @@ fn configuration(number: u8) -> Configuration {
             "  - {{address: 172.16.0.{vip}:80, servers: [{{address: 192.168.100.11}}]}}\n"
         ),
     }
+}
+
+/// So many servers more, in services that nobody visits.
+fn many(servers: usize) -> String {
+    const EACH: usize = 1000;
+    let mut services = String::new();
+    for service in 0..servers.div_ceil(EACH) {
+        let _ = writeln!(services, "  - address: 172.17.0.{service}:80");
+        let _ = writeln!(services, "    forward: nat\n    servers:");
+        for port in 1..=EACH {
+            let _ = writeln!(services, "    - {{address: \"192.168.100.21:{port}\"}}");
+        }
+    }
+    services
 }
 
 /// The third servers, which have no connections that last, get no new ones, so that they can be

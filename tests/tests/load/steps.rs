@@ -17,6 +17,8 @@ pub enum When {
     Expiry,
     /// It finds a wrong count, which an earlier crash left.
     Mending,
+    /// It applies a configuration that needs more room.
+    Growth,
     /// The packet path is taken down.
     Detach,
 }
@@ -55,6 +57,11 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::ReverseFreed
             | Step::ConnectionFreed => When::Expiry,
             Step::LoadMended => When::Mending,
+            Step::RoomMade
+            | Step::RoomFurnished
+            | Step::RoomFinished
+            | Step::CountCarried
+            | Step::RoomLeft => When::Growth,
             Step::MapUnpinned => When::Detach,
         };
         (name, when)
