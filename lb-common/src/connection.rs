@@ -217,6 +217,10 @@ pub const FLAG_NAT: u8 = 1;
 /// reverse entry's stamp: it has expired when both are too old.
 pub const FLAG_SETTLED: u8 = 2;
 
+/// In a claimed slot: the daemon is taking the connection away. One that is found in this state
+/// by a daemon which is not doing so was left by one that crashed.
+pub const FLAG_SWEPT: u8 = 4;
+
 impl Word {
     /// As stored.
     #[inline(always)]

@@ -3,6 +3,7 @@
 use crate::{
     address_filter,
     connection::{Hash, TICK_SHIFT, Timeouts},
+    server::Counters,
 };
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
@@ -18,6 +19,21 @@ pub struct Director {
     pub addresses: [u64; address_filter::WORDS as usize],
     /// Its interfaces: each stands at the lower 16 bits of its index.
     pub ports: [Port; PORTS as usize],
+    /// What the daemon is about to do.
+    pub moving: Moving,
+}
+
+/// The daemon's note that what a server counted goes to its service, so that whoever starts
+/// after a crash in the middle of it can finish it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Moving {
+    /// What the service's row in the map `retired` is to be.
+    pub total: Counters,
+    /// The row.
+    pub service: u32,
+    /// The server's index, plus one; 0 says that nothing is about to be moved.
+    pub server: u32,
 }
 
 /// What may change while the program runs.
@@ -81,6 +97,7 @@ pub struct Port {
 }
 
 const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 144);
+const _: () = assert!(size_of::<Moving>() == 48);
 
 /// Places for interfaces.
 pub const PORTS: u32 = 1 << 16;

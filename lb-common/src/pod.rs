@@ -9,6 +9,8 @@ unsafe impl Pod for connection::Bucket {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Constants {}
 // SAFETY: see above.
+unsafe impl Pod for layout::Moving {}
+// SAFETY: see above.
 unsafe impl Pod for layout::Port {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Settings {}

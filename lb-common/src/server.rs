@@ -103,6 +103,13 @@ impl Load {
         }
     }
 
+    /// As stored.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.active as u64 | (self.inactive as u64) << 32
+    }
+
     /// What one connection in a state that is active (or not) adds to the word.
     #[inline(always)]
     #[must_use]

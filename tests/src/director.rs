@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -27,6 +28,8 @@ pub const PINS: &str = "/sys/fs/bpf/lb";
 
 /// Names the binary under test; the workspace's own without it.
 const BINARY: &str = "LB_CTL";
+/// Tells a director after which step to end, as if by `kill -9`.
+const CRASH: &str = lb_ctl::crash::VARIABLE;
 /// Tells a director where its socket is.
 const RUN_DIRECTORY: &str = "LB_RUN_DIR";
 
@@ -100,7 +103,32 @@ impl Director {
     /// Runs the daemon, which has ended or never ran, with a file of the director's own
     /// directory as configuration.
     pub fn run(&mut self, file: &str) -> Result<()> {
-        let mut daemon = self.spawn(file)?;
+        let daemon = self.spawn(file, "")?;
+        self.serve(daemon)
+    }
+
+    /// As [`run`](Self::run), but the daemon will crash after a step: `STEP` or `STEP:N`.
+    pub fn run_until(&mut self, step: &str, file: &str) -> Result<()> {
+        let daemon = self.spawn(file, step)?;
+        self.serve(daemon)
+    }
+
+    /// Starts the daemon, which crashes after a step before it serves.
+    pub fn crash_at_start(&mut self, step: &str, file: &str) -> Result<()> {
+        self.daemon = Some(self.spawn(file, step)?);
+        self.wait_for_crash()
+    }
+
+    /// Waits until the daemon has crashed where it was to.
+    pub fn wait_for_crash(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the daemon does not run")?;
+        let status = wait_until("the daemon crashes", || daemon.ended())?;
+        let crashed = status.signal() == Some(Signal::SIGKILL as i32);
+        ensure!(crashed, "it ended with {status}:\n{}", daemon.log()?);
+        Ok(())
+    }
+
+    fn serve(&mut self, mut daemon: Process) -> Result<()> {
         wait_until("the daemon answers", || match daemon.ensure_running() {
             Ok(()) => self.command(&["stats"]).map(|_| Ok(())),
             // Once it has ended, there is no use in waiting.
@@ -113,15 +141,18 @@ impl Director {
     /// As [`run`](Self::run), but gives the time from its start until it says that it is ready.
     pub fn run_timed(&mut self, file: &str) -> Result<Duration> {
         let started = Instant::now();
-        let mut daemon = self.spawn(file)?;
+        let mut daemon = self.spawn(file, "")?;
         daemon.wait_for_output("ready: ")?;
         let took = started.elapsed();
         self.daemon = Some(daemon);
         Ok(took)
     }
 
-    fn spawn(&self, file: &str) -> Result<Process> {
+    fn spawn(&self, file: &str, crash: &str) -> Result<Process> {
         let mut command = self.lb_ctl();
+        if !crash.is_empty() {
+            command.env(CRASH, crash);
+        }
         command.args(["run", "--mode", self.mode.name(), "--config"]);
         command.arg(self.path(file));
         Process::start(&format!("{} lb-ctl run", self.instance), &mut command)
@@ -159,6 +190,13 @@ impl Director {
         process::run(self.lb_ctl().args(arguments))
     }
 
+    /// Runs a command of `lb-ctl` that crashes after a step.
+    pub fn crash_command(&self, step: &str, arguments: &[&str]) -> Result<()> {
+        let output = process::run(self.lb_ctl().args(arguments).env(CRASH, step))?;
+        ensure!(output.code.is_none(), "it did not crash: {output:?}");
+        Ok(())
+    }
+
     /// Runs a command of `lb-ctl` that must succeed, however long it takes. Gives the time from
     /// its start to its end, and what it wrote to stdout.
     pub fn timed(&self, arguments: &[&str]) -> Result<(Duration, String)> {
@@ -192,7 +230,7 @@ impl Director {
 
     /// The connections in the table.
     pub fn connections(&self) -> Result<Vec<Connection>> {
-        let rows = self.command(&["conns", "--json"])?;
+        let rows = self.command(&["conns", "--json", "--limit", "1000000"])?;
         serde_json::from_str(&rows).with_context(|| format!("read the connections {rows}"))
     }
 
@@ -207,14 +245,23 @@ impl Director {
 
     /// The kernel's number for the program on an interface of the director.
     pub fn program(&self, interface: &str) -> Result<u32> {
+        Ok(self.program_on(interface)?.id)
+    }
+
+    /// The digest of the instructions of the program on an interface of the director.
+    pub fn digest(&self, interface: &str) -> Result<String> {
+        Ok(self.program_on(interface)?.tag)
+    }
+
+    fn program_on(&self, interface: &str) -> Result<Program> {
         let xdp = self.xdp(interface)?;
         let xdp = xdp.with_context(|| format!("no XDP program on the director's {interface}"))?;
-        Ok(xdp.prog.id)
+        Ok(xdp.prog)
     }
 
     fn xdp(&self, interface: &str) -> Result<Option<Xdp>> {
         let mut ip = Command::new("ip");
-        ip.args(["-json", "-netns", self.namespace.name()]);
+        ip.args(["-json", "-details", "-netns", self.namespace.name()]);
         let output = process::run(ip.args(["link", "show", "dev", interface]))?;
         let links: Vec<Link> = serde_json::from_str(&output.stdout)
             .with_context(|| format!("read what ip says of {interface}: {output:?}"))?;
@@ -244,6 +291,11 @@ impl Director {
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// From now on, this is the binary.
+    pub fn upgrade(&mut self, binary: PathBuf) {
+        self.binary = binary;
     }
 
     /// The binary under test.
@@ -287,6 +339,7 @@ struct Xdp {
 #[derive(Deserialize)]
 struct Program {
     id: u32,
+    tag: String,
 }
 
 /// linux/if_link.h

@@ -49,7 +49,7 @@ impl Lab {
         };
         lab.make_networks(topology)?;
         for host in &topology.hosts {
-            lab.make_host(host)
+            lab.make_host(host, topology.queues)
                 .with_context(|| format!("make the host {}", host.name))?;
         }
         for process in &mut lab.processes {
@@ -69,6 +69,11 @@ impl Lab {
         self.hosts
             .get(name)
             .with_context(|| format!("the lab has no host {name}"))
+    }
+
+    /// All machines, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = (&'static str, &Namespace)> {
+        self.hosts.iter().map(|(name, host)| (*name, &**host))
     }
 
     /// The namespace of the switches. In it, the port that leads to `eth1` of a host is
@@ -133,7 +138,7 @@ impl Lab {
         }))
     }
 
-    fn make_host(&mut self, host: &Host) -> Result<()> {
+    fn make_host(&mut self, host: &Host, queues: usize) -> Result<()> {
         let namespace = Namespace::create(&format!("{}-{}", self.prefix, host.name))?;
         let filter = host.reverse_path_filter.to_string();
         let forwards = u8::from(host.forwards).to_string();
@@ -142,7 +147,7 @@ impl Lab {
             ("ipv4/conf/default/rp_filter", &filter),
         ])?;
         for index in 0..host.links.len() {
-            self.connect(host, index, &namespace)?;
+            self.connect(host, index, &namespace, queues)?;
         }
         namespace.ip(host.routes.iter().map(|route| format!("route add {route}")))?;
         match host.vip {
@@ -157,13 +162,22 @@ impl Lab {
         Ok(())
     }
 
-    fn connect(&mut self, host: &Host, index: usize, namespace: &Namespace) -> Result<()> {
+    fn connect(
+        &mut self,
+        host: &Host,
+        index: usize,
+        namespace: &Namespace,
+        queues: usize,
+    ) -> Result<()> {
         let link = host.links.get(index).context("no such link")?;
         let (interface, port) = (format!("eth{index}"), format!("{}-{index}", host.name));
         let (network, peer) = (link.network, namespace.name());
         // The host's end first: so it does not depend on what names the switch has taken.
+        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
         self.switch.ip([
-            format!("link add {port} type veth peer name {interface} netns {peer}"),
+            format!(
+                "link add {port} {queues} type veth peer name {interface} netns {peer} {queues}"
+            ),
             format!("link set {port} master {network} up"),
         ])?;
         offload::disable(&self.switch, &port)?;
@@ -213,6 +227,7 @@ fn start_program(namespace: &Namespace, program: &Program) -> Result<Process> {
     let protocol = match program.speaks {
         Speaks::Http => "http",
         Speaks::Udp => "udp",
+        Speaks::Echo => "echo",
     };
     let mut command = namespace.command(lab_host()?);
     command.args([protocol, "--name", program.name, "--listen", program.listen]);

@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -125,6 +125,20 @@ impl Namespace {
         };
         thread::scope(|scope| scope.spawn(enter_and_work).join())
             .map_err(|_| anyhow!("panicked in the namespace {}", self.name))?
+    }
+
+    /// As [`inside`](Self::inside), but goes on after this has returned.
+    #[must_use]
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> JoinHandle<Result<T>> {
+        let (handle, name) = (Arc::clone(&self.handle), self.name.clone());
+        thread::spawn(move || {
+            setns(handle.as_ref(), CloneFlags::CLONE_NEWNET)
+                .with_context(|| format!("enter the namespace {name}"))?;
+            work()
+        })
     }
 
     /// A command that will run in the namespace, and end when the calling thread does.

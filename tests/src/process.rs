@@ -78,6 +78,11 @@ impl Process {
         Ok(())
     }
 
+    /// How it ended; an error while it runs.
+    pub fn ended(&mut self) -> Result<ExitStatus> {
+        self.child.try_wait()?.context("it still runs")
+    }
+
     /// Sends a signal and waits for the end.
     pub fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {

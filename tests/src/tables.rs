@@ -11,10 +11,21 @@ use crate::capture::Tally;
 pub struct Stats {
     /// In the order of the configuration.
     pub services: Vec<Service>,
+    /// Packets that were dropped.
+    pub drops: Vec<Drops>,
     /// How full the connection table is.
     pub connections: Table,
     /// What the maps take, in bytes.
     pub memory: u64,
+}
+
+/// Packets dropped for one reason.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Drops {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub packets: u64,
 }
 
 /// The connection table.

@@ -8,6 +8,8 @@ pub struct Topology {
     pub name: &'static str,
     /// The machines, the director among them.
     pub hosts: Vec<Host>,
+    /// How many queues each interface has.
+    pub queues: usize,
 }
 
 /// A machine.
@@ -65,6 +67,8 @@ pub enum Speaks {
     Http,
     /// An echo over UDP.
     Udp,
+    /// An echo over TCP, after a line with the server's name.
+    Echo,
 }
 
 impl Topology {
@@ -72,7 +76,20 @@ impl Topology {
     #[must_use]
     pub fn new(name: &'static str, hosts: impl Into<Vec<Host>>) -> Self {
         let hosts = hosts.into();
-        Self { name, hosts }
+        let queues = 1;
+        Self {
+            name,
+            hosts,
+            queues,
+        }
+    }
+
+    /// With so many queues on each interface. One holds 256 frames, which thousands of clients
+    /// fill while a busy machine does something else; what comes then is lost.
+    #[must_use]
+    pub fn queues(mut self, queues: usize) -> Self {
+        self.queues = queues;
+        self
     }
 }
 
@@ -165,6 +182,13 @@ impl Host {
     pub fn udp(self, listen: &'static str) -> Self {
         let name = self.name;
         self.serves(Speaks::Udp, name, listen)
+    }
+
+    /// Runs a TCP echo that goes by the machine's name.
+    #[must_use]
+    pub fn echo(self, listen: &'static str) -> Self {
+        let name = self.name;
+        self.serves(Speaks::Echo, name, listen)
     }
 
     /// Runs a server program.

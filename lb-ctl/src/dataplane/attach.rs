@@ -16,6 +16,7 @@ use aya::programs::{
 use nix::errno::Errno;
 
 use super::{pins::Pins, syscall};
+use crate::crash::{self, Step};
 
 /// Where in the kernel the program meets packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +84,10 @@ impl Links {
         let link: FdLink = program.take_link(id)?.try_into().map_err(|_| {
             anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed")
         })?;
+        crash::after(Step::LinkMade);
         link.pin(&pin)
             .with_context(|| format!("{name}: cannot pin the link at {}", pin.display()))?;
+        crash::after(Step::LinkPinned);
         self.hold(index)
     }
 
@@ -93,6 +96,7 @@ impl Links {
         let link: FdLink = PinnedLink::from_pin(self.pins.link(index))?.into();
         let link = XdpLink::try_from(link)?;
         let id = program.attach_to_link(link)?;
+        crash::after(Step::LinkReplaced);
         // Dropping our handle leaves the link to its pin.
         drop(program.take_link(id)?);
         self.hold(index)
@@ -176,7 +180,10 @@ pub fn end(pin: &Path) -> Result<()> {
         // The interface is gone, and the link with it.
         Err(error) => tracing::debug!("{}: nothing to detach: {error}", pin.display()),
     }
-    remove(pin)
+    crash::after(Step::LinkDetached);
+    remove(pin)?;
+    crash::after(Step::LinkUnpinned);
+    Ok(())
 }
 
 fn remove(pin: &Path) -> Result<()> {

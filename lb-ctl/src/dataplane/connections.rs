@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use lb_common::{
     connection::{
-        BUCKET_SLOTS, Bucket, FLAG_NAT, Forward, Key, STATE_CLAIMED, STATE_REVERSE, Timeouts, Word,
-        age, is_active, is_connection,
+        BUCKET_SLOTS, Bucket, FLAG_NAT, FLAG_SWEPT, Forward, Key, STATE_CLAIMED, STATE_REVERSE,
+        Timeouts, Word, age, is_active, is_connection,
     },
     layout::Settings,
     server::Load,
@@ -16,7 +16,9 @@ use lb_common::{
 use super::{
     clock,
     mapped::{Mapped, add},
+    recount::Recount,
 };
+use crate::crash::{self, Step};
 
 /// The map `connections`.
 pub struct Connections {
@@ -80,8 +82,14 @@ impl Connections {
     }
 
     /// Takes the expired connections of the next `buckets` buckets away; gives their number,
-    /// and true where the end of the table was reached.
-    pub fn sweep(&mut self, buckets: u32, settings: &Settings, loads: &Mapped<u64>) -> (u32, bool) {
+    /// and true where the end of the table was reached. What stays is counted by server.
+    pub fn sweep(
+        &mut self,
+        buckets: u32,
+        settings: &Settings,
+        loads: &Mapped<u64>,
+        recount: &mut Recount,
+    ) -> (u32, bool) {
         let now = clock::now(settings);
         let timeouts = &settings.timeouts;
         let end = self
@@ -95,12 +103,21 @@ impl Connections {
             };
             let bits = shared.load(SeqCst);
             let mut word = Word::from_bits(bits);
-            if !is_connection(word.state) || !expired(&word, now, timeouts) {
+            if word.state == STATE_CLAIMED && word.flags & FLAG_SWEPT != 0 {
+                self.free(slot, shared, &word);
+            }
+            if !is_connection(word.state) {
                 continue;
             }
-            word.stamp = self.last_packet(slot, &word);
-            if expired(&word, now, timeouts) && self.end(slot, shared, bits, loads) {
-                ended += 1;
+            if expired(&word, now, timeouts) {
+                word.stamp = self.last_packet(slot, &word);
+                if expired(&word, now, timeouts) && self.end(slot, shared, bits, loads) {
+                    ended += 1;
+                    continue;
+                }
+            }
+            if let Some(forward) = self.forward(slot) {
+                recount.see(forward.server, is_active(word.state));
             }
         }
         let whole = end == self.buckets.entries();
@@ -109,8 +126,10 @@ impl Connections {
     }
 
     fn end(&self, slot: u32, shared: &AtomicU64, bits: u64, loads: &Mapped<u64>) -> bool {
+        let word = Word::from_bits(bits);
         let claimed = Word {
             state: STATE_CLAIMED,
+            flags: word.flags | FLAG_SWEPT,
             ..Word::default()
         };
         let Some(forward) = self.forward(slot) else {
@@ -122,17 +141,25 @@ impl Connections {
         {
             return false;
         }
-        let word = Word::from_bits(bits);
+        crash::after(Step::ConnectionClaimed);
         if let Some(load) = loads.word(forward.server, 0) {
             add(load, Load::one(is_active(word.state)).wrapping_neg());
         }
+        crash::after(Step::ConnectionUncounted);
+        self.free(slot, shared, &word);
+        true
+    }
+
+    /// Frees a claimed slot and its reverse entry.
+    fn free(&self, slot: u32, shared: &AtomicU64, word: &Word) {
         if word.flags & FLAG_NAT != 0
             && let Some((reverse, bits)) = self.reverse_of(slot)
         {
             let _ = reverse.compare_exchange(bits, 0, SeqCst, SeqCst);
+            crash::after(Step::ReverseFreed);
         }
         shared.store(0, SeqCst);
-        true
+        crash::after(Step::ConnectionFreed);
     }
 
     /// When a packet of this connection last passed, in either direction.

@@ -10,6 +10,8 @@ pub mod kept;
 mod loading;
 pub mod mapped;
 pub mod pins;
+pub mod recount;
+pub mod retired;
 pub mod room;
 pub mod rosters;
 pub mod servers;
@@ -29,7 +31,7 @@ use lb_common::{
     address_filter,
     connection::{Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, Timeouts, buckets_for, ticks},
     drops::Drop,
-    layout::{Director, LAYOUT, PORTS, Port, Settings},
+    layout::{Director, LAYOUT, Moving, PORTS, Port, Settings},
     server::LOAD_BLOCK,
     tcp::TcpState,
 };
@@ -42,12 +44,15 @@ use self::{
     loading::{available_memory, check_memory, check_memory_of_room, load, program},
     mapped::Mapped,
     pins::Pins,
+    recount::{Mended, Recount},
+    retired::Retired,
     room::{Room, Tally, let_packets_pass},
     rosters::Rosters,
     servers::Servers,
     services::Services,
 };
 use crate::{
+    crash::{self, Step},
     desired::{self, Service},
     routing,
 };
@@ -65,6 +70,7 @@ pub struct Dataplane {
     pub services: Services,
     /// The connection table.
     pub connections: Connections,
+    recount: Recount,
     adopted: bool,
     /// The number of the room that it is in.
     room: u32,
@@ -104,12 +110,18 @@ impl Dataplane {
                 settings
             }
         };
+        if !adopted {
+            crash::after(Step::FolderMade);
+        }
         let loaded = load(&pins, &pins.room(room), settings.hash, servers);
         let mut ebpf = loaded.inspect_err(|_| {
             if !adopted {
                 let _ = pins.remove();
             }
         })?;
+        if !adopted {
+            crash::after(Step::MapsPinned);
+        }
         let maps = Room::of(&mut ebpf)?;
         let mut map = |name: &str| {
             ebpf.take_map(name)
@@ -120,9 +132,10 @@ impl Dataplane {
             maps.servers,
             Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
             maps.counters,
-            maps.retired,
+            Retired::new(maps.retired, parts.moving),
             parts.addresses,
         )?;
+        let recount = Recount::new(servers.capacity());
         let rosters = Rosters::new(maps.rosters)?;
         let connections = Mapped::<Bucket>::new("connections", &map("connections")?)?;
         let mut this = Self {
@@ -133,15 +146,22 @@ impl Dataplane {
             drops: PerCpuArray::try_from(map("drops")?)?,
             services: Services::new(maps.services, rosters, servers)?,
             connections: Connections::new(connections),
+            recount,
             pins,
             adopted,
             room,
             ebpf,
         };
         if !adopted {
+            // The version last: it says that all the rest is there.
+            let layout = 0;
+            this.settings.write(0, Settings { layout, ..settings });
+            crash::after(Step::SettingsWritten);
             this.settings.write(0, settings);
+            crash::after(Step::LayoutWritten);
         }
         clock::read(program(&mut this.ebpf, "clock")?)?;
+        crash::after(Step::ClockRead);
         if let Some(settings) = this.settings.map().read(0) {
             this.settings.write(0, settings);
         }
@@ -173,8 +193,11 @@ impl Dataplane {
         let unfinished = self.pins.unfinished_room(number);
         let furnished =
             load(&self.pins, &unfinished, self.settings().hash, servers).and_then(|mut ebpf| {
+                crash::after(Step::RoomMade);
                 let larger = self.services.copied_to(Room::of(&mut ebpf)?)?;
+                crash::after(Step::RoomFurnished);
                 self.pins.finish_room(number)?;
+                crash::after(Step::RoomFinished);
                 Ok((ebpf, larger))
             });
         let (ebpf, larger) = furnished
@@ -186,10 +209,12 @@ impl Dataplane {
         self.take_over_links()?;
         let_packets_pass();
         self.services.move_to(larger);
+        crash::after(Step::CountCarried);
         let left = self.pins.room(std::mem::replace(&mut self.room, number));
         if let Err(error) = self.pins.remove_room(&left) {
             tracing::error!("the room that is no longer used stays: {error:#}");
         }
+        crash::after(Step::RoomLeft);
         self.hold_pinned_maps()?;
         tracing::info!("there is room for {servers} servers now, after {before}");
         Ok(())
@@ -279,6 +304,7 @@ impl Dataplane {
         if settings.timeouts != wanted {
             settings.timeouts = wanted;
             self.settings.write(0, settings);
+            crash::after(Step::TimeoutsWritten);
         }
     }
 
@@ -287,6 +313,7 @@ impl Dataplane {
         let mut settings = self.settings();
         settings.route_epoch = settings.route_epoch.wrapping_add(1);
         self.settings.write(0, settings);
+        crash::after(Step::EpochWritten);
     }
 
     /// Tells the packet path the director's interfaces.
@@ -306,6 +333,7 @@ impl Dataplane {
             let place = port.interface % PORTS;
             if self.ports.read(place) != Some(value) {
                 self.ports.write(place, value);
+                crash::after(Step::PortWritten);
             }
         }
     }
@@ -329,8 +357,36 @@ impl Dataplane {
     /// Takes away what has expired in the next buckets; see [`Connections::sweep`].
     pub fn sweep(&mut self, buckets: u32) -> (u32, bool) {
         let settings = self.settings();
-        self.connections
-            .sweep(buckets, &settings, &self.services.servers.loads)
+        let servers = &self.services.servers;
+        let recount = &mut self.recount;
+        let (ended, whole) = self
+            .connections
+            .sweep(buckets, &settings, &servers.loads, recount);
+        if whole {
+            recount.finish(servers).iter().for_each(|m| self.tell(m));
+        }
+        (ended, whole)
+    }
+
+    fn tell(&self, mended: &Mended) {
+        let Mended {
+            server,
+            before,
+            now,
+        } = *mended;
+        let identity = self.services.servers.identity(server);
+        let who = identity.map_or_else(
+            || format!("the free entry {server}"),
+            |identity| format!("server {} of {}", identity.server, identity.service),
+        );
+        tracing::warn!(
+            "{who} counted {} active and {} inactive connections, but the table has {} and {}: \
+             put right",
+            before.active,
+            before.inactive,
+            now.active,
+            now.inactive
+        );
     }
 }
 
@@ -351,6 +407,8 @@ pub struct Parts {
     pub addresses: Mapped<u64>,
     /// All places for interfaces.
     pub ports: Mapped<Port>,
+    /// One.
+    pub moving: Mapped<Moving>,
 }
 
 impl Parts {
@@ -366,6 +424,7 @@ impl Parts {
                 address_filter::WORDS,
             )?,
             ports: Mapped::part::<Director>(name, map, offset_of!(Director, ports), PORTS)?,
+            moving: Mapped::part::<Director>(name, map, offset_of!(Director, moving), 1)?,
         })
     }
 }

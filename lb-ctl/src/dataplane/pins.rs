@@ -12,6 +12,7 @@ use nix::{
 };
 
 use super::attach;
+use crate::crash::{self, Step};
 
 const BPFFS: &str = "/sys/fs/bpf";
 
@@ -114,7 +115,8 @@ impl Pins {
         self.numbered(LINK)
     }
 
-    /// Detaches all links, then removes every pin and the folder; gives what was there.
+    /// Detaches all links, then removes every pin and the folder; gives what was there. The map
+    /// `settings` goes first: without it, nobody takes the rest for a packet path.
     pub fn remove(&self) -> Result<Vec<PathBuf>> {
         let links = self.links()?.into_iter().map(|(_, path)| path);
         let mut removed: Vec<_> = links.collect();
@@ -159,7 +161,9 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn remove_pin(pin: &Path) -> Result<()> {
-    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))
+    fs::remove_file(pin).with_context(|| format!("cannot remove the pin {}", pin.display()))?;
+    crash::after(Step::MapUnpinned);
+    Ok(())
 }
 
 /// Removes a folder with all pins in it; gives them.

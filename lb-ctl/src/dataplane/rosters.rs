@@ -14,6 +14,7 @@ use lb_common::{
 };
 
 use super::{kept::Kept, mapped::Mapped};
+use crate::crash::{self, Step};
 
 /// How long lines that were given up are left alone: a packet that is on its way through the
 /// program may still read them, for far less than this.
@@ -119,6 +120,7 @@ impl Rosters {
             }
             self.lines.write(line, words);
         }
+        crash::after(Step::RosterWritten);
         Ok(first)
     }
 

@@ -18,8 +18,15 @@ use lb_common::{
     },
 };
 
-use super::{audit::Part, kept::Kept, mapped::Mapped, room::Tally};
+use super::{
+    audit::Part,
+    kept::Kept,
+    mapped::{Mapped, add},
+    retired::Retired,
+    room::Tally,
+};
 use crate::{
+    crash::{self, Step},
     desired::{Protocol, Server, ServerId, ServiceId},
     routing::{Hop, Reach},
 };
@@ -41,7 +48,7 @@ pub struct Servers {
     /// Connections per server.
     pub loads: Mapped<u64>,
     counters: Mapped<Counters>,
-    retired: Mapped<Counters>,
+    retired: Retired,
     addresses: Kept<u64>,
     by_identity: HashMap<Identity, u32>,
     by_address: HashMap<Ipv4Addr, HashSet<u32>>,
@@ -56,7 +63,7 @@ impl Servers {
         entries: Mapped<Entry>,
         loads: Mapped<u64>,
         counters: Mapped<Counters>,
-        retired: Mapped<Counters>,
+        retired: Retired,
         addresses: Mapped<u64>,
     ) -> Result<Self> {
         let mut servers = Self {
@@ -95,11 +102,7 @@ impl Servers {
         counters: Mapped<Counters>,
         retired: Mapped<Counters>,
     ) -> Result<Larger> {
-        for index in 0..self.retired.entries() {
-            if let Some(count) = self.retired.read(index) {
-                retired.write(index, count);
-            }
-        }
+        self.retired.copy_to(&retired);
         let larger = Larger {
             entries: self.entries.copied_to(entries)?,
             counters,
@@ -125,7 +128,7 @@ impl Servers {
         self.free.extend(self.capacity()..larger.entries.entries());
         self.entries = larger.entries;
         self.counters = larger.counters;
-        self.retired = larger.retired;
+        self.retired.move_to(larger.retired);
     }
 
     /// Bytes of memory.
@@ -200,6 +203,7 @@ impl Servers {
                 ..Entry::default()
             };
             self.clear_counters(index);
+            crash::after(Step::CountersCleared);
             self.remember(index, identity);
         }
         entry.weight = server.weight;
@@ -209,6 +213,7 @@ impl Servers {
         set_reach(&mut entry, reach);
         if self.entries.read(index) != Some(entry) {
             self.entries.write(index, entry);
+            crash::after(Step::ServerWritten);
         }
         self.concern(service.address);
         if server.method == Method::Nat {
@@ -237,12 +242,48 @@ impl Servers {
             }
             entry.flags &= !SERVER_AVAILABLE;
             self.entries.write(index, entry);
+            crash::after(Step::ServerRetired);
             self.removed.insert(index);
-            let counted = self.counters(index);
-            if let Some(total) = self.retired.read(entry.service) {
-                self.retired.write(entry.service, sum(total, counted));
+            self.give_count(index, entry.service);
+        }
+    }
+
+    /// Finishes what a daemon that crashed has begun. `belongs` says of a service's row and a
+    /// server whether that is in the service's roster, and nothing where the service is gone.
+    pub fn finish(&mut self, belongs: impl Fn(u32, Identity) -> Option<bool>) {
+        self.finish_giving_count();
+        let used: Vec<_> = self.by_identity.iter().map(|(&id, &i)| (id, i)).collect();
+        for (identity, index) in used {
+            let Some(entry) = self.entries.read(index) else {
+                continue;
+            };
+            let belongs = belongs(entry.service, identity);
+            if entry.flags & SERVER_AVAILABLE == 0 {
+                if belongs.is_some() && self.counters(index) != Counters::default() {
+                    self.give_count(index, entry.service);
+                }
+            } else if belongs != Some(true) {
+                tracing::info!(
+                    "server {} was being removed from {}, or added: it is removed",
+                    identity.server,
+                    identity.service
+                );
+                self.retire(identity.service, identity.server);
             }
-            self.clear_counters(index);
+        }
+    }
+
+    /// What a server counted goes to its service.
+    fn give_count(&self, index: u32, service: u32) {
+        self.retired.note(service, index, self.counters(index));
+        self.finish_giving_count();
+    }
+
+    fn finish_giving_count(&self) {
+        if let Some(server) = self.retired.take() {
+            self.clear_counters(server);
+            crash::after(Step::CountTaken);
+            self.retired.forget();
         }
     }
 
@@ -257,6 +298,7 @@ impl Servers {
             .collect();
         for &(identity, index) in &unused {
             self.entries.write(index, Entry::default());
+            crash::after(Step::ServerForgotten);
             self.removed.remove(&index);
             self.by_identity.remove(&identity);
             if let Some(indices) = self.by_address.get_mut(&identity.server.address) {
@@ -281,6 +323,7 @@ impl Servers {
             set_reach(&mut entry, reach);
             if entry != before {
                 self.entries.write(index, entry);
+                crash::after(Step::ReachWritten);
                 news = true;
             }
         }
@@ -345,12 +388,19 @@ impl Servers {
 
     /// What a service's former servers counted.
     pub fn retired(&self, service: u32) -> Counters {
-        self.retired.read(service).unwrap_or_default()
+        self.retired.of(service)
     }
 
     /// Starts a new service's count.
     pub fn clear_retired(&self, service: u32) {
-        self.retired.write(service, Counters::default());
+        self.retired.clear(service);
+    }
+
+    /// Changes the connections of an entry.
+    pub fn add_load(&self, index: u32, change: u64) {
+        if let Some(load) = self.loads.word(index, 0) {
+            add(load, change);
+        }
     }
 
     fn clear_counters(&self, index: u32) {
@@ -379,6 +429,7 @@ impl Servers {
             && bits & bit == 0
         {
             self.addresses.write(word, bits | bit);
+            crash::after(Step::AddressWritten);
         }
     }
 }

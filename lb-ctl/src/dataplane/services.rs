@@ -1,7 +1,7 @@
 //! Making the maps say what is desired: services, their rosters, their servers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::Ipv4Addr,
     os::fd::AsFd as _,
 };
@@ -21,6 +21,7 @@ use super::{
     syscall,
 };
 use crate::{
+    crash::{self, Step},
     desired::{Protocol, Scheduler, ServerId, Service, ServiceId},
     routing::Reach,
 };
@@ -67,14 +68,33 @@ impl Services {
                 values.insert(id, value);
             }
         }
-        Ok(Self {
+        let mut this = Self {
             map,
             values,
             rosters,
             servers,
             free,
             walk: Walk::default(),
-        })
+        };
+        this.finish();
+        Ok(this)
+    }
+
+    /// Finishes what a daemon that crashed has begun.
+    fn finish(&mut self) {
+        let rosters = self.values.iter().map(|(&id, value)| {
+            let entries = self.rosters.read(value.roster, value.servers);
+            let servers = entries
+                .iter()
+                .filter_map(|e| self.servers.identity(e.server));
+            let servers: HashSet<_> = servers.map(|identity| identity.server).collect();
+            (id, (value.index, servers))
+        });
+        let rosters: HashMap<_, _> = rosters.collect();
+        self.servers.finish(|row, identity| {
+            let (own, servers) = rosters.get(&identity.service)?;
+            (*own == row).then(|| servers.contains(&identity.server))
+        });
     }
 
     /// Repairs a part of what somebody else may have changed; says what it was.
@@ -274,6 +294,7 @@ impl Services {
             self.rosters.give_up(value.roster);
             return Err(error).with_context(|| format!("cannot write {} to the map", service.id));
         }
+        crash::after(Step::ServiceWritten);
         if let Some(old) = old {
             self.rosters.give_up(old.roster);
         }
@@ -291,6 +312,7 @@ impl Services {
         self.map
             .remove(&key(id))
             .with_context(|| format!("cannot remove {id} from the map"))?;
+        crash::after(Step::ServiceRemoved);
         for entry in self.rosters.read(value.roster, value.servers) {
             if let Some(identity) = self.servers.identity(entry.server) {
                 self.servers.retire(id, identity.server);

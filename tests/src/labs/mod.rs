@@ -8,4 +8,5 @@ pub mod l4_direct_routed;
 pub mod l5_direct_round_robin;
 pub mod l7_tunnel;
 pub mod l8_two_tiers;
+pub mod load;
 pub mod mixed_methods;

@@ -2,6 +2,7 @@
 //! tunnel for kernels that have none. Says `ready` when it serves.
 
 mod decapsulate;
+mod echo;
 mod http;
 mod udp;
 
@@ -17,6 +18,8 @@ enum Role {
     Http(Server),
     /// Answer datagrams with the server's name and what they said
     Udp(Server),
+    /// Send the server's name in a line, then what the client sends
+    Echo(Server),
     /// Take packets out of IPIP packets and receive them through a TUN device
     Decapsulate {
         /// The TUN device; made if need be
@@ -40,6 +43,7 @@ async fn main() -> Result<()> {
     match Role::parse() {
         Role::Http(Server { name, listen }) => http::serve(&name, listen).await,
         Role::Udp(Server { name, listen }) => udp::serve(&name, listen).await,
+        Role::Echo(Server { name, listen }) => echo::serve(&name, listen).await,
         Role::Decapsulate { tun } => decapsulate::run(&tun),
     }
 }

@@ -1,0 +1,194 @@
+//! Crashes on demand. At each step that leaves something in the kernel, the daemon can be told
+//! to end as by `kill -9`; tests look at what the next start makes of what it left.
+//!
+//! `LB_CRASH_AT=server-written:2` ends it when it has written a server for the second time.
+//! Without the variable, a step is a comparison.
+
+use std::{
+    env, process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use nix::sys::signal::{Signal, raise};
+
+/// What has just been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The folder for pins is there, and nothing in it.
+    FolderMade,
+    /// All maps are made and pinned; nothing is written into them.
+    MapsPinned,
+    /// All settings but the layout's version are written.
+    SettingsWritten,
+    /// And the version.
+    LayoutWritten,
+    /// The kernel has written the time.
+    ClockRead,
+    /// The counters of an entry for a server are set to zero.
+    CountersCleared,
+    /// The entry of a server is written.
+    ServerWritten,
+    /// The address of a service or a server is among those that are looked at.
+    AddressWritten,
+    /// It is written how a server is reached now.
+    ReachWritten,
+    /// What a service's former servers counted is set to zero.
+    ServiceCountCleared,
+    /// A roster is written, to which no service refers yet.
+    RosterWritten,
+    /// A service refers to it.
+    ServiceWritten,
+    /// A service is removed; its servers' entries are not yet.
+    ServiceRemoved,
+    /// A server's entry says that the server is removed.
+    ServerRetired,
+    /// What it counted is about to go to its service.
+    CountNoted,
+    /// The service has it.
+    CountMoved,
+    /// The server has it no more.
+    CountTaken,
+    /// Nothing is about to be moved.
+    CountForgotten,
+    /// The entry of a removed server is free.
+    ServerForgotten,
+    /// The timeouts are written.
+    TimeoutsWritten,
+    /// An interface of the director is written.
+    PortWritten,
+    /// Replies look up their way anew.
+    EpochWritten,
+    /// A program is attached; the link is not pinned.
+    LinkMade,
+    /// The link is pinned.
+    LinkPinned,
+    /// The program of a link is replaced.
+    LinkReplaced,
+    /// A link is detached; its pin is there.
+    LinkDetached,
+    /// The pin of a link is removed.
+    LinkUnpinned,
+    /// The pin of a map is removed.
+    MapUnpinned,
+    /// An expired connection is claimed.
+    ConnectionClaimed,
+    /// Its server counts it no more.
+    ConnectionUncounted,
+    /// Its reverse entry is free.
+    ReverseFreed,
+    /// It is free.
+    ConnectionFreed,
+    /// A server's count of connections is put right.
+    LoadMended,
+    /// The maps of a larger room are pinned; nothing is written into them.
+    RoomMade,
+    /// They say the same as those in use.
+    RoomFurnished,
+    /// The room is the one that the next start takes.
+    RoomFinished,
+    /// All packets meet its maps, and what was counted before is carried there.
+    CountCarried,
+    /// The pins of the room before are removed.
+    RoomLeft,
+}
+
+impl Step {
+    /// Every step, with its name.
+    pub const ALL: [(Self, &'static str); 38] = [
+        (Self::FolderMade, "folder-made"),
+        (Self::MapsPinned, "maps-pinned"),
+        (Self::SettingsWritten, "settings-written"),
+        (Self::LayoutWritten, "layout-written"),
+        (Self::ClockRead, "clock-read"),
+        (Self::CountersCleared, "counters-cleared"),
+        (Self::ServerWritten, "server-written"),
+        (Self::AddressWritten, "address-written"),
+        (Self::ReachWritten, "reach-written"),
+        (Self::ServiceCountCleared, "service-count-cleared"),
+        (Self::RosterWritten, "roster-written"),
+        (Self::ServiceWritten, "service-written"),
+        (Self::ServiceRemoved, "service-removed"),
+        (Self::ServerRetired, "server-retired"),
+        (Self::CountNoted, "count-noted"),
+        (Self::CountMoved, "count-moved"),
+        (Self::CountTaken, "count-taken"),
+        (Self::CountForgotten, "count-forgotten"),
+        (Self::ServerForgotten, "server-forgotten"),
+        (Self::TimeoutsWritten, "timeouts-written"),
+        (Self::PortWritten, "port-written"),
+        (Self::EpochWritten, "epoch-written"),
+        (Self::LinkMade, "link-made"),
+        (Self::LinkPinned, "link-pinned"),
+        (Self::LinkReplaced, "link-replaced"),
+        (Self::LinkDetached, "link-detached"),
+        (Self::LinkUnpinned, "link-unpinned"),
+        (Self::MapUnpinned, "map-unpinned"),
+        (Self::ConnectionClaimed, "connection-claimed"),
+        (Self::ConnectionUncounted, "connection-uncounted"),
+        (Self::ReverseFreed, "reverse-freed"),
+        (Self::ConnectionFreed, "connection-freed"),
+        (Self::LoadMended, "load-mended"),
+        (Self::RoomMade, "room-made"),
+        (Self::RoomFurnished, "room-furnished"),
+        (Self::RoomFinished, "room-finished"),
+        (Self::CountCarried, "count-carried"),
+        (Self::RoomLeft, "room-left"),
+    ];
+}
+
+/// The environment variable that says where to crash.
+pub const VARIABLE: &str = "LB_CRASH_AT";
+
+/// Says that a step is done. Does not return where the daemon is to crash there.
+pub fn after(step: Step) {
+    static CRASH: OnceLock<Option<Crash>> = OnceLock::new();
+    let crash = CRASH.get_or_init(|| env::var(VARIABLE).ok().as_deref().and_then(Crash::parse));
+    if let Some(Crash { at, left }) = crash
+        && *at == step
+        && left.fetch_sub(1, Relaxed) == 1
+    {
+        // As `kill -9` does it: nothing is tidied up.
+        let _ = raise(Signal::SIGKILL);
+        process::abort();
+    }
+}
+
+#[derive(Debug)]
+struct Crash {
+    at: Step,
+    left: AtomicU32,
+}
+
+impl Crash {
+    fn parse(text: &str) -> Option<Self> {
+        let (wanted, times) = text.split_once(':').unwrap_or((text, "1"));
+        let (at, _) = Step::ALL.into_iter().find(|(_, name)| *name == wanted)?;
+        let left = AtomicU32::new(times.parse().ok()?);
+        Some(Self { at, left })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_listed_in_its_place() {
+        for (place, (step, name)) in Step::ALL.into_iter().enumerate() {
+            assert_eq!(step as usize, place, "{name}");
+            let crash = Crash::parse(name).map(|crash| (crash.at, crash.left.into_inner()));
+            assert_eq!(crash, Some((step, 1)));
+        }
+    }
+
+    #[test]
+    fn a_step_may_be_passed_several_times_before() {
+        let crash = Crash::parse("link-pinned:3").expect("a step");
+        assert_eq!((crash.at, crash.left.into_inner()), (Step::LinkPinned, 3));
+        assert!(Crash::parse("link-pinned:many").is_none());
+        assert!(Crash::parse("nowhere").is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! What the former servers of each service counted. What a server counted goes to its service
+//! when it is removed: as if at once, for what is to be done is noted before it is done, and
+//! doing it twice is the same as once.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use lb_common::{layout::Moving, server::Counters};
+
+use super::{mapped::Mapped, servers::sum};
+use crate::crash::{self, Step};
+
+/// The map `retired`, and what is being moved there.
+pub struct Retired {
+    rows: Mapped<Counters>,
+    moving: Mapped<Moving>,
+}
+
+/// The word of [`Moving`] that is written at once: service and server.
+const NOTE: usize = 5;
+const _: () = assert!(std::mem::offset_of!(Moving, service) == 8 * NOTE);
+
+impl Retired {
+    /// Of these maps.
+    pub fn new(rows: Mapped<Counters>, moving: Mapped<Moving>) -> Self {
+        Self { rows, moving }
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> u64 {
+        self.rows.bytes()
+    }
+
+    /// Copies all rows to a larger map.
+    pub fn copy_to(&self, larger: &Mapped<Counters>) {
+        for service in 0..self.rows.entries() {
+            larger.write(service, self.of(service));
+        }
+    }
+
+    /// Leaves the old map for a larger one.
+    pub fn move_to(&mut self, larger: Mapped<Counters>) {
+        self.rows = larger;
+    }
+
+    /// What a service's former servers counted.
+    pub fn of(&self, service: u32) -> Counters {
+        self.rows.read(service).unwrap_or_default()
+    }
+
+    /// Starts a new service's count.
+    pub fn clear(&self, service: u32) {
+        self.rows.write(service, Counters::default());
+        crash::after(Step::ServiceCountCleared);
+    }
+
+    /// Notes that what a server counted is to go to its service.
+    pub fn note(&self, service: u32, server: u32, counted: Counters) {
+        let moving = Moving {
+            total: sum(self.of(service), counted),
+            ..Moving::default()
+        };
+        self.moving.write(0, moving);
+        self.write_note(service, server + 1);
+        crash::after(Step::CountNoted);
+    }
+
+    /// Gives the service what was noted, also where it has it already. The server that is to
+    /// count from zero again; then [`forget`](Self::forget).
+    pub fn take(&self) -> Option<u32> {
+        let moving = self.moving.read(0).unwrap_or_default();
+        let server = moving.server.checked_sub(1)?;
+        self.rows.write(moving.service, moving.total);
+        crash::after(Step::CountMoved);
+        Some(server)
+    }
+
+    /// All that was noted is done.
+    pub fn forget(&self) {
+        self.write_note(0, 0);
+        crash::after(Step::CountForgotten);
+    }
+
+    fn write_note(&self, service: u32, server: u32) {
+        if let Some(note) = self.moving.word(0, NOTE) {
+            note.store(u64::from(service) | u64::from(server) << 32, SeqCst);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A TCP connection of the load.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{losses, tally::Tally};
+use crate::content;
+
+/// A lost packet is sent again several times in less.
+const STALL: Duration = Duration::from_secs(20);
+
+pub struct Connection {
+    tally: Arc<Tally>,
+    stream: TcpStream,
+    server: String,
+    /// Where in [`content`] it goes on.
+    position: u64,
+    lost: i64,
+}
+
+impl Connection {
+    /// Opens it, and learns what the server is called.
+    pub async fn open(tally: &Arc<Tally>, number: u64) -> Result<Self> {
+        let connect = timeout(STALL, TcpStream::connect(tally.target().tcp));
+        let stream = connect.await.context("connect: no answer")?;
+        let stream = stream.context("connect")?;
+        tally.opened();
+        let mut connection = Self {
+            tally: Arc::clone(tally),
+            stream,
+            server: String::new(),
+            // No two have the same content, so that a byte of another one shows.
+            position: number << 32,
+            lost: 0,
+        };
+        connection.stream.set_nodelay(true)?;
+        let greeting = timeout(STALL, connection.greeting()).await;
+        connection.server = greeting.context("no greeting")?.context("greeting")?;
+        Ok(connection)
+    }
+
+    /// What the server calls itself.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    async fn greeting(&mut self) -> Result<String> {
+        let mut name = Vec::new();
+        loop {
+            match self.stream.read_u8().await? {
+                b'\n' => return Ok(String::from_utf8(name)?),
+                byte => name.push(byte),
+            }
+        }
+    }
+
+    /// Sends so many bytes, and has them back.
+    pub async fn exchange(&mut self, length: usize) -> Result<()> {
+        let sent = content::bytes(self.position, length);
+        let mut received = vec![0; length];
+        let (mut from, mut to) = self.stream.split();
+        let both = async {
+            tokio::try_join!(async { to.write_all(&sent).await.context("send") }, async {
+                from.read_exact(&mut received).await.context("receive")
+            },)
+        };
+        let exchanged = timeout(STALL, both).await;
+        let at = || format!("on {} after {} bytes", self.server, self.position as u32);
+        exchanged
+            .with_context(|| format!("{}: it stalls", at()))?
+            .with_context(at)?;
+        ensure!(received == sent, "{}: other bytes came back", at());
+        self.position += length as u64;
+        self.tally.exchanged(length);
+        self.count_losses()
+    }
+
+    /// Closes it, and sees the server do the same.
+    pub async fn close(mut self) -> Result<()> {
+        let mut rest = Vec::new();
+        let end = async {
+            self.stream.shutdown().await.context("close")?;
+            self.stream.read_to_end(&mut rest).await.context("close")
+        };
+        let ended = timeout(STALL, end).await;
+        let at = || format!("on {} after {} bytes", self.server, self.position as u32);
+        ended
+            .with_context(|| format!("{}: no answer to its end", at()))?
+            .with_context(at)?;
+        ensure!(rest.is_empty(), "{}: {} bytes too many", at(), rest.len());
+        self.count_losses()
+    }
+
+    fn count_losses(&mut self) -> Result<()> {
+        let lost = losses::lost_by(&self.stream)?;
+        self.tally.lose(&self.server, lost - self.lost);
+        self.lost = lost;
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tally.closed();
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether packets were lost. TCP sends again what was, and also what was merely overtaken or
+//! late; but then the other end says that it has had it before (DSACK, RFC 2883).
+
+use std::{collections::BTreeMap, fs, os::fd::AsRawFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+use crate::{lab::Lab, namespace::Namespace};
+
+/// How long a sender waits for an acknowledgement before it sends again, as an option of routes:
+/// longer than any that is merely late on a busy machine takes.
+pub const PATIENT: &str = "rto_min 2s";
+
+/// Keeps a machine's TCP from sending again what is merely late: without probes for a lost
+/// tail, it does so only after [`PATIENT`].
+pub fn send_again_only_what_is_lost(host: &Namespace) -> Result<()> {
+    host.sysctls(&[("ipv4/tcp_early_retrans", "0")])
+}
+
+/// How many segments each machine of a lab has sent again which had not arrived.
+pub fn lost(lab: &Lab) -> Result<BTreeMap<&'static str, i64>> {
+    lab.hosts()
+        .map(|(name, host)| Ok((name, host.inside(lost_here)?)))
+        .collect()
+}
+
+/// The interfaces of a lab on which packets were dropped, and how many: received, sent.
+pub fn dropped(lab: &Lab) -> Result<Vec<String>> {
+    let all = lab.hosts().chain([("switch", lab.switch())]);
+    let mut found = Vec::new();
+    for (name, host) in all {
+        let table = host.inside(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
+        for row in table.lines().skip(2) {
+            let mut fields = row.split_whitespace();
+            let interface = fields.next().unwrap_or_default();
+            let numbers: Vec<&str> = fields.collect();
+            if let (Some(&received), Some(&sent)) = (numbers.get(3), numbers.get(11))
+                && (received, sent) != ("0", "0")
+            {
+                found.push(format!("{name} {interface} {received} {sent}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn lost_here() -> Result<i64> {
+    let sent_again = counter("snmp", "Tcp", "RetransSegs")?;
+    let needlessly = counter("netstat", "TcpExt", "TCPDSACKRecvSegs")?;
+    Ok(sent_again - needlessly)
+}
+
+fn counter(file: &str, protocol: &str, name: &str) -> Result<i64> {
+    // The network of this thread, not of the process.
+    let path = format!("/proc/thread-self/net/{file}");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let prefix = format!("{protocol}: ");
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+    let (names, values) = (rows.next(), rows.next());
+    let (names, values) = (names.unwrap_or_default(), values.unwrap_or_default());
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let found = pairs.find(|(found, _)| *found == name);
+    let (_, value) = found.with_context(|| format!("no {name} in {path}"))?;
+    value.parse().with_context(|| format!("{name} in {path}"))
+}
+
+/// How many segments this end of a connection has sent again which had not arrived, SYNs too.
+pub fn lost_by(connection: &impl AsRawFd) -> Result<i64> {
+    // In `struct tcp_info` (linux/tcp.h, Linux 4.19), in words of 32 bits.
+    const TOTAL_RETRANS: usize = 25;
+    const DSACK_DUPS: usize = 54;
+    let mut info = [0u32; DSACK_DUPS + 1];
+    let mut size = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes `size` bytes at most.
+    let result = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(result).context("ask for TCP_INFO")?;
+    Ok(i64::from(info[TOTAL_RETRANS]) - i64::from(info[DSACK_DUPS]))
+}

@@ -1,0 +1,299 @@
+//! A load: thousands of clients in one namespace, of several services at once, which know of
+//! every connection whether it broke and of every byte whether it was right.
+//!
+//! On each service there are *talkers*, which say something now and then for as long as the
+//! load lasts; *transfers*, which do so all the time; *visitors*, which open a connection, use
+//! it and close it, over and over; and *askers*, which send a datagram and wait for its answer.
+//! What they send comes back from the server's echo, so that every byte passes the director
+//! under DR and TUN too.
+
+mod asker;
+mod connection;
+pub mod losses;
+mod tally;
+
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use tokio::{
+    runtime::Builder,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
+
+use self::connection::Connection;
+pub use self::tally::Tally;
+use crate::{descriptors, namespace::Namespace, wait::wait_at_most};
+
+/// A service, over both protocols.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What it is called when something goes wrong.
+    pub name: &'static str,
+    /// Where a TCP echo answers.
+    pub tcp: SocketAddr,
+    /// Where a UDP echo answers.
+    pub udp: SocketAddr,
+}
+
+/// How many clients each service has.
+#[derive(Clone, Copy, Debug)]
+pub struct Volume {
+    /// Connections that say something every [`TALK`].
+    pub talkers: usize,
+    /// Connections that never pause for longer than [`TRANSFER`].
+    pub transfers: usize,
+    /// Clients that open a new connection every [`VISIT`].
+    pub visitors: usize,
+    /// UDP clients that ask every [`ASK`].
+    pub askers: usize,
+}
+
+/// How often a talker says something.
+pub const TALK: Duration = Duration::from_millis(1000);
+/// How often a transfer goes on.
+pub const TRANSFER: Duration = Duration::from_millis(100);
+/// How often a visitor comes.
+pub const VISIT: Duration = Duration::from_millis(80);
+/// How often an asker asks.
+pub const ASK: Duration = Duration::from_millis(100);
+
+/// Bytes that a talker or visitor sends at a time: two segments.
+const SENTENCE: usize = 2000;
+/// Bytes that a transfer sends at a time.
+const CHUNK: usize = 16 << 10;
+/// Connections that are being opened at the same time, in the beginning.
+const OPENING: usize = 64;
+/// Generous: many wait for their turn on few CPUs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A load that goes on until it is ended.
+#[derive(Debug)]
+pub struct Load {
+    tallies: Vec<Arc<Tally>>,
+    stop: watch::Sender<bool>,
+    clients: Option<JoinHandle<Result<()>>>,
+}
+
+impl Load {
+    /// Starts it; every lasting connection is open when this returns.
+    pub fn start(client: &Namespace, targets: &[Target], volume: Volume) -> Result<Self> {
+        descriptors::allow_many()?;
+        let (stop, stopped) = watch::channel(false);
+        let tallies: Vec<_> = targets
+            .iter()
+            .map(|target| Arc::new(Tally::new(target.clone(), volume)))
+            .collect();
+        let all = tallies.clone();
+        let clients = client.spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(run(&all, volume, &stopped));
+            Ok(())
+        });
+        let load = Self {
+            tallies,
+            stop,
+            clients: Some(clients),
+        };
+        load.everybody_speaks()?;
+        Ok(load)
+    }
+
+    /// What is known of a service's clients.
+    pub fn of(&self, name: &str) -> Result<&Tally> {
+        let tally = self.tallies.iter().find(|tally| tally.name() == name);
+        Ok(tally.with_context(|| format!("there is no load on {name}"))?)
+    }
+
+    /// Of all services.
+    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.tallies.iter().map(AsRef::as_ref)
+    }
+
+    /// TCP connections that are open now.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.tallies().map(Tally::open).sum()
+    }
+
+    /// Fails where any connection broke, any byte was wrong, any datagram was lost.
+    pub fn ensure_whole(&self) -> Result<()> {
+        let faults: Vec<_> = self.tallies().flat_map(Tally::faults).collect();
+        ensure!(
+            faults.is_empty(),
+            "{} connections suffered; the first ones:\n{}",
+            faults.len(),
+            faults[..faults.len().min(10)].join("\n")
+        );
+        Ok(())
+    }
+
+    /// Waits until every lasting connection has carried something from now on, and new ones
+    /// have been opened and closed.
+    pub fn everybody_speaks(&self) -> Result<()> {
+        self.everybody_speaks_but(&[])
+    }
+
+    /// As [`everybody_speaks`](Self::everybody_speaks), but for the TCP connections of servers
+    /// with these names.
+    pub fn everybody_speaks_but(&self, gone: &[&str]) -> Result<()> {
+        self.wait("every connection carries something", |tally, mark| {
+            tally.everybody_spoke(mark, gone)
+        })
+    }
+
+    /// Waits until some of all kinds of clients have been at work from now on.
+    pub fn goes_on(&self) -> Result<()> {
+        self.wait("the load goes on", Tally::went_on)
+    }
+
+    fn wait(&self, what: &str, done: impl Fn(&Tally, &tally::Mark) -> Result<()>) -> Result<()> {
+        let marks: Vec<_> = self.tallies().map(Tally::mark).collect();
+        let result = wait_at_most(PATIENCE, what, || {
+            if self.ensure_whole().is_err() {
+                return Ok(());
+            }
+            self.tallies()
+                .zip(&marks)
+                .try_for_each(|(tally, mark)| done(tally, mark))
+        });
+        self.ensure_whole()?;
+        result
+    }
+
+    /// Waits until every visitor who is on the way now has gone again.
+    pub fn let_visitors_change(&self) -> Result<()> {
+        for tally in self.tallies() {
+            tally.shut()?;
+            tally.reopen();
+        }
+        Ok(())
+    }
+
+    /// Closes every connection, and says whether all went well to the end: how many TCP
+    /// connections each service's clients have opened.
+    pub fn end(mut self) -> Result<Vec<(&'static str, u64)>> {
+        self.stop()?;
+        self.ensure_whole()?;
+        ensure!(self.open() == 0, "{} connections are left", self.open());
+        let opened = self.tallies();
+        let opened = opened.map(|tally| (tally.name(), tally.connections()));
+        Ok(opened.collect())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let _ = self.stop.send(true);
+        match self.clients.take() {
+            Some(clients) => clients.join().map_err(|_| anyhow!("the load panicked"))?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for tally in self.tallies() {
+            tally.abandon();
+        }
+        let _ = self.stop();
+    }
+}
+
+/// Until all clients have ended.
+async fn run(tallies: &[Arc<Tally>], volume: Volume, stopped: &watch::Receiver<bool>) {
+    let mut clients = JoinSet::new();
+    let opening = Arc::new(Semaphore::new(OPENING));
+    for tally in tallies {
+        let lasting = volume.talkers + volume.transfers;
+        for number in 0..lasting {
+            let (pause, length) = if number < volume.talkers {
+                (TALK, SENTENCE)
+            } else {
+                (TRANSFER, CHUNK)
+            };
+            let (tally, stopped, opening) = (tally.clone(), stopped.clone(), opening.clone());
+            let rhythm = rhythm(pause, number, lasting);
+            clients.spawn(async move {
+                let stayed = stay(&tally, number, length, rhythm, stopped, &opening).await;
+                tally.note(&format!("connection {number}"), stayed);
+            });
+        }
+        for number in 0..volume.visitors {
+            let (tally, stopped) = (tally.clone(), stopped.clone());
+            let rhythm = rhythm(VISIT, number, volume.visitors);
+            clients.spawn(async move { visit(&tally, number, rhythm, stopped).await });
+        }
+        for number in 0..volume.askers {
+            let (tally, stopped) = (tally.clone(), stopped.clone());
+            let rhythm = rhythm(ASK, number, volume.askers);
+            clients.spawn(async move {
+                let asked = asker::ask(&tally, number, lasting + number, rhythm, stopped).await;
+                tally.note(&format!("UDP client {number}"), asked);
+            });
+        }
+    }
+    while clients.join_next().await.is_some() {}
+}
+
+/// Ticks of one client of many, which take turns.
+fn rhythm(period: Duration, number: usize, clients: usize) -> Interval {
+    let turn = period.mul_f64(number as f64 / clients as f64);
+    let mut rhythm = interval_at(Instant::now() + turn, period);
+    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rhythm
+}
+
+/// True at the next tick; false when the load ends.
+async fn next(rhythm: &mut Interval, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        _ = rhythm.tick() => true,
+    }
+}
+
+async fn stay(
+    tally: &Arc<Tally>,
+    number: usize,
+    length: usize,
+    mut rhythm: Interval,
+    mut stopped: watch::Receiver<bool>,
+    opening: &Semaphore,
+) -> Result<()> {
+    let mut connection = {
+        let _turn = opening.acquire().await?;
+        Connection::open(tally, number as u64).await?
+    };
+    while next(&mut rhythm, &mut stopped).await {
+        let epoch = tally.epoch();
+        connection.exchange(length).await?;
+        tally.spoke(number, connection.server(), epoch);
+    }
+    connection.close().await
+}
+
+async fn visit(
+    tally: &Arc<Tally>,
+    number: usize,
+    mut rhythm: Interval,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut visits = 0;
+    while next(&mut rhythm, &mut stopped).await {
+        let Some(_visit) = tally.come() else {
+            continue;
+        };
+        visits += 1;
+        let visited = async {
+            let mut connection = Connection::open(tally, 1 << 20 | visits).await?;
+            connection.exchange(SENTENCE).await?;
+            let server = connection.server().to_owned();
+            connection.close().await?;
+            tally.visited(server);
+            Ok(())
+        };
+        let visited = visited.await;
+        tally.note(&format!("visit {visits} of visitor {number}"), visited);
+    }
+}

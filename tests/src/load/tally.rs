@@ -1,0 +1,269 @@
+//! What is known of the clients of one service.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+};
+
+use anyhow::{Result, ensure};
+
+use super::{Target, Volume};
+use crate::wait::wait_until;
+
+/// Counts, and what went wrong.
+#[derive(Debug)]
+pub struct Tally {
+    target: Target,
+    volume: Volume,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    visits: AtomicU64,
+    answers: AtomicU64,
+    bytes: AtomicU64,
+    /// By server, segments.
+    lost: Mutex<BTreeMap<String, i64>>,
+    visited: Mutex<BTreeMap<String, u64>>,
+    /// Of those who come again and again, how many are here.
+    present: AtomicU64,
+    shut: AtomicBool,
+    abandoned: AtomicBool,
+    epoch: AtomicU64,
+    /// Lasting connections, then UDP clients.
+    lasting: Vec<Lasting>,
+    faults: Mutex<Vec<String>>,
+}
+
+/// A client that stays.
+#[derive(Debug, Default)]
+struct Lasting {
+    /// Who serves it, once that is known.
+    server: OnceLock<String>,
+    /// The epoch in which it was last heard.
+    spoken: AtomicU64,
+}
+
+/// How far all was at some moment.
+#[derive(Debug)]
+pub struct Mark {
+    epoch: u64,
+    visits: u64,
+    answers: u64,
+    bytes: u64,
+}
+
+/// Somebody is here.
+pub struct Visit<'a>(&'a Tally);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.present.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Tally {
+    pub(super) fn new(target: Target, volume: Volume) -> Self {
+        let lasting = volume.talkers + volume.transfers + volume.askers;
+        Self {
+            target,
+            volume,
+            opened: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+            visits: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            lost: Mutex::default(),
+            visited: Mutex::default(),
+            present: AtomicU64::new(0),
+            shut: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+            lasting: (0..lasting).map(|_| Lasting::default()).collect(),
+            faults: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.target.name
+    }
+
+    /// TCP connections that were opened so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.opened.load(SeqCst)
+    }
+
+    /// TCP connections that are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.opened.load(SeqCst) - self.closed.load(SeqCst)
+    }
+
+    /// Segments that clients sent again because they had not arrived, by the name of the server
+    /// that they were for.
+    #[must_use]
+    pub fn lost(&self) -> BTreeMap<String, i64> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.iter()
+            .filter(|(_, lost)| **lost != 0)
+            .map(|(server, lost)| (server.clone(), *lost))
+            .collect()
+    }
+
+    /// How many TCP connections that last a server has.
+    #[must_use]
+    pub fn lasting_on(&self, server: &str) -> usize {
+        let connections = self.volume.talkers + self.volume.transfers;
+        let connections = self.lasting.iter().take(connections);
+        connections
+            .filter(|lasting| lasting.server.get().is_some_and(|own| own == server))
+            .count()
+    }
+
+    /// Visits so far, by the name of the server that had them.
+    #[must_use]
+    pub fn visits(&self) -> BTreeMap<String, u64> {
+        let visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
+        visited.clone()
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.clone()
+    }
+
+    /// Lets no visitor and no asker come any more, and waits until those that are here have
+    /// gone. Lasting connections go on.
+    pub fn shut(&self) -> Result<()> {
+        self.shut.store(true, SeqCst);
+        wait_until("visitors and askers have gone", || {
+            let present = self.present.load(SeqCst);
+            ensure!(present == 0, "{present} are still here");
+            Ok(())
+        })
+    }
+
+    /// Lets them come again.
+    pub fn reopen(&self) {
+        self.shut.store(false, SeqCst);
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(SeqCst)
+    }
+
+    /// A new epoch begins.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            epoch: self.epoch.fetch_add(1, SeqCst) + 1,
+            visits: self.visits.load(SeqCst),
+            answers: self.answers.load(SeqCst),
+            bytes: self.bytes.load(SeqCst),
+        }
+    }
+
+    /// Whether every lasting client has been heard, but for those of servers that are gone and
+    /// those that may not come.
+    pub(super) fn everybody_spoke(&self, mark: &Mark, gone: &[&str]) -> Result<()> {
+        let connections = self.volume.talkers + self.volume.transfers;
+        let shut = self.shut.load(SeqCst);
+        let silent = self.lasting.iter().enumerate().filter(|(place, lasting)| {
+            let server = lasting.server.get();
+            let excused = match *place < connections {
+                true => server.is_some_and(|server| gone.contains(&server.as_str())),
+                false => shut,
+            };
+            lasting.spoken.load(SeqCst) < mark.epoch && !excused
+        });
+        let (silent, all, name) = (silent.count(), self.lasting.len(), self.name());
+        ensure!(silent == 0, "{name}: {silent} of {all} are silent");
+        self.others_came(mark)
+    }
+
+    pub(super) fn went_on(&self, mark: &Mark) -> Result<()> {
+        let bytes = self.bytes.load(SeqCst);
+        let name = self.name();
+        ensure!(bytes > mark.bytes, "{name}: no more than {bytes} bytes");
+        self.others_came(mark)
+    }
+
+    /// Whether there have been visitors and answers since, if they may come.
+    fn others_came(&self, mark: &Mark) -> Result<()> {
+        let name = self.name();
+        if !self.shut.load(SeqCst) {
+            let more = |now: u64, then: u64, clients: usize| clients == 0 || now > then;
+            let (visits, answers) = (self.visits.load(SeqCst), self.answers.load(SeqCst));
+            let came = more(visits, mark.visits, self.volume.visitors);
+            ensure!(came, "{name}: no more than {visits} visits");
+            let asked = more(answers, mark.answers, self.volume.askers);
+            ensure!(asked, "{name}: no more than {answers} answers");
+        }
+        Ok(())
+    }
+
+    /// The test is over, whatever becomes of the clients.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, SeqCst);
+    }
+
+    /// Says that a visitor is here, unless none may come.
+    pub(super) fn come(&self) -> Option<Visit<'_>> {
+        self.present.fetch_add(1, SeqCst);
+        let visit = Visit(self);
+        (!self.shut.load(SeqCst)).then_some(visit)
+    }
+
+    pub(super) fn opened(&self) {
+        self.opened.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn closed(&self) {
+        self.closed.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn visited(&self, server: String) {
+        let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
+        *visited.entry(server).or_default() += 1;
+        self.visits.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn answered(&self) {
+        self.answers.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn exchanged(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, SeqCst);
+    }
+
+    pub(super) fn lose(&self, server: &str, more: i64) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        *lost.entry(server.to_owned()).or_default() += more;
+    }
+
+    pub(super) fn spoke(&self, place: usize, server: &str, epoch: u64) {
+        if let Some(lasting) = self.lasting.get(place) {
+            lasting.server.get_or_init(|| server.to_owned());
+            lasting.spoken.store(epoch, SeqCst);
+        }
+    }
+
+    /// How a client fared.
+    pub(super) fn note(&self, who: &str, fared: Result<()>) {
+        if let Err(error) = fared
+            && !self.abandoned.load(SeqCst)
+        {
+            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.push(format!("{}, {who}: {error:#}", self.name()));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The daemon crashes at those of its steps that need no load.
+
+use std::ops::Range;
+
+use anyhow::{Result, ensure};
+use aya::maps::{Array, Map, MapData};
+use lb_common::connection::{Bucket, STATE_FREE, Word};
+use lb_tests::{
+    client::Client,
+    director::Director,
+    lab::Lab,
+    labs::load::{Configuration, topology},
+    tables::Counters,
+    wait::wait_until,
+};
+use nix::sys::signal::Signal;
+
+use crate::{
+    field::recount,
+    steps::{When, steps},
+};
+
+const SERVICE: &str = "172.16.0.102:53";
+
+fn steps_at(when: When) -> impl Iterator<Item = &'static str> {
+    steps()
+        .filter(move |(_, at)| *at == when)
+        .map(|(step, _)| step)
+}
+
+#[test]
+fn a_crash_while_the_packet_path_is_made_leaves_nothing_in_the_way_of_the_next_start() {
+    let (lab, mut director) = lab(Configuration::default());
+    let client = lab.client("client", SERVICE).unwrap();
+    let after_links = ["link-made", "link-pinned"].into_iter();
+    for step in steps_at(When::FirstStart).chain(after_links) {
+        director.end(Signal::SIGTERM).unwrap();
+        director.command(&["detach"]).unwrap();
+        director.crash_at_start(step, "lb.yaml").unwrap();
+        director.run("lb.yaml").unwrap();
+        client.ask(0, step).unwrap();
+        recount(&director).unwrap();
+    }
+}
+
+#[test]
+fn a_crash_while_the_packet_path_is_taken_down_leaves_nothing_that_is_half_there() {
+    let (lab, mut director) = lab(Configuration::default());
+    let client = lab.client("client", SERVICE).unwrap();
+    const PINS: Range<u8> = 1..4;
+    let unpinned = steps_at(When::Detach).flat_map(|step| PINS.map(move |n| format!("{step}:{n}")));
+    let links = ["link-detached", "link-unpinned"].map(str::to_owned);
+    for step in unpinned.chain(links) {
+        client.ask(0, &step).unwrap();
+        director.end(Signal::SIGTERM).unwrap();
+        director.crash_command(&step, &["detach"]).unwrap();
+        director.run("lb.yaml").unwrap();
+        client.ask(0, &step).unwrap();
+        recount(&director).unwrap();
+    }
+}
+
+#[test]
+fn a_crash_while_an_expired_connection_is_taken_away_leaves_no_trace_of_it() {
+    let (lab, mut director) = lab(Configuration {
+        timeouts: "{udp: 1s}",
+        ..Configuration::default()
+    });
+    let client = lab.client("client", SERVICE).unwrap();
+    for step in steps_at(When::Expiry) {
+        crash_at_expiry(&mut director, &client, step);
+        director.run("lb.yaml").unwrap();
+        wait_until(step, || nothing_is_left(&director)).unwrap();
+        director.end(Signal::SIGTERM).unwrap();
+    }
+    for step in steps_at(When::Mending) {
+        crash_at_expiry(&mut director, &client, "connection-claimed");
+        director.run_until(step, "lb.yaml").unwrap();
+        director.wait_for_crash().unwrap();
+        director.run("lb.yaml").unwrap();
+        wait_until(step, || nothing_is_left(&director)).unwrap();
+        director.end(Signal::SIGTERM).unwrap();
+    }
+}
+
+fn lab(configuration: Configuration) -> (Lab, Director) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, &configuration.file()).unwrap();
+    (lab, director)
+}
+
+fn crash_at_expiry(director: &mut Director, client: &Client, step: &str) {
+    let _ = director.end(Signal::SIGTERM);
+    director.run_until(step, "lb.yaml").unwrap();
+    client.ask(0, step).unwrap();
+    director.wait_for_crash().unwrap();
+}
+
+/// No server counts a connection, and no slot of the table is taken.
+fn nothing_is_left(director: &Director) -> Result<()> {
+    let services = director.stats()?.services;
+    for server in services.iter().flat_map(|service| &service.servers) {
+        let Counters {
+            active, inactive, ..
+        } = server.counters;
+        ensure!((active, inactive) == (0, 0), "{server:?}");
+    }
+    let table = MapData::from_pin(director.pins().join("connections"))?;
+    let table: Array<_, Bucket> = Array::try_from(Map::Array(table))?;
+    for bucket in table.iter() {
+        let words = bucket?.slots.map(|slot| Word::from_bits(slot.word));
+        let taken = words.iter().find(|word| word.state != STATE_FREE);
+        ensure!(taken.is_none(), "{taken:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The daemon crashes at each of its steps, under load.
+
+use std::fmt::Write;
+
+use lb_tests::labs::load::Configuration;
+use nix::sys::signal::Signal;
+
+use crate::{
+    field::Field,
+    steps::{When, steps},
+};
+
+#[test]
+fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_asked_for() {
+    let mut field = Field::new();
+    let mut number = 0;
+    let mut wanted = configuration(number);
+    field.director.end(Signal::SIGTERM).unwrap();
+    field.director.write("lb.yaml", &wanted.file()).unwrap();
+    field.director.run("lb.yaml").unwrap();
+    for (step, when) in steps() {
+        match when {
+            When::Start => {
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.crash_at_start(step, "lb.yaml").unwrap();
+            }
+            When::News(event) => {
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.run_until(step, "lb.yaml").unwrap();
+                field.lab.host("director").unwrap().ip([event]).unwrap();
+                field.director.wait_for_crash().unwrap();
+            }
+            When::Change => {
+                drain(&field);
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.run_until(step, "drained.yaml").unwrap();
+                number += 1;
+                wanted = configuration(number);
+                let file = field.director.write("lb.yaml", &wanted.file()).unwrap();
+                let apply = ["apply", &*file.to_string_lossy()];
+                // It has not ended well, unless the step comes later.
+                field.director.try_command(&apply).unwrap();
+                field.director.wait_for_crash().unwrap();
+            }
+            When::Growth => {
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.run_until(step, "lb.yaml").unwrap();
+                // Each needs more room than there is by then.
+                let servers = match step {
+                    "count-carried" => 13_000,
+                    "room-left" => 17_000,
+                    _ => 9000,
+                };
+                let more = wanted.file() + &many(servers);
+                let file = field.director.write("more.yaml", &more).unwrap();
+                let apply = ["apply", &*file.to_string_lossy()];
+                field.director.try_command(&apply).unwrap();
+                field.director.wait_for_crash().unwrap();
+            }
+            When::FirstStart | When::Expiry | When::Mending | When::Detach => continue,
+        }
+        field.load.goes_on().unwrap();
+        field.director.run("lb.yaml").unwrap();
+        field.check_soon(&wanted);
+    }
+    field.check(&wanted);
+    field.end();
+}
+
+/// One that differs in everything from the one before, and has a service like none before.
+fn configuration(number: u8) -> Configuration {
+    let odd = number % 2 == 1;
+    let servers = match odd {
+        false => [
+            vec![(1, 1), (2, 1), (3, 1)],
+            vec![(1, 1), (2, 1)],
+            vec![(1, 1), (2, 2)],
+        ],
+        true => [
+            vec![(2, 1), (1, 1)],
+            vec![(3, 1), (1, 2), (2, 1)],
+            vec![(1, 1), (3, 2), (2, 1)],
+        ],
+    };
+    let vip = 200 + number;
+    Configuration {
+        servers,
+        interfaces: if odd {
+            "eth0, eth1, eth3"
+        } else {
+            "eth0, eth1, eth2"
+        },
+        timeouts: if odd {
+            "{tcp: 901s, tcpfin: 2s}"
+        } else {
+            "{tcpfin: 2s}"
+        },
+        others: format!(
+            "  - {{address: 172.16.0.{vip}:80, servers: [{{address: 192.168.100.11}}]}}\n"
+        ),
+    }
+}
+
+/// So many servers more, in services that nobody visits.
+fn many(servers: usize) -> String {
+    const EACH: usize = 1000;
+    let mut services = String::new();
+    for service in 0..servers.div_ceil(EACH) {
+        let _ = writeln!(services, "  - address: 172.17.0.{service}:80");
+        let _ = writeln!(services, "    forward: nat\n    servers:");
+        for port in 1..=EACH {
+            let _ = writeln!(services, "    - {{address: \"192.168.100.21:{port}\"}}");
+        }
+    }
+    services
+}
+
+/// The third servers, which have no connections that last, get no new ones, so that they can be
+/// removed; the file that says so is written.
+fn drain(field: &Field) {
+    let director = &field.director;
+    for service in director.stats().unwrap().services {
+        for server in service.servers {
+            let address = server.server.split(':').next().unwrap_or_default();
+            if address.ends_with('3') {
+                let drain = ["server", "drain", &service.service, &server.server];
+                director.command(&drain).unwrap();
+            }
+        }
+    }
+    field.load.let_visitors_change().unwrap();
+    let file = director.path("drained.yaml");
+    director
+        .command(&["save", &file.to_string_lossy()])
+        .unwrap();
+}

@@ -1,0 +1,211 @@
+//! A director under load, and everything that must hold whatever is done to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Result, ensure};
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::load::{Configuration, service, targets, topology},
+    load::{Load, Volume, losses},
+    tables::{Counters, Stats},
+    wait::wait_until,
+};
+
+/// One load at a time is enough for a machine.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub struct Field {
+    pub load: Load,
+    pub director: Director,
+    pub lab: Lab,
+    /// The last ones.
+    pub stats: Stats,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Field {
+    /// More than so many connections at a time, over DR, NAT and TUN.
+    pub const CONNECTIONS: u64 = 2000;
+
+    pub fn new() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lab = Lab::realise(&topology()).unwrap();
+        for (_, host) in lab.hosts() {
+            losses::send_again_only_what_is_lost(host).unwrap();
+        }
+        let director = Director::start(&lab, &Configuration::default().file()).unwrap();
+        let volume = Volume {
+            talkers: 660,
+            transfers: 10,
+            visitors: 4,
+            askers: 5,
+        };
+        let client = lab.host("client").unwrap();
+        let load = Load::start(client, &targets(), volume).unwrap();
+        Self {
+            stats: director.stats().unwrap(),
+            load,
+            director,
+            lab,
+            _turn: turn,
+        }
+    }
+
+    /// Nobody has noticed anything, the load goes on, and the director does what it should.
+    pub fn check(&mut self, wanted: &Configuration) {
+        self.load.everybody_speaks().unwrap();
+        self.check_soon(wanted);
+    }
+
+    /// As [`check`](Self::check), but does not wait for every connection to say something: who
+    /// cannot will be found later.
+    pub fn check_soon(&mut self, wanted: &Configuration) {
+        self.check_packets();
+        self.check_counters();
+        self.check_listing(wanted);
+        self.check_shares(wanted);
+        self.load.ensure_whole().unwrap();
+    }
+
+    /// Neither side of any connection lost anything, and the director dropped nothing.
+    pub fn check_packets(&self) {
+        assert!(self.load.open() >= Self::CONNECTIONS);
+        self.wait_for_losses(|_| true);
+        let stats = self.director.stats().unwrap();
+        assert_eq!(stats.drops, self.stats.drops);
+    }
+
+    /// None of these machines has lost anything that it sent.
+    pub fn wait_for_losses(&self, of: impl Fn(&str) -> bool) {
+        wait_until("whatever was sent has arrived", || {
+            let mut lost = losses::lost(&self.lab)?;
+            lost.retain(|host, lost| of(host) && *lost != 0);
+            let dropped = losses::dropped(&self.lab)?;
+            ensure!(lost.is_empty(), "{lost:?}, dropped by {dropped:?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    /// No counter of a service, or of a server that is still there, went back.
+    fn check_counters(&mut self) {
+        let stats = self.director.stats().unwrap();
+        for before in &self.stats.services {
+            let Ok(now) = stats.service(&before.service) else {
+                continue;
+            };
+            let name = &now.service;
+            assert_no_less(name, &now.counters, &before.counters);
+            for before in &before.servers {
+                if let Ok(now) = now.server(&before.server) {
+                    let name = format!("{} of {name}", now.server);
+                    assert_no_less(&name, &now.counters, &before.counters);
+                }
+            }
+        }
+        self.stats = stats;
+    }
+
+    fn check_listing(&self, wanted: &Configuration) {
+        let listed: Vec<_> = wanted
+            .listing()
+            .iter()
+            .map(|(service, _)| {
+                let row = self.stats.service(service).unwrap();
+                let servers = row.servers.iter();
+                let servers = servers.map(|row| (row.server.clone(), row.weight));
+                (row.service.clone(), servers.collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(listed, wanted.listing());
+    }
+
+    /// New connections go to every server that is to have some, and to no other.
+    fn check_shares(&self, wanted: &Configuration) {
+        // What was on its way when something changed arrives where it was to.
+        self.load.let_visitors_change().unwrap();
+        for (tally, servers) in self.load.tallies().zip(&wanted.servers) {
+            let before = tally.visits();
+            let more = |number: u8| {
+                let name = format!("{}{number}", tally.name());
+                tally.visits().get(&name) > before.get(&name)
+            };
+            let share = |number: u8| {
+                let mut servers = servers.iter();
+                servers.any(|&(wanted, weight)| wanted == number && weight > 0)
+            };
+            wait_until("every server has new connections", || {
+                let without = (1..=3).find(|&number| share(number) && !more(number));
+                ensure!(without.is_none(), "{}{without:?} has none", tally.name());
+                Ok(())
+            })
+            .unwrap();
+            let intruder = (1..=3).find(|&number| !share(number) && more(number));
+            assert_eq!(intruder, None, "{}: {servers:?}", tally.name());
+        }
+    }
+
+    /// Ends the load, and sees that the director has counted every connection, once, and that
+    /// it counts as active and inactive what is in its table.
+    pub fn end(self) {
+        let Self { load, director, .. } = self;
+        let opened = load.end().unwrap();
+        let stats = director.stats().unwrap();
+        for (target, opened) in opened {
+            let counted = stats
+                .service(&service(target))
+                .unwrap()
+                .counters
+                .connections;
+            assert_eq!(counted, opened, "connections by {target}");
+        }
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
+    }
+}
+
+/// Whether each server counts as many active and inactive connections as there are.
+pub fn recount(director: &Director) -> Result<()> {
+    let mut counted = BTreeMap::new();
+    for row in director.connections()? {
+        let count: &mut (u64, u64) = counted
+            .entry((format!("{}/{}", row.protocol, row.service), row.server))
+            .or_default();
+        match row.state.as_str() {
+            "ESTABLISHED" | "SYN_SENT" | "SYN_RECV" | "SYNACK" => count.0 += 1,
+            _ => count.1 += 1,
+        }
+    }
+    for service in director.stats()?.services {
+        for server in service.servers {
+            let of = (service.service.clone(), server.server);
+            let counted = counted.get(&of).copied().unwrap_or_default();
+            let Counters {
+                active, inactive, ..
+            } = server.counters;
+            ensure!(
+                (active, inactive) == counted,
+                "{of:?} counts {active} and {inactive} connections, the table has {counted:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn assert_no_less(name: &str, now: &Counters, before: &Counters) {
+    let all = |counters: &Counters| {
+        [
+            counters.connections,
+            counters.in_packets,
+            counters.out_packets,
+            counters.in_bytes,
+            counters.out_bytes,
+        ]
+    };
+    let mut pairs = all(now).into_iter().zip(all(before));
+    let went_back = pairs.any(|(now, before)| now < before);
+    assert!(!went_back, "{name} counts {now:?} after {before:?}");
+}

@@ -1,0 +1,69 @@
+//! When a daemon passes the steps at which it can crash.
+
+use lb_ctl::crash::Step;
+
+/// What has to happen to a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It starts, and there is no packet path yet.
+    FirstStart,
+    /// It starts, and adopts a packet path.
+    Start,
+    /// It applies a configuration which differs from what it does in every way.
+    Change,
+    /// The director's own network changes.
+    News(&'static str),
+    /// A connection expires.
+    Expiry,
+    /// It finds a wrong count, which an earlier crash left.
+    Mending,
+    /// It applies a configuration that needs more room.
+    Growth,
+    /// The packet path is taken down.
+    Detach,
+}
+
+/// Every step, with its name. The compiler asks for new ones.
+pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
+    Step::ALL.into_iter().map(|(step, name)| {
+        let when = match step {
+            Step::FolderMade | Step::MapsPinned | Step::SettingsWritten | Step::LayoutWritten => {
+                When::FirstStart
+            }
+            Step::ClockRead | Step::LinkReplaced => When::Start,
+            Step::CountersCleared
+            | Step::ServerWritten
+            | Step::AddressWritten
+            | Step::ServiceCountCleared
+            | Step::RosterWritten
+            | Step::ServiceWritten
+            | Step::ServiceRemoved
+            | Step::ServerRetired
+            | Step::CountNoted
+            | Step::CountMoved
+            | Step::CountTaken
+            | Step::CountForgotten
+            | Step::ServerForgotten
+            | Step::TimeoutsWritten
+            | Step::LinkMade
+            | Step::LinkPinned
+            | Step::LinkDetached
+            | Step::LinkUnpinned => When::Change,
+            Step::PortWritten => When::News("link set eth2 address 02:00:00:00:00:77"),
+            Step::ReachWritten => When::News("route add 192.168.100.21/32 via 192.168.100.3"),
+            Step::EpochWritten => When::News("route add 203.0.113.0/24 via 172.16.0.2"),
+            Step::ConnectionClaimed
+            | Step::ConnectionUncounted
+            | Step::ReverseFreed
+            | Step::ConnectionFreed => When::Expiry,
+            Step::LoadMended => When::Mending,
+            Step::RoomMade
+            | Step::RoomFurnished
+            | Step::RoomFinished
+            | Step::CountCarried
+            | Step::RoomLeft => When::Growth,
+            Step::MapUnpinned => When::Detach,
+        };
+        (name, when)
+    })
+}
