@@ -14,6 +14,7 @@ pub mod room;
 pub mod rosters;
 pub mod servers;
 pub mod services;
+pub mod shown;
 mod syscall;
 pub mod variable;
 
@@ -121,6 +122,7 @@ impl Dataplane {
             Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
             maps.counters,
             maps.retired,
+            maps.zeros,
             parts.addresses,
         )?;
         let rosters = Rosters::new(maps.rosters)?;

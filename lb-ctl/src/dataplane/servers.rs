@@ -18,9 +18,16 @@ use lb_common::{
     },
 };
 
-use super::{audit::Part, kept::Kept, mapped::Mapped, room::Tally};
+use super::{
+    audit::Part,
+    kept::Kept,
+    mapped::Mapped,
+    room::Tally,
+    shown::{Counted, Shown},
+};
 use crate::{
     desired::{Protocol, Server, ServerId, ServiceId},
+    ipvs::Traffic,
     routing::{Hop, Reach},
 };
 
@@ -42,6 +49,7 @@ pub struct Servers {
     pub loads: Mapped<u64>,
     counters: Mapped<Counters>,
     retired: Mapped<Counters>,
+    shown: Shown,
     addresses: Kept<u64>,
     by_identity: HashMap<Identity, u32>,
     by_address: HashMap<Ipv4Addr, HashSet<u32>>,
@@ -57,6 +65,7 @@ impl Servers {
         loads: Mapped<u64>,
         counters: Mapped<Counters>,
         retired: Mapped<Counters>,
+        zeros: Mapped<Counters>,
         addresses: Mapped<u64>,
     ) -> Result<Self> {
         let mut servers = Self {
@@ -65,6 +74,7 @@ impl Servers {
             loads,
             counters,
             retired,
+            shown: Shown::new(zeros),
             addresses: Kept::adopt(addresses)?,
             by_identity: HashMap::new(),
             by_address: HashMap::new(),
@@ -94,16 +104,19 @@ impl Servers {
         entries: Mapped<Entry>,
         counters: Mapped<Counters>,
         retired: Mapped<Counters>,
+        zeros: Mapped<Counters>,
     ) -> Result<Larger> {
         for index in 0..self.retired.entries() {
             if let Some(count) = self.retired.read(index) {
                 retired.write(index, count);
             }
         }
+        self.shown.copy_to(&zeros);
         let larger = Larger {
             entries: self.entries.copied_to(entries)?,
             counters,
             retired,
+            zeros,
         };
         self.carry_to(&larger);
         Ok(larger)
@@ -126,6 +139,7 @@ impl Servers {
         self.entries = larger.entries;
         self.counters = larger.counters;
         self.retired = larger.retired;
+        self.shown.move_to(larger.zeros);
     }
 
     /// Bytes of memory.
@@ -134,6 +148,7 @@ impl Servers {
             + self.loads.bytes()
             + self.counters.bytes()
             + self.retired.bytes()
+            + self.shown.bytes()
             + self.addresses.bytes()
     }
 
@@ -343,17 +358,76 @@ impl Servers {
         self.tally().total(index)
     }
 
+    /// What an entry counted since it was zeroed.
+    pub fn shown(&self, index: u32) -> Counters {
+        self.shown
+            .since_zero(Counted::Server(index), self.counters(index))
+    }
+
+    /// What passes in a second.
+    pub fn rates(&self, index: u32) -> Traffic {
+        self.shown.rates(Counted::Server(index))
+    }
+
+    /// What a service's servers counted since it was zeroed, of which `counters` are the total.
+    pub fn shown_of_service(&self, service: u32, counters: Counters) -> Counters {
+        self.shown.since_zero(Counted::Service(service), counters)
+    }
+
+    /// What passes in a second for all servers of a service.
+    pub fn rates_of_service(&self, service: u32) -> Traffic {
+        self.shown.rates(Counted::Service(service))
+    }
+
+    /// Lets what an entry counts be shown from here on.
+    pub fn zero(&mut self, index: u32) {
+        let counters = self.counters(index);
+        self.shown.zero(Counted::Server(index), counters);
+    }
+
+    /// Lets what a service counts be shown from here on.
+    pub fn zero_service(&mut self, service: u32, counters: Counters) {
+        self.shown.zero(Counted::Service(service), counters);
+    }
+
+    /// Estimates the rates of all servers and of these services. To be called every
+    /// [`Shown::TICK`].
+    pub fn estimate(&mut self, services: impl Iterator<Item = u32>) {
+        let mut totals = vec![Counters::default(); self.capacity() as usize];
+        for index in 0..self.capacity() {
+            let Some(entry) = self.entries.read(index) else {
+                continue;
+            };
+            // What a removed server counted, its service has taken over.
+            if entry.flags & SERVER_AVAILABLE == 0 {
+                continue;
+            }
+            let counters = self.counters(index);
+            self.shown.tick(Counted::Server(index), counters);
+            if let Some(total) = totals.get_mut(entry.service as usize) {
+                *total = sum(*total, counters);
+            }
+        }
+        for service in services {
+            let total = totals.get(service as usize).copied().unwrap_or_default();
+            let total = sum(total, self.retired(service));
+            self.shown.tick(Counted::Service(service), total);
+        }
+    }
+
     /// What a service's former servers counted.
     pub fn retired(&self, service: u32) -> Counters {
         self.retired.read(service).unwrap_or_default()
     }
 
     /// Starts a new service's count.
-    pub fn clear_retired(&self, service: u32) {
+    pub fn clear_retired(&mut self, service: u32) {
+        self.shown.forget(Counted::Service(service));
         self.retired.write(service, Counters::default());
     }
 
-    fn clear_counters(&self, index: u32) {
+    fn clear_counters(&mut self, index: u32) {
+        self.shown.forget(Counted::Server(index));
         for row in self.tally().rows(index) {
             self.counters.write(row, Counters::default());
         }
@@ -388,6 +462,7 @@ pub struct Larger {
     entries: Kept<Entry>,
     counters: Mapped<Counters>,
     retired: Mapped<Counters>,
+    zeros: Mapped<Counters>,
 }
 
 const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];
