@@ -8,7 +8,7 @@ use crate::{
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// The one entry of the map `settings`, the program's only variable: what the director is.
 #[repr(C)]

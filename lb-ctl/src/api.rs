@@ -20,6 +20,7 @@ use crate::{
     config::{ConfigError, Source},
     desired::{Desired, Method, Protocol, Scheduler, ServerId, ServiceId, ServiceRef},
     edit::{self, Edit, EditError, Endpoint},
+    ipvs,
     spelling::{Named, by_name},
 };
 
@@ -50,6 +51,8 @@ pub enum Request {
         /// At most so many rows.
         limit: usize,
     },
+    /// In IPVS's words: [`Reply::Ipvs`].
+    Ipvs(ipvs::Request),
     /// Stop forwarding, remove what is pinned, and end: [`Reply::Done`].
     Detach,
 }
@@ -73,6 +76,8 @@ pub enum Reply {
         /// How many match, shown or not.
         total: u64,
     },
+    /// In IPVS's words.
+    Ipvs(ipvs::Reply),
     /// It was not done.
     Error {
         /// Whose fault it is.

@@ -1,6 +1,6 @@
 //! The command line as typed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -52,6 +52,17 @@ pub enum Verb {
     Stats(Stats),
     /// The connection table
     Conns(Conns),
+    /// Speak ipvsadm's language: every command and option of it may follow
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Ipvsadm {
+        /// As ipvsadm takes them; see `lb-ctl ipvsadm -h`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGS"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Stop forwarding and remove what is pinned
     Detach,
 }
@@ -508,7 +519,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_yet_is_not_listed() {
         let help = CommandLine::command().render_help().to_string();
-        assert!(help.contains("detach") && !help.contains("doctor") && !help.contains("ipvsadm"));
+        assert!(help.contains("detach") && !help.contains("doctor"));
         assert_eq!(
             parse("lb-ctl doctor").unwrap_err().kind(),
             ErrorKind::InvalidSubcommand

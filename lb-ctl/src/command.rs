@@ -23,15 +23,28 @@ use crate::{
     args::{CommandLine, Verb},
     config::ConfigError,
     instance::Instance,
+    ipvsadm::{self, Program},
     output::Output,
     rules::Fault,
 };
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    // Called as ipvsadm, it is ipvsadm, whatever its arguments.
+    if let Some(program) = arguments.peek().and_then(|name| Program::called(name)) {
+        return ipvsadm::main(program, arguments.skip(1));
+    }
     let command_line = match CommandLine::try_parse_from(arguments) {
         Ok(command_line) => command_line,
         Err(error) => return refuse(&error),
+    };
+    let command_line = match command_line {
+        CommandLine {
+            instance,
+            verb: Verb::Ipvsadm { arguments },
+        } => return ipvsadm::run(Program::Ipvsadm, arguments, instance),
+        other => other,
     };
     let mut output = Output::stdout();
     let result =
@@ -62,6 +75,8 @@ fn carry_out(command_line: CommandLine, output: &mut Output<impl Write>) -> Resu
         Verb::Server(verb) => server::server(&instance, verb, output),
         Verb::Stats(arguments) => stats::stats(&instance, &arguments, output),
         Verb::Conns(arguments) => conns::conns(&instance, &arguments, output),
+        // It has exit codes of its own.
+        Verb::Ipvsadm { .. } => Ok(()),
         Verb::Detach => detach::detach(&instance, output),
     }
 }

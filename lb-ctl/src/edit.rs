@@ -7,11 +7,14 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::draft::Draft;
 use crate::{
-    desired::{Desired, Method, Scheduler, Server, ServerId, Service, ServiceId, ServiceRef},
-    rules::{self, Fault},
+    desired::{Desired, Method, Scheduler, ServerId, Service, ServiceId, ServiceRef},
+    rules::Fault,
     spelling::{self, by_name},
 };
+
+mod draft;
 
 /// One edit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,108 +144,9 @@ pub struct Endpoint {
 impl Edit {
     /// The configuration after this edit.
     pub fn apply(&self, to: &Desired) -> Result<Desired, EditError> {
-        let mut desired = to.clone();
-        match self {
-            Self::AddService {
-                id,
-                name,
-                scheduler,
-                forward,
-            } => {
-                rules::service(*id)?;
-                if desired.services.iter().any(|service| service.id == *id) {
-                    return Err(EditError::ServiceExists(*id));
-                }
-                if let Some(name) = name {
-                    free_name(&desired, name)?;
-                }
-                desired.services.push(Service {
-                    id: *id,
-                    name: name.clone(),
-                    scheduler: *scheduler,
-                    forward: *forward,
-                    servers: Vec::new(),
-                });
-            }
-            Self::SetService {
-                service,
-                name,
-                scheduler,
-                forward,
-            } => {
-                let place = place_of(&desired, service)?;
-                if let Rename::To(name) = name
-                    && desired.services[place].name.as_ref() != Some(name)
-                {
-                    free_name(&desired, name)?;
-                }
-                let service = &mut desired.services[place];
-                match name {
-                    Rename::Keep => {}
-                    Rename::Remove => service.name = None,
-                    Rename::To(name) => service.name = Some(name.clone()),
-                }
-                service.scheduler = scheduler.unwrap_or(service.scheduler);
-                if let Some(forward) = *forward {
-                    set_forward(service, forward)?;
-                }
-            }
-            Self::DeleteService { service } => {
-                let place = place_of(&desired, service)?;
-                desired.services.remove(place);
-            }
-            Self::AddServer {
-                service,
-                server,
-                weight,
-                forward,
-                end,
-            } => {
-                let place = place_of(&desired, service)?;
-                let service = &mut desired.services[place];
-                let server = Server {
-                    id: server.of(service.id),
-                    weight: *weight,
-                    method: forward.unwrap_or(service.forward),
-                };
-                rules::server(service.id, &server)?;
-                if service.servers.iter().any(|s| s.id == server.id) {
-                    return Err(EditError::ServerExists(service.id, server.id));
-                }
-                rules::server_count(service.servers.len() + 1)?;
-                match end {
-                    End::Head => service.servers.insert(0, server),
-                    End::Tail => service.servers.push(server),
-                }
-            }
-            Self::SetServer {
-                service,
-                server,
-                weight,
-                forward,
-            } => {
-                let place = place_of(&desired, service)?;
-                let service = &mut desired.services[place];
-                let place = server_place_of(service, *server)?;
-                let server = &mut service.servers[place];
-                server.weight = weight.unwrap_or(server.weight);
-                server.method = forward.unwrap_or(server.method);
-                rules::server(service.id, server)?;
-            }
-            Self::DeleteServer { service, server } => {
-                let place = place_of(&desired, service)?;
-                let service = &mut desired.services[place];
-                let place = server_place_of(service, *server)?;
-                service.servers.remove(place);
-            }
-            Self::DrainServer { service, server } => {
-                let place = place_of(&desired, service)?;
-                let service = &mut desired.services[place];
-                let place = server_place_of(service, *server)?;
-                service.servers[place].weight = 0;
-            }
-        }
-        Ok(desired)
+        let mut draft = Draft::of(to.clone());
+        draft.make(self)?;
+        Ok(draft.finish())
     }
 }
 
@@ -285,57 +189,21 @@ pub enum EditError {
 pub fn find<'a>(desired: &'a Desired, service: &ServiceRef) -> Result<&'a Service, EditError> {
     desired
         .find(service)
-        .ok_or_else(|| EditError::NoSuchService {
-            wanted: service.clone(),
-            there: desired
-                .services
-                .iter()
+        .ok_or_else(|| EditError::no_such_service(service, desired.services.iter()))
+}
+
+impl EditError {
+    fn no_such_service<'a>(wanted: &ServiceRef, there: impl Iterator<Item = &'a Service>) -> Self {
+        Self::NoSuchService {
+            wanted: wanted.clone(),
+            there: there
                 .map(|service| match &service.name {
                     Some(name) => format!("{} ({name})", service.id),
                     None => service.id.to_string(),
                 })
                 .collect(),
-        })
-}
-
-fn place_of(desired: &Desired, service: &ServiceRef) -> Result<usize, EditError> {
-    let id = find(desired, service)?.id;
-    // It is there: `find` has just found it.
-    Ok(desired
-        .services
-        .iter()
-        .position(|service| service.id == id)
-        .unwrap_or_default())
-}
-
-fn server_place_of(service: &Service, server: Endpoint) -> Result<usize, EditError> {
-    let wanted = server.of(service.id);
-    let place = service.servers.iter().position(|s| s.id == wanted);
-    place.ok_or_else(|| EditError::NoSuchServer {
-        service: service.id,
-        wanted,
-        there: service.servers.iter().map(|s| s.id.to_string()).collect(),
-    })
-}
-
-fn free_name(desired: &Desired, name: &str) -> Result<(), EditError> {
-    rules::name(name)?;
-    match desired.find(&ServiceRef::Name(name.to_owned())) {
-        Some(owner) => Err(EditError::NameTaken(name.to_owned(), owner.id)),
-        None => Ok(()),
-    }
-}
-
-fn set_forward(service: &mut Service, forward: Method) -> Result<(), EditError> {
-    for server in &mut service.servers {
-        if server.method == service.forward {
-            server.method = forward;
         }
-        rules::server(service.id, server)
-            .map_err(|fault| Fault::new(format!("server {}: {fault}", server.id)))?;
     }
-    service.forward = forward;
-    Ok(())
 }
 
 /// `there are: a, b`, shortened where there are many.
@@ -396,7 +264,9 @@ impl TryFrom<String> for Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    //! Edits for property tests, and tests.
+
     use super::*;
     use crate::{config, desired::strategies, spelling::Named};
     use proptest::{option, prelude::*, sample};
@@ -567,7 +437,7 @@ services:
     }
 
     /// Of services and servers that `strategies::desired` has, and of some that nothing may have.
-    fn edits() -> impl Strategy<Value = Edit> {
+    pub fn edits() -> impl Strategy<Value = Edit> {
         let service = sample::select(vec!["tcp/192.0.2.1:80", "udp/192.0.2.2:81", "web", "-"])
             .prop_map(|text| text.parse::<ServiceRef>().unwrap());
         let id = sample::select(vec![

@@ -11,6 +11,8 @@ pub mod desired;
 pub mod director;
 pub mod edit;
 pub mod instance;
+pub mod ipvs;
+pub mod ipvsadm;
 pub mod object;
 pub mod output;
 pub mod plan;

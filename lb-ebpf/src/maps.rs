@@ -42,6 +42,11 @@ pub static ROSTERS: Array<service::RosterLine> = Array::with_max_entries(8, BPF_
 #[map(name = "retired")]
 pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
+/// What a server or a service had counted when its count was last set to 0 for those who look
+/// at it. Only the daemon reads and writes it. Set at load.
+#[map(name = "zeros")]
+pub static ZEROS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
 /// The director's settings, addresses and interfaces. The section `.bss` and therefore, to the
 /// kernel, an array map like the others, of one entry (the daemon makes it, under the name
 /// `settings`); to the program a variable, which costs no lookup.

@@ -2,8 +2,8 @@
 //! lab's host `director`.
 
 use std::{
-    env, fs,
-    os::unix::process::ExitStatusExt,
+    env, fs, iter,
+    os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -200,8 +200,13 @@ impl Director {
     /// Runs a command of `lb-ctl` that must succeed, however long it takes. Gives the time from
     /// its start to its end, and what it wrote to stdout.
     pub fn timed(&self, arguments: &[&str]) -> Result<(Duration, String)> {
+        self.timed_with(Stdio::null(), arguments)
+    }
+
+    /// As [`timed`](Self::timed), with this for standard input.
+    pub fn timed_with(&self, input: Stdio, arguments: &[&str]) -> Result<(Duration, String)> {
         let mut command = self.lb_ctl();
-        command.args(arguments).stdin(Stdio::null());
+        command.args(arguments).stdin(input);
         let started = Instant::now();
         let output = command
             .output()
@@ -215,6 +220,42 @@ impl Director {
             output.status
         );
         Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
+    /// Runs a shell script on the director's machine, where `ipvsadm`, `ipvsadm-save` and
+    /// `ipvsadm-restore` are the binary under test and speak to this director.
+    pub fn script(&self, script: &str) -> Result<Output> {
+        process::run(&mut self.shell(script)?)
+    }
+
+    /// The shell that runs a [script](Self::script); it stands in the director's own directory.
+    pub fn shell(&self, script: &str) -> Result<Command> {
+        let links = self.path("bin");
+        if !links.exists() {
+            fs::create_dir(&links)?;
+            for name in ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {
+                symlink(fs::canonicalize(&self.binary)?, links.join(name))?;
+            }
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = iter::once(links).chain(env::split_paths(&path));
+        let mut shell = self.namespace.command("sh");
+        shell
+            .env("PATH", env::join_paths(path)?)
+            .env("LB_INSTANCE", &self.instance)
+            .env(RUN_DIRECTORY, self.directory.path())
+            .current_dir(self.directory.path())
+            .args(["-c", script]);
+        Ok(shell)
+    }
+
+    /// As [`script`](Self::script), which must succeed without a complaint; returns what it
+    /// wrote to stdout.
+    pub fn done(&self, script: &str) -> Result<String> {
+        let output = self.script(script)?;
+        let fine = output.code == Some(0) && output.stderr.is_empty();
+        ensure!(fine, "{script}: {output:?}");
+        Ok(output.stdout)
     }
 
     /// The counters.

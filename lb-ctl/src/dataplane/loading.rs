@@ -37,7 +37,8 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> 
         .map_max_entries("counters", servers * (cpus()? + 1))
         .map_max_entries("services", servers)
         .map_max_entries("rosters", servers * room::LINES_EACH)
-        .map_max_entries("retired", servers);
+        .map_max_entries("retired", servers)
+        .map_max_entries("zeros", 2 * servers);
     for name in MAPS {
         loader.map_pin_path(name, pins.map(name));
     }

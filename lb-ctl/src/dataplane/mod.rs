@@ -16,6 +16,7 @@ pub mod room;
 pub mod rosters;
 pub mod servers;
 pub mod services;
+pub mod shown;
 mod syscall;
 pub mod variable;
 
@@ -133,6 +134,7 @@ impl Dataplane {
             Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
             maps.counters,
             Retired::new(maps.retired, parts.moving),
+            maps.zeros,
             parts.addresses,
         )?;
         let recount = Recount::new(servers.capacity());

@@ -29,7 +29,9 @@ use lb_common::{
 use super::{mapped::Mapped, servers::sum};
 
 /// The maps of a room.
-pub const MAPS: [&str; 5] = ["servers", "counters", "retired", "services", "rosters"];
+pub const MAPS: [&str; 6] = [
+    "servers", "counters", "retired", "zeros", "services", "rosters",
+];
 
 /// Most servers, and most services, that an instance can have. The map `loads` has a place for
 /// each from the beginning: what changes with every connection is never carried anywhere.
@@ -55,7 +57,7 @@ pub fn bytes(size: u32, cpus: u32) -> u64 {
     let in_hash = size_of::<ServiceKey>() + size_of::<Value>() + HASH_ENTRY;
     let each = size_of::<Entry>()
         + size_of::<RosterLine>() * LINES_EACH as usize
-        + size_of::<Counters>() * (cpus as usize + 2)
+        + size_of::<Counters>() * (cpus as usize + 4)
         + in_hash;
     u64::from(size) * each as u64
 }
@@ -71,6 +73,8 @@ pub struct Room {
     pub counters: Mapped<Counters>,
     /// As many as servers.
     pub retired: Mapped<Counters>,
+    /// Twice as many.
+    pub zeros: Mapped<Counters>,
     /// Lines.
     pub rosters: Mapped<RosterLine>,
     /// As many as servers.
@@ -91,6 +95,7 @@ impl Room {
             servers: Mapped::new("servers", &map("servers")?)?,
             counters: Mapped::new("counters", &map("counters")?)?,
             retired: Mapped::new("retired", &map("retired")?)?,
+            zeros: Mapped::new("zeros", &map("zeros")?)?,
             rosters: Mapped::new("rosters", &map("rosters")?)?,
             services: BpfHashMap::try_from(map("services")?)?,
         })

@@ -24,10 +24,12 @@ use super::{
     mapped::{Mapped, add},
     retired::Retired,
     room::Tally,
+    shown::{Counted, Shown},
 };
 use crate::{
     crash::{self, Step},
     desired::{Protocol, Server, ServerId, ServiceId},
+    ipvs::Traffic,
     routing::{Hop, Reach},
 };
 
@@ -49,6 +51,7 @@ pub struct Servers {
     pub loads: Mapped<u64>,
     counters: Mapped<Counters>,
     retired: Retired,
+    shown: Shown,
     addresses: Kept<u64>,
     by_identity: HashMap<Identity, u32>,
     by_address: HashMap<Ipv4Addr, HashSet<u32>>,
@@ -64,6 +67,7 @@ impl Servers {
         loads: Mapped<u64>,
         counters: Mapped<Counters>,
         retired: Retired,
+        zeros: Mapped<Counters>,
         addresses: Mapped<u64>,
     ) -> Result<Self> {
         let mut servers = Self {
@@ -72,6 +76,7 @@ impl Servers {
             loads,
             counters,
             retired,
+            shown: Shown::new(zeros),
             addresses: Kept::adopt(addresses)?,
             by_identity: HashMap::new(),
             by_address: HashMap::new(),
@@ -101,12 +106,15 @@ impl Servers {
         entries: Mapped<Entry>,
         counters: Mapped<Counters>,
         retired: Mapped<Counters>,
+        zeros: Mapped<Counters>,
     ) -> Result<Larger> {
         self.retired.copy_to(&retired);
+        self.shown.copy_to(&zeros);
         let larger = Larger {
             entries: self.entries.copied_to(entries)?,
             counters,
             retired,
+            zeros,
         };
         self.carry_to(&larger);
         Ok(larger)
@@ -129,6 +137,7 @@ impl Servers {
         self.entries = larger.entries;
         self.counters = larger.counters;
         self.retired.move_to(larger.retired);
+        self.shown.move_to(larger.zeros);
     }
 
     /// Bytes of memory.
@@ -137,6 +146,7 @@ impl Servers {
             + self.loads.bytes()
             + self.counters.bytes()
             + self.retired.bytes()
+            + self.shown.bytes()
             + self.addresses.bytes()
     }
 
@@ -274,12 +284,12 @@ impl Servers {
     }
 
     /// What a server counted goes to its service.
-    fn give_count(&self, index: u32, service: u32) {
+    fn give_count(&mut self, index: u32, service: u32) {
         self.retired.note(service, index, self.counters(index));
         self.finish_giving_count();
     }
 
-    fn finish_giving_count(&self) {
+    fn finish_giving_count(&mut self) {
         if let Some(server) = self.retired.take() {
             self.clear_counters(server);
             crash::after(Step::CountTaken);
@@ -386,13 +396,71 @@ impl Servers {
         self.tally().total(index)
     }
 
+    /// What an entry counted since it was zeroed.
+    pub fn shown(&self, index: u32) -> Counters {
+        self.shown
+            .since_zero(Counted::Server(index), self.counters(index))
+    }
+
+    /// What passes in a second.
+    pub fn rates(&self, index: u32) -> Traffic {
+        self.shown.rates(Counted::Server(index))
+    }
+
+    /// What a service's servers counted since it was zeroed, of which `counters` are the total.
+    pub fn shown_of_service(&self, service: u32, counters: Counters) -> Counters {
+        self.shown.since_zero(Counted::Service(service), counters)
+    }
+
+    /// What passes in a second for all servers of a service.
+    pub fn rates_of_service(&self, service: u32) -> Traffic {
+        self.shown.rates(Counted::Service(service))
+    }
+
+    /// Lets what an entry counts be shown from here on.
+    pub fn zero(&mut self, index: u32) {
+        let counters = self.counters(index);
+        self.shown.zero(Counted::Server(index), counters);
+    }
+
+    /// Lets what a service counts be shown from here on.
+    pub fn zero_service(&mut self, service: u32, counters: Counters) {
+        self.shown.zero(Counted::Service(service), counters);
+    }
+
+    /// Estimates the rates of all servers and of these services. To be called every
+    /// [`Shown::TICK`].
+    pub fn estimate(&mut self, services: impl Iterator<Item = u32>) {
+        let mut totals = vec![Counters::default(); self.capacity() as usize];
+        for index in 0..self.capacity() {
+            let Some(entry) = self.entries.read(index) else {
+                continue;
+            };
+            // What a removed server counted, its service has taken over.
+            if entry.flags & SERVER_AVAILABLE == 0 {
+                continue;
+            }
+            let counters = self.counters(index);
+            self.shown.tick(Counted::Server(index), counters);
+            if let Some(total) = totals.get_mut(entry.service as usize) {
+                *total = sum(*total, counters);
+            }
+        }
+        for service in services {
+            let total = totals.get(service as usize).copied().unwrap_or_default();
+            let total = sum(total, self.retired(service));
+            self.shown.tick(Counted::Service(service), total);
+        }
+    }
+
     /// What a service's former servers counted.
     pub fn retired(&self, service: u32) -> Counters {
         self.retired.of(service)
     }
 
     /// Starts a new service's count.
-    pub fn clear_retired(&self, service: u32) {
+    pub fn clear_retired(&mut self, service: u32) {
+        self.shown.forget(Counted::Service(service));
         self.retired.clear(service);
     }
 
@@ -403,7 +471,8 @@ impl Servers {
         }
     }
 
-    fn clear_counters(&self, index: u32) {
+    fn clear_counters(&mut self, index: u32) {
+        self.shown.forget(Counted::Server(index));
         for row in self.tally().rows(index) {
             self.counters.write(row, Counters::default());
         }
@@ -439,6 +508,7 @@ pub struct Larger {
     entries: Kept<Entry>,
     counters: Mapped<Counters>,
     retired: Mapped<Counters>,
+    zeros: Mapped<Counters>,
 }
 
 const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::maps::{HashMap as BpfHashMap, IterableMap as _, MapData, MapError};
 use lb_common::{
     schedule::Position,
+    server::Counters,
     service::{Entry, Service as Value, ServiceKey, roster_lines},
 };
 
@@ -191,9 +192,12 @@ impl Services {
         Ok(Larger {
             map: room.services,
             rosters: self.rosters.copied_to(room.rosters)?,
-            servers: self
-                .servers
-                .copied_to(room.servers, room.counters, room.retired)?,
+            servers: self.servers.copied_to(
+                room.servers,
+                room.counters,
+                room.retired,
+                room.zeros,
+            )?,
         })
     }
 
@@ -216,6 +220,46 @@ impl Services {
     /// A service's row in the map `retired`.
     pub fn index(&self, id: ServiceId) -> Option<u32> {
         self.values.get(&id).map(|value| value.index)
+    }
+
+    /// What a service's servers counted, former ones too.
+    pub fn counters(&self, id: ServiceId) -> Counters {
+        let Some(value) = self.values.get(&id) else {
+            return Counters::default();
+        };
+        let entries = self.rosters.read(value.roster, value.servers);
+        let identities = entries
+            .iter()
+            .filter_map(|entry| self.servers.identity(entry.server));
+        let indices = identities.flat_map(|identity| self.servers.entries_of(id, identity.server));
+        indices
+            .map(|index| self.servers.counters(index))
+            .fold(self.servers.retired(value.index), servers::sum)
+    }
+
+    /// Lets what these services and their servers count be shown from here on.
+    pub fn zero(&mut self, ids: &[ServiceId]) {
+        for &id in ids {
+            let Some(value) = self.values.get(&id).copied() else {
+                continue;
+            };
+            self.servers.zero_service(value.index, self.counters(id));
+            for entry in self.rosters.read(value.roster, value.servers) {
+                let Some(identity) = self.servers.identity(entry.server) else {
+                    continue;
+                };
+                let indices: Vec<_> = self.servers.entries_of(id, identity.server).collect();
+                for index in indices {
+                    self.servers.zero(index);
+                }
+            }
+        }
+    }
+
+    /// Estimates rates: see [`Servers::estimate`].
+    pub fn estimate(&mut self) {
+        self.servers
+            .estimate(self.values.values().map(|value| value.index));
     }
 
     /// Makes a service what it should be. Packets see the old roster or the new one, whole;

@@ -1,9 +1,9 @@
 //! What the daemon answers to each request.
 
-use super::{RunOptions, report, state::Director, task::Change};
+use super::{RunOptions, ipvs::listing, report, state::Director, task::Change};
 use crate::{
     api::{Reply, Request},
-    dataplane,
+    dataplane, ipvs,
     plan::plan,
 };
 
@@ -39,6 +39,15 @@ pub fn answer(options: &RunOptions, director: &Director, request: Request) -> An
             Ok(filter) => report::connections(director, &filter, limit),
             Err(error) => error.into(),
         },
+        Request::Ipvs(ipvs::Request::Change(changes)) => {
+            return Answer::Change(Change::Ipvs(changes));
+        }
+        Request::Ipvs(ipvs::Request::List { service, numbers }) => {
+            Reply::Ipvs(listing::list(director, service, numbers))
+        }
+        Request::Ipvs(ipvs::Request::Timeouts) => {
+            Reply::Ipvs(ipvs::Reply::Timeouts(director.desired.timeouts))
+        }
         Request::Detach => match dataplane::take_down(options.instance.as_str()) {
             Ok(_) => Reply::Done,
             Err(error) => Reply::failed(format!("{error:#}")),

@@ -3,6 +3,7 @@
 //! anybody: what takes time is asked for by [`scouts`].
 
 mod answer;
+mod ipvs;
 mod reaches;
 mod report;
 mod scouts;
@@ -29,7 +30,7 @@ use self::{
 };
 use crate::{
     api,
-    dataplane::{self, Dataplane, Logger, Size},
+    dataplane::{self, Dataplane, Logger, Size, shown::Shown},
     desired::Desired,
     instance::Instance,
     routing::{Changes, Routing},
@@ -204,6 +205,8 @@ async fn serve(options: &RunOptions, director: &mut Director, mut news: News) ->
     let mut reload = signal(SignalKind::hangup())?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut estimate = interval(Shown::TICK);
+    estimate.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refresh = interval(REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut log = None;
@@ -226,6 +229,7 @@ async fn serve(options: &RunOptions, director: &mut Director, mut news: News) ->
                 }
             }
             _ = sweep.tick() => director.sweep(SWEEP),
+            _ = estimate.tick() => director.dataplane.services.estimate(),
             _ = refresh.tick() => {
                 director.refresh();
                 director.audit().await;

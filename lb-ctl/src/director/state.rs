@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
+    ipvs,
     reaches::Reaches,
     scouts::{Report, Scouts},
     task::{self, Task},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     api::Reply,
     dataplane::{Dataplane, attach::Mode, audit::Part, rosters::NoLines},
-    desired::{Desired, Method, Service},
+    desired::{Desired, Method, ServerId, Service, ServiceId},
     plan::plan,
     routing::{Change, Reach, Routing},
 };
@@ -123,6 +124,14 @@ impl Director {
     async fn carry_out(&mut self, task: Task) {
         let answer = match task.change {
             task::Change::Apply { desired, name } => self.apply_file(desired, &name).await,
+            task::Change::Ipvs(changes) => {
+                let refused = ipvs::change(self, &changes);
+                if !refused.is_empty() {
+                    self.forget_unused();
+                }
+                let _ = task.reply.send(ipvs::judged(refused));
+                return;
+            }
             task::Change::Edit(edit) => match edit.apply(&self.desired) {
                 Ok(desired) => self.edit(desired).map(|before| {
                     let (_, after) = differing(&before.services, &self.desired.services);
@@ -138,15 +147,19 @@ impl Director {
             },
         };
         if answer.is_err() {
-            // Nothing is left of servers that were never put into service.
-            self.dataplane.services.servers.forget_unused();
-            self.keep_reaches();
+            self.forget_unused();
         }
         // Whoever asked may have gone; the answer then interests nobody.
         let _ = task.reply.send(match answer {
             Ok(lines) => Reply::Plan(lines),
             Err(error) => Reply::failed(format!("{error:#}")),
         });
+    }
+
+    /// Nothing is left of servers that were never put into service.
+    fn forget_unused(&mut self) {
+        self.dataplane.services.servers.forget_unused();
+        self.keep_reaches();
     }
 
     /// Makes the live state equal to a file; gives the plan's lines.
@@ -245,12 +258,7 @@ impl Director {
             for server in &service.servers {
                 let local = self.reaches.get(server.id.address) == Reach::Local;
                 if local && server.method != Method::Dr {
-                    bail!(
-                        "server {} of {}: the address is the director's own, and only DR reaches a \
-                         server on the director itself: give it `forward: dr`",
-                        server.id,
-                        service.id
-                    );
+                    bail!(OwnAddress(server.id, service.id));
                 }
             }
         }
@@ -516,6 +524,14 @@ impl Director {
         (self.sweep_cost * 200).clamp(Duration::from_secs(1), Duration::from_secs(30))
     }
 }
+
+/// A server's address is the director's own, and its method does not lead there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "server {0} of {1}: the address is the director's own, and only DR reaches a server on the \
+     director itself: give it `forward: dr`"
+)]
+pub struct OwnAddress(ServerId, ServiceId);
 
 /// Two lists without what they have in common at their beginning and at their end.
 fn differing<'a, 'b, T: PartialEq>(one: &'a [T], other: &'b [T]) -> (&'a [T], &'b [T]) {

@@ -10,6 +10,7 @@ use crate::{
     config::{self, Source},
     desired::Desired,
     edit::Edit,
+    ipvs,
 };
 
 /// A change that somebody waits for.
@@ -31,6 +32,8 @@ pub enum Change {
     },
     /// A live edit.
     Edit(Edit),
+    /// Changes in IPVS's words.
+    Ipvs(Vec<ipvs::Change>),
 }
 
 impl Change {
@@ -48,6 +51,7 @@ impl Change {
         match self {
             Self::Apply { desired, .. } => servers(desired),
             Self::Edit(edit) => edit.brings().into_iter().collect(),
+            Self::Ipvs(changes) => changes.iter().filter_map(ipvs::Change::brings).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod edits;
 mod files;
+mod rules;
 mod stream;
 
 use std::{net::SocketAddrV4, time::Duration};
@@ -165,6 +166,7 @@ fn many_services(
         times.start.push(start);
         // An instance has room for twice the servers of the file that it started with.
         start_anew(&mut director, "room.yaml")?;
+        times.rules.measure(&director, &fleet)?;
         apply(&director, "few.yaml", None)?;
         let steps = (SERVERS_EACH + 1) * fleet.services;
         let all = apply(&director, "many.yaml", Some(steps as usize))?;
@@ -193,6 +195,7 @@ fn many_services(
     ));
     done(milliseconds(format!("stats --json, {name}"), &times.stats));
     done(milliseconds(format!("save, {name}"), &times.save));
+    times.rules.report(&name, &fleet, done);
     let live = stream(lab)?;
     let latencies = edit(&director, &live, effort.edits)?;
     report_edits(&name, latencies, done);
@@ -209,6 +212,7 @@ struct Times {
     one: Vec<Duration>,
     stats: Vec<Duration>,
     save: Vec<Duration>,
+    rules: rules::Times,
 }
 
 /// Starts the director where nothing is left of an earlier one.

@@ -81,8 +81,10 @@ fn a_move_to_a_larger_room_that_a_crash_interrupted_is_finished_by_the_next_daem
     let client = lab.client("client", SERVICE).unwrap();
     client.servers(5).unwrap();
     let old = director.pins().join("room-1");
-    let maps = ["servers", "counters", "retired", "services", "rosters"]
-        .map(|name| (name, MapData::from_pin(old.join(name)).unwrap()));
+    let maps = [
+        "servers", "counters", "retired", "zeros", "services", "rosters",
+    ]
+    .map(|name| (name, MapData::from_pin(old.join(name)).unwrap()));
     let path = director.write("many.yaml", &many(1000)).unwrap();
     director.timed(&["apply", path.to_str().unwrap()]).unwrap();
     client.servers(3).unwrap();

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod growth;
+mod ipvsadm;
 mod l1_nat_weighted;
 mod l2_nat_port_mapping;
 mod l3_direct_one_subnet;
@@ -17,10 +18,12 @@ mod l5_direct_round_robin;
 mod l7_tunnel;
 mod l8_two_tiers;
 mod lab;
+mod ldirectord;
 mod live_edits;
 mod mixed_methods;
 mod modes;
 mod neighbours;
+mod selftest;
 mod socket;
 mod survival;
 mod tampering;

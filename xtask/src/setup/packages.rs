@@ -21,6 +21,9 @@ const NEEDS: [Need; 4] = [
     ("ethtool", "ethtool"),
 ];
 
+/// What else the tests use the director with: programs that were not written for it.
+const LABS: [Need; 2] = [("socat", "socat"), ("ldirectord", "ldirectord")];
+
 /// For a guest, and for what is measured in it.
 const GUEST: [Need; 5] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
@@ -73,7 +76,7 @@ fn complete(who: &str, needs: &[Need]) -> Result<()> {
 
 fn needs(debian_compiler: bool) -> Vec<Need> {
     let clippy = debian_compiler.then_some(CLIPPY);
-    NEEDS.into_iter().chain(clippy).collect()
+    NEEDS.into_iter().chain(LABS).chain(clippy).collect()
 }
 
 fn missing(needs: &[Need], has: impl Fn(&str) -> bool) -> Vec<&'static str> {
@@ -99,12 +102,15 @@ fn install(who: &str, packages: &[&str]) -> Result<()> {
     let guard = NoServices::begin()?;
     apt::install(packages)?;
     drop(guard);
-    if packages.contains(&"nginx") && which("systemctl").is_some() {
-        // The tests run nginx themselves, in their namespaces: the machine shall not, neither
-        // now nor after a boot. Where systemd does not run, half of this fails.
-        let _ = Command::new("systemctl")
-            .args(["disable", "--now", "--quiet", "nginx"])
-            .output();
+    let services = ["nginx", "ldirectord"];
+    for service in services.iter().filter(|name| packages.contains(name)) {
+        if which("systemctl").is_some() {
+            // The tests run it themselves, in their namespaces: the machine shall not, neither
+            // now nor after a boot. Where systemd does not run, half of this fails.
+            let _ = Command::new("systemctl")
+                .args(["disable", "--now", "--quiet", service])
+                .output();
+        }
     }
     Ok(())
 }

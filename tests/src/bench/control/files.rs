@@ -73,6 +73,21 @@ services:
         file
     }
 
+    /// The many services alone, as `ipvsadm-save -n` writes them.
+    #[must_use]
+    pub fn rules(&self) -> String {
+        let mut rules = String::new();
+        for service in 0..self.services {
+            let address = Ipv4Addr::from_bits(FIRST_SERVICE.to_bits() + service);
+            let _ = writeln!(rules, "-A -t {address}:80 -s wlc");
+            for number in 0..SERVERS_EACH {
+                let server = self.server(service * SERVERS_EACH + number);
+                let _ = writeln!(rules, "-a -t {address}:80 -r {server}:80 -g -w 1");
+            }
+        }
+        rules
+    }
+
     /// The file, but for the weight of one server.
     #[must_use]
     pub fn file_with_one_change(&self) -> String {
