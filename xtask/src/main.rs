@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod demo;
 mod failure;
+mod install;
 mod run;
 mod setup;
 mod test;
@@ -35,6 +36,11 @@ cargo xtask VERB
   bench [GROUP...] [--quick] [--only SUBSTRING] [--compare OLD.json] [--docs] [ARGS...]
            build, then measure what the director costs; --compare says what got worse,
            --docs writes docs/performance.md, `cargo xtask bench --help` says the rest
+  install [--prefix DIR]
+           build, then put lb-ctl into DIR/sbin (default /usr/local/sbin), and links to it
+           under the names ipvsadm, ipvsadm-save and ipvsadm-restore
+  uninstall [--prefix DIR]
+           take them away again
   help     this text
 
 LB_CACHE names the folder for what setup builds (default ~/.cache/lb).
@@ -62,6 +68,8 @@ fn dispatch(verb: Option<OsString>, arguments: &[OsString]) -> Result<()> {
         Some("demo") => demo::verb(arguments),
         Some("test") => test::verb(arguments),
         Some("bench") => bench::verb(arguments),
+        Some("install") => install::install(arguments),
+        Some("uninstall") => install::uninstall(arguments),
         Some("help" | "--help" | "-h") => Ok(io::stdout().write_all(HELP.as_bytes())?),
         _ => bail!(Usage(format!(
             "no verb {verb:?}; `cargo xtask help` lists them"
