@@ -95,9 +95,11 @@ pub fn usual(packet: Packet) -> Option<Parsed> {
         }
         tcp::ACK
     };
-    let transport = unsafe { (&raw mut (*frame).tcp).cast::<u8>() };
     // SAFETY: as above.
-    let ports = unsafe { load::<u32>(transport) };
+    let (transport, ports) = unsafe {
+        let transport = (&raw mut (*frame).tcp).cast::<u8>();
+        (transport, load::<u32>(transport))
+    };
     Some(Parsed {
         key: Key {
             addresses,
