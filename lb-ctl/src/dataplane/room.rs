@@ -31,6 +31,9 @@ use super::{mapped::Mapped, servers::sum};
 /// The maps of a room.
 pub const MAPS: [&str; 5] = ["servers", "counters", "retired", "services", "rosters"];
 
+/// The number of the room that a packet path begins in.
+pub const FIRST: u32 = 1;
+
 /// Most servers, and most services, that an instance can have. The map `loads` has a place for
 /// each from the beginning: what changes with every connection is never carried anywhere.
 pub const MOST: u32 = 1 << 20;
