@@ -1,55 +1,222 @@
 //! Whether what an earlier daemon left can be taken over.
+//!
+//! Where packets are handled, nothing is cleared away: what is missing is found by the program
+//! that handles them, and what cannot be adopted is left alone. Where none are, a packet path
+//! that is not whole was never finished, or never removed to the end, and is cleared away.
 
-use std::path::Path;
+use std::{fs, os::fd::AsFd as _, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::{Map, MapData};
-use lb_common::layout::{LAYOUT, Settings};
+use aya::{
+    maps::{Map, MapData},
+    programs::loaded_programs,
+};
+use lb_common::{
+    connection::Bucket,
+    layout::{Director, LAYOUT, Settings},
+    server::{Counters, LOAD_BLOCK, Server},
+    service::{RosterLine, Service},
+};
 
-use super::{Parts, pins::Pins};
+use super::{Parts, loading, pins::Pins, room, syscall};
 
-/// The settings of the packet path that is pinned, or `None` where there is none. One that was
-/// never finished is cleared away.
-pub fn adoptable(pins: &Pins) -> Result<Option<Settings>> {
-    let path = pins.map("settings");
-    let layout = match path.exists() {
-        false => 0,
-        true => {
-            let map = Map::Array(
-                MapData::from_pin(&path)
-                    .with_context(|| format!("cannot open the pinned map {}", path.display()))?,
-            );
-            match Parts::of(&map) {
-                Ok(parts) => match parts.settings.read(0).unwrap_or_default() {
-                    settings if settings.layout == LAYOUT => return Ok(Some(settings)),
-                    settings => settings.layout,
-                },
-                Err(_) => u32::MAX,
-            }
+/// A packet path that can be adopted.
+pub struct Adopted {
+    /// What it was made with.
+    pub settings: Settings,
+    /// The number of its room: the later one, if there are two.
+    pub room: u32,
+    /// The servers that there are places for.
+    pub servers: u32,
+}
+
+/// The packet path that is pinned, or `None` where there is none, and nothing is left of one.
+pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
+    let running = running_program(pins)?;
+    let mut examined = examine(pins, running.is_some());
+    // First the settings, which say whether the rest is ours; then the rest.
+    for _ in 0..2 {
+        if let (Some(program), Err(Damage::Missing(_))) = (running, &examined) {
+            pin_again(pins, program).context("cannot pin again what is missing")?;
+            examined = examine(pins, running.is_some());
         }
+    }
+    let damage = match examined {
+        Ok(adopted) => return Ok(Some(adopted)),
+        Err(damage) => damage,
     };
-    if layout != 0 {
+    if running.is_some() || matches!(damage, Damage::Layout(_)) {
         bail!(
-            "what is pinned at {} has {}, and this lb-ctl speaks layout {LAYOUT}: it cannot adopt \
-             it. Forwarding goes on as it is. Use the lb-ctl that made it, or end it with \
+            "what is pinned at {} {damage}: this lb-ctl, which speaks layout {LAYOUT}, cannot \
+             adopt it. Forwarding goes on as it is. Use the lb-ctl that made it, or end it with \
              `lb-ctl detach` (its connections are lost) and start again",
             pins.map("").display(),
-            if layout == u32::MAX {
-                "an unknown layout".to_owned()
-            } else {
-                format!("layout {layout}")
-            }
         );
     }
-    pins.remove()?;
+    let removed = pins.remove()?;
+    if !removed.is_empty() {
+        tracing::warn!(
+            "what was pinned at {} {damage}, and handled no packets: removed",
+            pins.map("").display()
+        );
+    }
     pins.prepare()?;
     Ok(None)
 }
 
-/// How many servers the room in this folder has places for.
-pub fn servers(folder: &Path) -> Result<u32> {
-    let path = folder.join("servers");
-    let map = MapData::from_pin(&path)
-        .with_context(|| format!("cannot open the pinned map {}", path.display()))?;
-    Ok(map.info()?.max_entries())
+/// What keeps a packet path from being adopted; to follow its name.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error("has layout {0}")]
+    Layout(u32),
+    #[error("has no layout")]
+    Unfinished,
+    #[error("lacks the map {}", .0.display())]
+    Missing(PathBuf),
+    #[error("has a map {} that is none of ours ({what})", .path.display())]
+    Foreign { path: PathBuf, what: String },
+}
+
+fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
+    let path = pins.map("settings");
+    let settings = Map::Array(open(path.clone())?);
+    // Another layout may well have another size.
+    let settings = match Parts::of(&settings).map(|parts| parts.settings.read(0)) {
+        Ok(settings) => settings.unwrap_or_default(),
+        Err(error) => {
+            let what = format!("{error:#}");
+            return Err(Damage::Foreign { path, what });
+        }
+    };
+    match settings.layout {
+        LAYOUT => {}
+        0 => return Err(Damage::Unfinished),
+        other => return Err(Damage::Layout(other)),
+    }
+    let number = pins.rooms().ok().and_then(|rooms| rooms.last().copied());
+    let number = number.unwrap_or(room::FIRST);
+    let folder = pins.room(number);
+    let servers = entries(open(folder.join("servers"))?)?;
+    let cpus = loading::cpus().unwrap_or(1);
+    let buckets = settings.hash.buckets;
+    let table = size_of::<Bucket>();
+    let loads = LOAD_BLOCK as usize * size_of::<u64>();
+    for (path, count, size) in [
+        (pins.map("connections"), buckets, table),
+        (pins.map("loads"), room::MOST / LOAD_BLOCK, loads),
+        (pins.map("settings"), 1, size_of::<Director>()),
+        (folder.join("servers"), servers, size_of::<Server>()),
+        (
+            folder.join("counters"),
+            servers * (cpus + 1),
+            size_of::<Counters>(),
+        ),
+        (folder.join("retired"), servers, size_of::<Counters>()),
+        (folder.join("services"), servers, size_of::<Service>()),
+        (
+            folder.join("rosters"),
+            servers * room::LINES_EACH,
+            size_of::<RosterLine>(),
+        ),
+    ] {
+        // The one map that no program has: nobody can find it again, nor does a packet miss it.
+        if running && path.ends_with("retired") && !path.exists() {
+            tracing::warn!(
+                "what servers had counted that were removed since, is lost with its pin"
+            );
+            continue;
+        }
+        check(path, count, size)?;
+    }
+    for name in loading::MAPS {
+        open(pins.map(name))?;
+    }
+    Ok(Adopted {
+        settings,
+        room: number,
+        servers,
+    })
+}
+
+fn check(path: PathBuf, count: u32, size: usize) -> Result<(), Damage> {
+    let info = open(path.clone())?.info();
+    let what = match info {
+        Ok(info) if (info.max_entries(), info.value_size() as usize) == (count, size) => {
+            return Ok(());
+        }
+        Ok(info) => format!(
+            "{} entries of {} bytes, not {count} of {size}",
+            info.max_entries(),
+            info.value_size()
+        ),
+        Err(error) => error.to_string(),
+    };
+    Err(Damage::Foreign { path, what })
+}
+
+fn entries(map: MapData) -> Result<u32, Damage> {
+    let info = map.info().map_err(|_| Damage::Unfinished)?;
+    Ok(info.max_entries())
+}
+
+fn open(path: PathBuf) -> Result<MapData, Damage> {
+    if !path.exists() {
+        return Err(Damage::Missing(path));
+    }
+    MapData::from_pin(&path).map_err(|error| Damage::Foreign {
+        what: format!("{:#}", anyhow::Error::from(error)),
+        path,
+    })
+}
+
+/// The number of the program that handles packets by a pinned link, if any does.
+fn running_program(pins: &Pins) -> Result<Option<u32>> {
+    for (_, path) in pins.links()? {
+        let link = syscall::open(&path).and_then(|link| syscall::look_at(link.as_fd()));
+        if let Ok(link) = link
+            && link.interface != 0
+        {
+            return Ok(Some(link.program));
+        }
+    }
+    Ok(None)
+}
+
+/// Pins the maps of a program where they should be and are not: only the settings, if they are
+/// not there.
+fn pin_again(pins: &Pins, program: u32) -> Result<()> {
+    let rooms = pins.rooms()?;
+    let room = pins.room(rooms.last().copied().unwrap_or(room::FIRST));
+    let mut missing: Vec<_> = loading::MAPS.map(|name| (name, pins.map(name))).into();
+    // Of two rooms, nobody knows which one this program is in.
+    if rooms.len() < 2 {
+        missing.extend(room::MAPS.map(|name| (name, room.join(name))));
+    }
+    missing.retain(|(_, path)| !path.exists());
+    if missing.iter().any(|&(name, _)| name == "settings") {
+        missing.retain(|&(name, _)| name == "settings");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let program = loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| info.id() == program);
+    let maps = match program {
+        Some(program) => program.map_ids()?.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    for id in maps {
+        let map = MapData::from_id(id)?;
+        let info = map.info()?;
+        let name = info.name_as_str();
+        if let Some((_, path)) = missing.iter().find(|(missing, _)| Some(*missing) == name) {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            map.pin(path)?;
+            tracing::warn!("the pin {} was gone: pinned again", path.display());
+        }
+    }
+    Ok(())
 }

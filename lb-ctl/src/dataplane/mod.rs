@@ -38,6 +38,7 @@ use lb_common::{
 };
 
 use self::{
+    adoption::Adopted,
     attach::{Links, Mode},
     audit::Pinned,
     connections::Connections,
@@ -97,18 +98,21 @@ impl Dataplane {
         let found = adoption::adoptable(&pins)?;
         let adopted = found.is_some();
         pins.remove_unfinished_rooms()?;
-        let rooms = pins.rooms()?;
-        let room = rooms.last().copied().unwrap_or(FIRST_ROOM);
-        let servers = match adopted {
-            true => adoption::servers(&pins.room(room))?,
-            false => room::size(u32::max(size.servers, size.services)),
-        };
-        let settings = match found {
-            Some(settings) => settings,
+        let Adopted {
+            settings,
+            room,
+            servers,
+        } = match found {
+            Some(found) => found,
             None => {
                 let settings = fresh(size)?;
+                let servers = room::size(u32::max(size.servers, size.services));
                 check_memory(&settings, servers, available_memory()?)?;
-                settings
+                Adopted {
+                    settings,
+                    room: room::FIRST,
+                    servers,
+                }
             }
         };
         if !adopted {
@@ -167,7 +171,7 @@ impl Dataplane {
         if let Some(settings) = this.settings.map().read(0) {
             this.settings.write(0, settings);
         }
-        this.finish_move(&rooms)?;
+        this.finish_move()?;
         this.hold_pinned_maps()?;
         Ok(this)
     }
@@ -223,11 +227,11 @@ impl Dataplane {
     }
 
     /// Where an earlier daemon died while it moved to a larger room: does what it had not done.
-    fn finish_move(&mut self, rooms: &[u32]) -> Result<()> {
+    fn finish_move(&mut self) -> Result<()> {
+        let rooms = self.pins.rooms()?.into_iter();
         let earlier: Vec<_> = rooms
-            .iter()
-            .filter(|&&number| number != self.room)
-            .map(|&number| self.pins.room(number))
+            .filter(|&number| number != self.room)
+            .map(|number| self.pins.room(number))
             .collect();
         let Some(last) = earlier.last() else {
             return Ok(());
@@ -397,9 +401,6 @@ pub type Logger = EbpfLogger<&'static dyn log::Log>;
 
 /// The map that the logger takes.
 const LOG: &str = "AYA_LOGS";
-
-/// The number of the room that a packet path begins in.
-const FIRST_ROOM: u32 = 1;
 
 /// The map `settings`: a [`Director`].
 pub struct Parts {

@@ -33,6 +33,9 @@ pub const MAPS: [&str; 6] = [
     "servers", "counters", "retired", "zeros", "services", "rosters",
 ];
 
+/// The number of the room that a packet path begins in.
+pub const FIRST: u32 = 1;
+
 /// Most servers, and most services, that an instance can have. The map `loads` has a place for
 /// each from the beginning: what changes with every connection is never carried anywhere.
 pub const MOST: u32 = 1 << 20;

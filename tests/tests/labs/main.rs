@@ -7,6 +7,7 @@
     reason = "all of it is tests, also what several of them share"
 )]
 
+mod adoption;
 mod bad_input;
 mod growth;
 mod ipvsadm;
