@@ -25,9 +25,6 @@ pub trait Roster {
     /// as there are that many; others that it may show have a weight of 0.
     fn visit_line(&self, number: u32, visit: impl FnMut(Entry, Load));
 
-    /// How many connections a server has, by its index in the map `servers`.
-    fn load(&self, server: u32) -> Load;
-
     /// Takes up to `times` steps of a search, until one says that it is over. The kernel has
     /// a loop of its own, whose body it verifies once.
     #[inline(always)]
@@ -259,12 +256,15 @@ impl<R: Roster, const WEIGHTED: bool> Search for Least<'_, R, WEIGHTED> {
         let (mut chosen, mut least, mut least_weight) = (self.chosen, self.overhead, self.weight);
         self.roster.visit_line(number, |entry, load| {
             let overhead = overhead(load);
+            // A weight of 0 makes the comparison below fail.
             let weight = match entry.weight {
-                0 => return,
                 weight if WEIGHTED => weight as u64,
+                0 => return,
                 _ => 1,
             };
             if least.wrapping_mul(weight) > overhead.wrapping_mul(least_weight) {
+                // One branch, rather than one for each value.
+                core::hint::cold_path();
                 (chosen, least, least_weight) = (entry.server, overhead, weight);
             }
         });
@@ -304,12 +304,13 @@ mod tests {
                 }
             }
         }
-        fn load(&self, server: u32) -> Load {
-            self.loads.get(server as usize).copied().unwrap_or_default()
-        }
     }
 
     impl Bench {
+        fn load(&self, server: u32) -> Load {
+            self.loads.get(server as usize).copied().unwrap_or_default()
+        }
+
         /// Adds .11, .12, .13 … with these weights, one after the other.
         fn of(weights: &[u32]) -> Self {
             let mut bench = Self {

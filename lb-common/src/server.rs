@@ -77,14 +77,15 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
-/// Loads in one entry of the map `loads`: whoever compares servers, looks up few entries, for
-/// the servers of a service mostly have indices in a row.
-pub const LOAD_BLOCK: u32 = 4096;
+/// Most servers that an instance can have. All their loads are one entry of the map `loads`, so
+/// that whoever compares servers looks it up once; an entry has 4 MiB at most (Linux 6.1).
+pub const MOST_SERVERS: u32 = 1 << 19;
 
 /// How many connections a server has, as one 64-bit word so that a transition is one atomic
 /// addition. Active in the lower half, inactive in the upper. The map `loads` holds one for each
-/// server, [`LOAD_BLOCK`] in an entry.
+/// server: [`MOST_SERVERS`] in its one entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Load {
     /// Connections in an active state.
     pub active: u32,

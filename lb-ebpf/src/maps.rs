@@ -18,10 +18,10 @@ pub static CONNECTIONS: Array<Bucket> = Array::with_max_entries(8, BPF_F_MMAPABL
 #[map(name = "servers")]
 pub static SERVERS: Array<server::Server> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// A [`server::Load`] for each real server. Set at load.
+/// A [`server::Load`] for each real server.
 #[map(name = "loads")]
-pub static LOADS: Array<[u64; server::LOAD_BLOCK as usize]> =
-    Array::with_max_entries(8, BPF_F_MMAPABLE);
+pub static LOADS: Array<[u64; server::MOST_SERVERS as usize]> =
+    Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// For each CPU a row with an entry for each real server. An array rather than a per-CPU
 /// array, so that the daemon reads it without a system call. Set at load.

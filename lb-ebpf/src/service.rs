@@ -3,7 +3,7 @@
 use lb_common::{
     connection::Key,
     schedule::{self, Position, Roster, Search, Weights},
-    server::{LOAD_BLOCK, Load},
+    server::{Load, MOST_SERVERS},
     service::{Entry, LINE_ENTRIES, Scheduler, Service, ServiceKey},
 };
 
@@ -45,17 +45,18 @@ pub fn schedule(service: &Service) -> u32 {
     choice.unwrap_or(NO_SERVER)
 }
 
-/// The entry of the map `loads` that has this server's.
+/// The loads of all servers.
 #[inline(always)]
-fn block(server: u32) -> Option<*const u64> {
-    Some(maps::LOADS.get_ptr(server / LOAD_BLOCK)?.cast())
+fn loads() -> Option<*const Load> {
+    Some(maps::LOADS.get_ptr(0)?.cast())
 }
 
-/// The load of a server whose block this is.
+/// One of them. Its halves are read one after the other, which costs less than to take a word
+/// apart; a connection that changes meanwhile would be as right a moment later.
 #[inline(always)]
-fn of(block: *const u64, server: u32) -> Load {
-    // SAFETY: an aligned word of the block.
-    Load::from_bits(unsafe { *block.add((server % LOAD_BLOCK) as usize) })
+fn load(loads: *const Load, server: u32) -> Load {
+    // SAFETY: it lies in the entry, in two aligned words.
+    unsafe { *loads.add((server % MOST_SERVERS) as usize) }
 }
 
 /// How often a turn is tried.
@@ -116,37 +117,20 @@ impl Roster for Lines {
 
     #[inline(always)]
     fn visit_line(&self, number: u32, mut visit: impl FnMut(Entry, Load)) {
-        let Some(line) = maps::ROSTERS.get_ptr(self.first + 1 + number) else {
-            return;
-        };
-        let words = line.cast::<u64>();
-        // SAFETY: a line of aligned words, which nobody writes.
-        let first = Entry::from_bits(unsafe { *words }).server / LOAD_BLOCK;
-        let Some(block) = block(first * LOAD_BLOCK) else {
+        let (Some(line), Some(loads)) = (maps::ROSTERS.get_ptr(self.first + 1 + number), loads())
+        else {
             return;
         };
         for place in 0..LINE_ENTRIES {
-            // SAFETY: as above.
-            let entry = Entry::from_bits(unsafe { *words.add(place as usize) });
-            let load = if entry.server / LOAD_BLOCK == first {
-                of(block, entry.server)
-            } else {
-                self.load(entry.server)
-            };
-            visit(entry, load);
+            // SAFETY: a line of aligned words, which nobody writes.
+            let entry = unsafe { *line.cast::<u64>().add(place as usize) };
+            let entry = Entry::from_bits(entry);
+            visit(entry, load(loads, entry.server));
         }
     }
 
     #[inline(always)]
     fn search<S: Search>(&self, times: u32, search: &mut S) {
         repeat(times, search);
-    }
-
-    #[inline(always)]
-    fn load(&self, server: u32) -> Load {
-        match block(server) {
-            Some(block) => of(block, server),
-            None => Load::default(),
-        }
     }
 }

@@ -12,7 +12,7 @@ use lb_common::{
         is_connection,
     },
     schedule::Search,
-    server::{LOAD_BLOCK, Load},
+    server::{Load, MOST_SERVERS},
     tcp::{self, TcpState},
 };
 
@@ -248,10 +248,10 @@ fn flag(entry: &Entry, flags: u8) {
 /// Adds to a server's counts of connections.
 #[inline(always)]
 pub fn load(server: u32, change: u64) {
-    if let Some(block) = maps::LOADS.get_ptr_mut(server / LOAD_BLOCK) {
-        // SAFETY: a word of the block.
+    if let Some(loads) = maps::LOADS.get_ptr_mut(0) {
+        // SAFETY: a word of the entry.
         unsafe {
-            let load = block.cast::<u64>().add((server % LOAD_BLOCK) as usize);
+            let load = loads.cast::<u64>().add((server % MOST_SERVERS) as usize);
             atomic::add(load, change);
         }
     }

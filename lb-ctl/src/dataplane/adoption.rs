@@ -14,7 +14,7 @@ use aya::{
 use lb_common::{
     connection::Bucket,
     layout::{Director, LAYOUT, Settings},
-    server::{Counters, LOAD_BLOCK, Server},
+    server::{Counters, MOST_SERVERS, Server},
     service::{RosterLine, Service},
 };
 
@@ -100,10 +100,10 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     let cpus = loading::cpus().unwrap_or(1);
     let buckets = settings.hash.buckets;
     let table = size_of::<Bucket>();
-    let loads = LOAD_BLOCK as usize * size_of::<u64>();
+    let loads = MOST_SERVERS as usize * size_of::<u64>();
     for (path, count, size) in [
         (pins.map("connections"), buckets, table),
-        (pins.map("loads"), room::MOST / LOAD_BLOCK, loads),
+        (pins.map("loads"), 1, loads),
         (pins.map("settings"), 1, size_of::<Director>()),
         (folder.join("servers"), servers, size_of::<Server>()),
         (

@@ -8,7 +8,6 @@ use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
 use lb_common::{
     connection::{Bucket, Hash},
     layout::{Constants, Settings},
-    server::LOAD_BLOCK,
 };
 
 use super::{pins::Pins, room, variable::Variable};
@@ -31,7 +30,6 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> 
     loader
         .override_global("CONSTANTS", &constants, true)
         .map_max_entries("connections", hash.buckets)
-        .map_max_entries("loads", room::MOST.div_ceil(LOAD_BLOCK))
         .map_max_entries("servers", servers)
         // A row for each CPU, and one for what earlier rooms counted.
         .map_max_entries("counters", servers * (cpus()? + 1))

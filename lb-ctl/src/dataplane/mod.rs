@@ -33,7 +33,7 @@ use lb_common::{
     connection::{Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, Timeouts, buckets_for, ticks},
     drops::Drop,
     layout::{Director, LAYOUT, Moving, PORTS, Port, Settings},
-    server::LOAD_BLOCK,
+    server::MOST_SERVERS,
     tcp::TcpState,
 };
 
@@ -135,7 +135,7 @@ impl Dataplane {
         let parts = Parts::of(&map(variable::SECTION)?)?;
         let servers = Servers::new(
             maps.servers,
-            Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &map("loads")?)?,
+            Mapped::blocks::<[u64; MOST_SERVERS as usize]>("loads", &map("loads")?)?,
             maps.counters,
             Retired::new(maps.retired, parts.moving),
             maps.zeros,

@@ -22,7 +22,7 @@ use aya::{
     maps::{HashMap as BpfHashMap, Map, MapData},
 };
 use lb_common::{
-    server::{Counters, LOAD_BLOCK, Server as Entry},
+    server::{Counters, MOST_SERVERS, Server as Entry},
     service::{RosterLine, Service as Value, ServiceKey},
 };
 
@@ -38,7 +38,7 @@ pub const FIRST: u32 = 1;
 
 /// Most servers, and most services, that an instance can have. The map `loads` has a place for
 /// each from the beginning: what changes with every connection is never carried anywhere.
-pub const MOST: u32 = 1 << 20;
+pub const MOST: u32 = MOST_SERVERS;
 
 /// Room for servers and for services that every instance has.
 pub const LEAST: u32 = 8192;
@@ -51,7 +51,7 @@ pub const LINES_EACH: u32 = 4;
 pub fn size(needed: u32) -> u32 {
     let needed = needed.min(MOST);
     (needed + needed / 4)
-        .next_multiple_of(LOAD_BLOCK)
+        .next_multiple_of(LEAST)
         .clamp(LEAST, MOST)
 }
 

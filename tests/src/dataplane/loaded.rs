@@ -13,7 +13,7 @@ use aya::{
 use lb_common::{
     connection::{Bucket, Hash},
     layout::{Constants, Port, Settings},
-    server::{Counters, LOAD_BLOCK, Server},
+    server::{Counters, MOST_SERVERS, Server},
     service::{RosterLine, Service, ServiceKey},
 };
 use lb_ctl::{
@@ -100,7 +100,6 @@ impl Loaded {
             .override_global("CONSTANTS", &constants, true)
             .map_max_entries("connections", size.buckets)
             .map_max_entries("servers", size.servers)
-            .map_max_entries("loads", size.servers.div_ceil(LOAD_BLOCK))
             .map_max_entries("counters", size.servers * counts::cpus())
             .map_max_entries("services", size.services)
             .map_max_entries("retired", size.services)
@@ -129,7 +128,7 @@ impl Loaded {
             size,
             connections: take(&mut object, "connections"),
             servers: take(&mut object, "servers"),
-            loads: Mapped::blocks::<[u64; LOAD_BLOCK as usize]>("loads", &loads)
+            loads: Mapped::blocks::<[u64; MOST_SERVERS as usize]>("loads", &loads)
                 .expect("memory of the map"),
             counters: take(&mut object, "counters"),
             services: take(&mut object, "services"),
