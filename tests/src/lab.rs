@@ -172,19 +172,23 @@ impl Lab {
         let link = host.links.get(index).context("no such link")?;
         let (interface, port) = (format!("eth{index}"), format!("{}-{index}", host.name));
         let (network, peer) = (link.network, namespace.name());
+        // Under another name until it is ready: a director that waits for it attaches at once, and
+        // the offloads of a pair with an XDP program cannot be changed.
+        let unfinished = format!("new{index}");
         // The host's end first: so it does not depend on what names the switch has taken.
         let queues = format!("numtxqueues {queues} numrxqueues {queues}");
         self.switch.ip([
             format!(
-                "link add {port} {queues} type veth peer name {interface} netns {peer} {queues}"
+                "link add {port} {queues} type veth peer name {unfinished} netns {peer} {queues}"
             ),
             format!("link set {port} master {network} up"),
         ])?;
         offload::disable(&self.switch, &port)?;
-        offload::disable(namespace, &interface)?;
+        offload::disable(namespace, &unfinished)?;
         // Lets the host send by native XDP.
         let passes = xdp::attach(&self.switch, &port, Verdict::Pass)?;
         self.passes.push(passes);
+        namespace.ip([format!("link set {unfinished} name {interface}")])?;
         let addresses = link.addresses.iter();
         namespace.ip(addresses
             .map(|address| format!("address add {address} dev {interface}"))

@@ -112,6 +112,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
             size_of::<Counters>(),
         ),
         (folder.join("retired"), servers, size_of::<Counters>()),
+        (folder.join("zeros"), 2 * servers, size_of::<Counters>()),
         (folder.join("services"), servers, size_of::<Service>()),
         (
             folder.join("rosters"),
@@ -119,11 +120,10 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
             size_of::<RosterLine>(),
         ),
     ] {
-        // The one map that no program has: nobody can find it again, nor does a packet miss it.
-        if running && path.ends_with("retired") && !path.exists() {
-            tracing::warn!(
-                "what servers had counted that were removed since, is lost with its pin"
-            );
+        // No program has these: nobody can find them again, nor does a packet miss them.
+        let daemons = path.ends_with("retired") || path.ends_with("zeros");
+        if running && daemons && !path.exists() {
+            tracing::warn!("what {} said is lost with its pin", path.display());
             continue;
         }
         check(path, count, size)?;
@@ -187,7 +187,8 @@ fn running_program(pins: &Pins) -> Result<Option<u32>> {
 fn pin_again(pins: &Pins, program: u32) -> Result<()> {
     let rooms = pins.rooms()?;
     let room = pins.room(rooms.last().copied().unwrap_or(room::FIRST));
-    let mut missing: Vec<_> = loading::MAPS.map(|name| (name, pins.map(name))).into();
+    let mut missing = vec![("settings", pins.map("settings"))];
+    missing.extend(loading::MAPS.map(|name| (name, pins.map(name))));
     // Of two rooms, nobody knows which one this program is in.
     if rooms.len() < 2 {
         missing.extend(room::MAPS.map(|name| (name, room.join(name))));
@@ -209,7 +210,11 @@ fn pin_again(pins: &Pins, program: u32) -> Result<()> {
     for id in maps {
         let map = MapData::from_id(id)?;
         let info = map.info()?;
-        let name = info.name_as_str();
+        // To the program a variable, which has no name of its own.
+        let name = match info.value_size() as usize == size_of::<Director>() {
+            true => Some("settings"),
+            false => info.name_as_str(),
+        };
         if let Some((_, path)) = missing.iter().find(|(missing, _)| Some(*missing) == name) {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;

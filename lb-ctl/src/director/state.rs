@@ -464,13 +464,12 @@ impl Director {
     }
 
     async fn audit_interfaces(&mut self) -> Result<()> {
-        for (name, (index, mode)) in self.attached.clone() {
+        for (name, (index, _)) in self.attached.clone() {
             if let Err(error) = self.dataplane.repair_link(&name, index) {
+                // Somebody detached it, or the interface is gone, and perhaps back.
                 tracing::warn!("{name}: {error:#}: attaching anew");
+                self.dataplane.detach(index)?;
                 self.attached.remove(&name);
-                if let Ok(()) = self.dataplane.attach(&name, index, mode) {
-                    self.attached.insert(name, (index, mode));
-                }
             }
         }
         let missing = |name: &String| !self.attached.contains_key(name);

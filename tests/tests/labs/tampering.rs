@@ -155,7 +155,15 @@ fn an_interface_that_goes_away_and_comes_back_under_another_index_is_attached_to
     let (mut lab, director, client) = start(&topology);
     let machine = topology.hosts.iter().find(|host| host.name == "director");
     lab.replug(machine.unwrap(), 0).unwrap();
-    assert_logged(&director, "eth0 went away");
+    wait_until("the program is attached again", || {
+        let attached = director
+            .log()?
+            .matches("eth0: XDP program attached")
+            .count();
+        ensure!(attached == 2, "{attached}");
+        Ok(())
+    })
+    .unwrap();
     forget_the_director(&lab);
     wait_until("the service is there again", || client.servers(3)).unwrap();
     let links = fs::read_dir(director.pins()).unwrap().flatten();
