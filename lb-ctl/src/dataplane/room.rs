@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn a_room_has_a_reserve_and_limits() {
         assert_eq!(size(0), LEAST);
-        assert_eq!(size(LEAST), 12_288);
-        assert_eq!(size(100_000), 126_976);
+        assert_eq!(size(LEAST), 2 * LEAST);
+        assert_eq!(size(100_000), 131_072);
         assert_eq!(size(u32::MAX), MOST);
     }
 
