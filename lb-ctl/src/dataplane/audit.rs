@@ -104,7 +104,7 @@ impl Dataplane {
     /// Opens all maps that are pinned.
     pub(super) fn hold_pinned_maps(&mut self) -> Result<()> {
         let room = self.pins.room(self.room);
-        let shared = loading::MAPS.iter().chain(["settings"].iter());
+        let shared = loading::MAPS.iter().chain(&["settings"]);
         let shared = shared.map(|name| self.pins.map(name));
         let paths = shared.chain(room::MAPS.iter().map(|name| room.join(name)));
         self.pinned = paths
