@@ -119,7 +119,7 @@ impl Lab {
     pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {
         let namespace = Arc::clone(self.host(host.name)?);
         namespace.ip([format!("link delete eth{index}")])?;
-        self.connect(host, index, &namespace, 1)
+        self.connect(host, index, &namespace)
     }
 
     fn make_networks(&self, topology: &Topology) -> Result<()> {
