@@ -68,7 +68,7 @@ fn a_crash_while_the_packet_path_is_made_leaves_nothing_in_the_way_of_the_next_s
         director.crash_at_start(step, "lb.yaml").unwrap();
         director.run("lb.yaml").unwrap();
         client.ask(0, step).unwrap();
-        recount(&director).unwrap();
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
     }
 }
 
@@ -85,7 +85,7 @@ fn a_crash_while_the_packet_path_is_taken_down_leaves_nothing_that_is_half_there
         director.crash_command(&step, &["detach"]).unwrap();
         director.run("lb.yaml").unwrap();
         client.ask(0, &step).unwrap();
-        recount(&director).unwrap();
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
     }
 }
 
