@@ -33,6 +33,8 @@ pub struct Lab {
     passes: Vec<Attached>,
     switch: Namespace,
     prefix: String,
+    /// Of each interface.
+    queues: usize,
 }
 
 impl Lab {
@@ -46,10 +48,11 @@ impl Lab {
             passes: Vec::new(),
             switch: Namespace::create(&format!("{prefix}-switch"))?,
             prefix,
+            queues: topology.queues,
         };
         lab.make_networks(topology)?;
         for host in &topology.hosts {
-            lab.make_host(host, topology.queues)
+            lab.make_host(host)
                 .with_context(|| format!("make the host {}", host.name))?;
         }
         for process in &mut lab.processes {
@@ -116,7 +119,7 @@ impl Lab {
     pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {
         let namespace = Arc::clone(self.host(host.name)?);
         namespace.ip([format!("link delete eth{index}")])?;
-        self.connect(host, index, &namespace, 1)
+        self.connect(host, index, &namespace)
     }
 
     fn make_networks(&self, topology: &Topology) -> Result<()> {
@@ -138,7 +141,7 @@ impl Lab {
         }))
     }
 
-    fn make_host(&mut self, host: &Host, queues: usize) -> Result<()> {
+    fn make_host(&mut self, host: &Host) -> Result<()> {
         let namespace = Namespace::create(&format!("{}-{}", self.prefix, host.name))?;
         let filter = host.reverse_path_filter.to_string();
         let forwards = u8::from(host.forwards).to_string();
@@ -147,7 +150,7 @@ impl Lab {
             ("ipv4/conf/default/rp_filter", &filter),
         ])?;
         for index in 0..host.links.len() {
-            self.connect(host, index, &namespace, queues)?;
+            self.connect(host, index, &namespace)?;
         }
         namespace.ip(host.routes.iter().map(|route| format!("route add {route}")))?;
         match host.vip {
@@ -162,13 +165,7 @@ impl Lab {
         Ok(())
     }
 
-    fn connect(
-        &mut self,
-        host: &Host,
-        index: usize,
-        namespace: &Namespace,
-        queues: usize,
-    ) -> Result<()> {
+    fn connect(&mut self, host: &Host, index: usize, namespace: &Namespace) -> Result<()> {
         let link = host.links.get(index).context("no such link")?;
         let (interface, port) = (format!("eth{index}"), format!("{}-{index}", host.name));
         let (network, peer) = (link.network, namespace.name());
@@ -176,7 +173,7 @@ impl Lab {
         // the offloads of a pair with an XDP program cannot be changed.
         let unfinished = format!("new{index}");
         // The host's end first: so it does not depend on what names the switch has taken.
-        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
+        let queues = format!("numtxqueues {0} numrxqueues {0}", self.queues);
         self.switch.ip([
             format!(
                 "link add {port} {queues} type veth peer name {unfinished} netns {peer} {queues}"

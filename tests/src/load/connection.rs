@@ -1,15 +1,16 @@
 //! A TCP connection of the load.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
     time::timeout,
 };
 
-use super::{losses, tally::Tally};
+use super::{SENTENCE, TURN, losses, tally::Tally};
 use crate::content;
 
 /// A lost packet is sent again several times in less.
@@ -22,6 +23,8 @@ pub struct Connection {
     /// Where in [`content`] it goes on.
     position: u64,
     lost: i64,
+    /// For sentences.
+    turns: Option<Arc<Semaphore>>,
 }
 
 impl Connection {
@@ -38,6 +41,7 @@ impl Connection {
             // No two have the same content, so that a byte of another one shows.
             position: number << 32,
             lost: 0,
+            turns: None,
         };
         connection.stream.set_nodelay(true)?;
         let greeting = timeout(STALL, connection.greeting()).await;
@@ -60,8 +64,28 @@ impl Connection {
         }
     }
 
+    /// From now on, waits with each sentence until it has a turn.
+    pub fn speak_in_turns(&mut self, turns: &Arc<Semaphore>) {
+        self.turns = Some(Arc::clone(turns));
+    }
+
     /// Sends so many bytes, and has them back.
     pub async fn exchange(&mut self, length: usize) -> Result<()> {
+        let Some(turns) = self.turns.clone() else {
+            return self.exchange_now(length).await;
+        };
+        let turn = turns.acquire_many((length / SENTENCE) as u32).await?;
+        let mut exchange = pin!(self.exchange_now(length));
+        match timeout(TURN, &mut exchange).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => {
+                drop(turn);
+                exchange.await
+            }
+        }
+    }
+
+    async fn exchange_now(&mut self, length: usize) -> Result<()> {
         let sent = content::bytes(self.position, length);
         let mut received = vec![0; length];
         let (mut from, mut to) = self.stream.split();

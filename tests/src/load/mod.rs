@@ -62,7 +62,13 @@ pub const ASK: Duration = Duration::from_millis(100);
 /// Bytes that a talker or visitor sends at a time: two segments.
 const SENTENCE: usize = 2000;
 /// Bytes that a transfer sends at a time.
-const CHUNK: usize = 16 << 10;
+const CHUNK: usize = 4 * SENTENCE;
+/// How many sentences are on their way at the same time. What waits in front of an interface of
+/// a lab is limited to 256 frames: where a busy machine stops for a moment, all that are due
+/// would come at once.
+const SPEAKING: usize = 64;
+/// For so long, others wait for one that gets no answer.
+const TURN: Duration = Duration::from_millis(100);
 /// Connections that are being opened at the same time, in the beginning.
 const OPENING: usize = 64;
 /// Generous: many wait for their turn on few CPUs.
@@ -204,6 +210,7 @@ impl Drop for Load {
 async fn run(tallies: &[Arc<Tally>], volume: Volume, stopped: &watch::Receiver<bool>) {
     let mut clients = JoinSet::new();
     let opening = Arc::new(Semaphore::new(OPENING));
+    let speaking = Arc::new(Semaphore::new(SPEAKING));
     for tally in tallies {
         let lasting = volume.talkers + volume.transfers;
         for number in 0..lasting {
@@ -212,10 +219,21 @@ async fn run(tallies: &[Arc<Tally>], volume: Volume, stopped: &watch::Receiver<b
             } else {
                 (TRANSFER, CHUNK)
             };
-            let (tally, stopped, opening) = (tally.clone(), stopped.clone(), opening.clone());
+            let (tally, stopped) = (tally.clone(), stopped.clone());
+            let (opening, speaking) = (opening.clone(), speaking.clone());
             let rhythm = rhythm(pause, number, lasting);
             clients.spawn(async move {
-                let stayed = stay(&tally, number, length, rhythm, stopped, &opening).await;
+                let opened = async {
+                    let _turn = opening.acquire().await?;
+                    Connection::open(&tally, number as u64).await
+                };
+                let stayed = match opened.await {
+                    Ok(mut connection) => {
+                        connection.speak_in_turns(&speaking);
+                        stay(&tally, number, length, rhythm, stopped, connection).await
+                    }
+                    Err(error) => Err(error),
+                };
                 tally.note(&format!("connection {number}"), stayed);
             });
         }
@@ -259,12 +277,8 @@ async fn stay(
     length: usize,
     mut rhythm: Interval,
     mut stopped: watch::Receiver<bool>,
-    opening: &Semaphore,
+    mut connection: Connection,
 ) -> Result<()> {
-    let mut connection = {
-        let _turn = opening.acquire().await?;
-        Connection::open(tally, number as u64).await?
-    };
     while next(&mut rhythm, &mut stopped).await {
         let epoch = tally.epoch();
         connection.exchange(length).await?;

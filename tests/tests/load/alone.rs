@@ -9,8 +9,8 @@ use lb_tests::{
     client::Client,
     director::Director,
     lab::Lab,
-    labs::load::{Configuration, topology},
     tables::Counters,
+    topology::{Host, Topology},
     wait::wait_until,
 };
 use nix::sys::signal::Signal;
@@ -20,7 +20,36 @@ use crate::{
     steps::{When, steps},
 };
 
-const SERVICE: &str = "172.16.0.102:53";
+const SERVICE: &str = "172.16.0.1:53";
+
+/// One service, by NAT, whose connections expire soon.
+const CONFIGURATION: &str = "
+interfaces: [eth0, eth1]
+connections: 1000
+timeouts: {udp: 1s}
+services:
+  - address: 172.16.0.1:53
+    protocol: udp
+    forward: nat
+    servers: [{address: 192.168.100.21}]
+";
+
+fn topology() -> Topology {
+    Topology::new(
+        "alone",
+        [
+            Host::new("client").on("outside", "172.16.0.2/24"),
+            Host::new("director")
+                .on("outside", "172.16.0.1/24")
+                .on("inside", "192.168.100.1/24")
+                .forwards(),
+            Host::new("server")
+                .on("inside", "192.168.100.21/24")
+                .gateway("192.168.100.1")
+                .udp("0.0.0.0:53"),
+        ],
+    )
+}
 
 fn steps_at(when: When) -> impl Iterator<Item = &'static str> {
     steps()
@@ -30,7 +59,7 @@ fn steps_at(when: When) -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn a_crash_while_the_packet_path_is_made_leaves_nothing_in_the_way_of_the_next_start() {
-    let (lab, mut director) = lab(Configuration::default());
+    let (lab, mut director) = lab();
     let client = lab.client("client", SERVICE).unwrap();
     let after_links = ["link-made", "link-pinned"].into_iter();
     for step in steps_at(When::FirstStart).chain(after_links) {
@@ -39,13 +68,13 @@ fn a_crash_while_the_packet_path_is_made_leaves_nothing_in_the_way_of_the_next_s
         director.crash_at_start(step, "lb.yaml").unwrap();
         director.run("lb.yaml").unwrap();
         client.ask(0, step).unwrap();
-        recount(&director).unwrap();
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
     }
 }
 
 #[test]
 fn a_crash_while_the_packet_path_is_taken_down_leaves_nothing_that_is_half_there() {
-    let (lab, mut director) = lab(Configuration::default());
+    let (lab, mut director) = lab();
     let client = lab.client("client", SERVICE).unwrap();
     const PINS: Range<u8> = 1..4;
     let unpinned = steps_at(When::Detach).flat_map(|step| PINS.map(move |n| format!("{step}:{n}")));
@@ -56,16 +85,13 @@ fn a_crash_while_the_packet_path_is_taken_down_leaves_nothing_that_is_half_there
         director.crash_command(&step, &["detach"]).unwrap();
         director.run("lb.yaml").unwrap();
         client.ask(0, &step).unwrap();
-        recount(&director).unwrap();
+        wait_until("servers count what is in the table", || recount(&director)).unwrap();
     }
 }
 
 #[test]
 fn a_crash_while_an_expired_connection_is_taken_away_leaves_no_trace_of_it() {
-    let (lab, mut director) = lab(Configuration {
-        timeouts: "{udp: 1s}",
-        ..Configuration::default()
-    });
+    let (lab, mut director) = lab();
     let client = lab.client("client", SERVICE).unwrap();
     for step in steps_at(When::Expiry) {
         crash_at_expiry(&mut director, &client, step);
@@ -83,9 +109,9 @@ fn a_crash_while_an_expired_connection_is_taken_away_leaves_no_trace_of_it() {
     }
 }
 
-fn lab(configuration: Configuration) -> (Lab, Director) {
+fn lab() -> (Lab, Director) {
     let lab = Lab::realise(&topology()).unwrap();
-    let director = Director::start(&lab, &configuration.file()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
     (lab, director)
 }
 

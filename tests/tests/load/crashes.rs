@@ -47,8 +47,8 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
                 field.director.run_until(step, "lb.yaml").unwrap();
                 // Each needs more room than there is by then.
                 let servers = match step {
-                    "count-carried" => 13_000,
-                    "room-left" => 17_000,
+                    "count-carried" => 17_000,
+                    "room-left" => 25_000,
                     _ => 9000,
                 };
                 let more = wanted.file() + &many(servers);
