@@ -342,7 +342,7 @@ const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Bucket>() == 256);
 /// Buckets for a table that holds at least `connections`.
 ///
 /// Three slots for each: 96 bytes. A NAT connection takes two slots, so that a table full
-/// of them is two thirds full, where two choices of eight slots practically never fail.
+/// of them is two thirds full, where about one entry in a million finds both buckets full.
 #[must_use]
 pub const fn buckets_for(connections: u32) -> u32 {
     ((connections as u64 * 3).div_ceil(BUCKET_SLOTS as u64)) as u32
