@@ -36,13 +36,6 @@ impl Fleet {
         first: FIRST_SERVER,
     };
 
-    /// The same, with all servers on the director itself: nobody has to look for them.
-    #[must_use]
-    pub fn at_home(&self) -> Self {
-        let first = Ipv4Addr::new(127, 1, 0, 0);
-        Self { first, ..*self }
-    }
-
     /// The file, with [`LIVE`] in it and a connection table of the default size.
     #[must_use]
     pub fn file(&self) -> String {
