@@ -80,7 +80,7 @@ pub fn usual(packet: Packet) -> Option<Parsed> {
         return None;
     }
     let protocol = (fragment_and_protocol >> 24) as u8;
-    if packet.length() < IP + usize::from(length) {
+    if packet.length() - IP < usize::from(length) {
         return None;
     }
     let flags = if protocol == TCP {

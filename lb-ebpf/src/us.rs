@@ -39,7 +39,7 @@ pub fn addressed_by(interface: u32, frame: *mut u8) -> bool {
     // behind the address there is 0, and source here: the two upper bytes.
     unsafe {
         let mac = read_volatile(port(interface).cast::<u64>());
-        (mac ^ *frame.cast::<u64>()) << 16 == 0
+        verifier::without_upper::<16>(mac ^ *frame.cast::<u64>()) == 0
     }
 }
 

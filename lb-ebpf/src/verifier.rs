@@ -22,6 +22,17 @@ pub fn same(mut pointer: usize) -> usize {
     pointer
 }
 
+/// The number without its upper bits, at the upper end: 0 where they are all that it has. The
+/// compiler would rather mask them, which takes an instruction more.
+#[inline(always)]
+pub fn without_upper<const BITS: u32>(mut value: u64) -> u64 {
+    // SAFETY: arithmetic on a register.
+    unsafe {
+        asm!("{0} <<= {1}", inout(reg) value, const BITS, options(nomem, nostack, preserves_flags));
+    }
+    value
+}
+
 /// The same number, of which the compiler knows nothing: arithmetic with it stays arithmetic,
 /// where it could be made a branch.
 #[inline(always)]

