@@ -5,7 +5,11 @@
 
 use std::net::SocketAddrV4;
 
-use lb_common::{connection::DEFAULT_TIMEOUTS, drops::Drop, service::Scheduler};
+use lb_common::{
+    connection::{DEFAULT_TIMEOUTS, age},
+    drops::Drop,
+    service::Scheduler,
+};
 use lb_tests::{
     dataplane::{Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, FIN, PSH, Packet, RST, SYN},
@@ -217,7 +221,8 @@ fn pass(packet: &Packet) -> Outcome {
 }
 
 fn is_over(bench: &Bench, connection: &Connection) -> bool {
-    let waited = bench.now().wrapping_sub(connection.stamp);
+    // The kernel's clock may be a moment ahead of ours: see `age`.
+    let waited = age(bench.now(), connection.stamp);
     waited > bench.ticks(DEFAULT_TIMEOUTS[usize::from(connection.state)])
 }
 
