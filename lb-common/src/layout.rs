@@ -8,7 +8,7 @@ use crate::{
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// The one entry of the map `settings`, the program's only variable: what the director is.
 #[repr(C)]
@@ -49,8 +49,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How the connection table was made. The program has its own, constant copy.
     pub hash: Hash,
-    /// Zero.
-    pub _pad: u32,
+    /// CRC-32 of the daemon's file as it was when the director last did what it says. Live edits
+    /// may have come since. 0 while a file is being applied.
+    pub file: u32,
     /// Capacity that was asked for.
     pub connections: u32,
     /// Jiffies in a second.

@@ -19,6 +19,8 @@ unsafe impl Pod for server::Counters {}
 // SAFETY: see above.
 unsafe impl Pod for server::Server {}
 // SAFETY: see above.
+unsafe impl Pod for service::Name {}
+// SAFETY: see above.
 unsafe impl Pod for service::RosterLine {}
 // SAFETY: see above.
 unsafe impl Pod for service::Service {}

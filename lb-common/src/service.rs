@@ -38,11 +38,25 @@ pub struct Service {
     pub servers: u32,
     /// A [`Scheduler`].
     pub scheduler: u8,
+    /// The [`Method`](crate::server::Method) of servers that come without one: only the daemon
+    /// reads it.
+    pub forward: u8,
     /// Zero.
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 2],
     /// Index of this service's row in the map `retired`.
     pub index: u32,
 }
+
+/// What people call a service: UTF-8, then zeros. Value of the map `names`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Name {
+    /// See above.
+    pub bytes: [u8; NAME_BYTES],
+}
+
+/// Most bytes of a name.
+pub const NAME_BYTES: usize = 256;
 
 const _: () = assert!(size_of::<ServiceKey>() == 8 && size_of::<Service>() == 16);
 

@@ -39,6 +39,9 @@ pub enum Request {
     },
     /// The live configuration: [`Reply::Desired`].
     Show,
+    /// The live configuration was written to a file: [`Reply::Done`]. Where that is the daemon's
+    /// own, it asks for nothing that is not live already.
+    Saved,
     /// Change the live configuration. The reply is a [`Reply::Plan`].
     Edit(Edit),
     /// The counters: [`Reply::Stats`].

@@ -44,6 +44,14 @@ pub struct Source {
     pub name: String,
 }
 
+impl Source {
+    /// What tells this text from others; never 0.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        crc32fast::hash(self.text.as_bytes()).max(1)
+    }
+}
+
 /// Reads a file; `-` is standard input.
 pub fn read(path: &Path) -> Result<Source, ConfigError> {
     let stdin = path == Path::new("-");

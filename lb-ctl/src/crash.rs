@@ -41,6 +41,9 @@ pub enum Step {
     RosterWritten,
     /// A service refers to it.
     ServiceWritten,
+    /// A service's name is written or removed; that was to happen before the service is made, or
+    /// after it was removed.
+    NameWritten,
     /// A service is removed; its servers' entries are not yet.
     ServiceRemoved,
     /// A server's entry says that the server is removed.
@@ -57,6 +60,8 @@ pub enum Step {
     ServerForgotten,
     /// The timeouts are written.
     TimeoutsWritten,
+    /// It is written which file is being applied, or was.
+    FileNoted,
     /// An interface of the director is written.
     PortWritten,
     /// Replies look up their way anew.
@@ -97,7 +102,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 38] = [
+    pub const ALL: [(Self, &'static str); 40] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
@@ -110,6 +115,7 @@ impl Step {
         (Self::ServiceCountCleared, "service-count-cleared"),
         (Self::RosterWritten, "roster-written"),
         (Self::ServiceWritten, "service-written"),
+        (Self::NameWritten, "name-written"),
         (Self::ServiceRemoved, "service-removed"),
         (Self::ServerRetired, "server-retired"),
         (Self::CountNoted, "count-noted"),
@@ -118,6 +124,7 @@ impl Step {
         (Self::CountForgotten, "count-forgotten"),
         (Self::ServerForgotten, "server-forgotten"),
         (Self::TimeoutsWritten, "timeouts-written"),
+        (Self::FileNoted, "file-noted"),
         (Self::PortWritten, "port-written"),
         (Self::EpochWritten, "epoch-written"),
         (Self::LinkMade, "link-made"),

@@ -31,7 +31,7 @@ pub const DEFAULT_WEIGHT: u32 = 1;
 /// Weights that a server can have.
 pub const WEIGHTS: RangeInclusive<u32> = 0..=65_535;
 /// Longest name of a service, in characters.
-const NAME_CHARACTERS: usize = 64;
+pub const NAME_CHARACTERS: usize = 64;
 /// Longest name of an interface, in bytes (`IFNAMSIZ` without its final 0).
 const INTERFACE_BYTES: usize = 15;
 

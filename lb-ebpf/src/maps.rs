@@ -2,7 +2,7 @@
 //! `lb-common`. Sizes marked "set at load" are overridden by the daemon.
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
@@ -46,6 +46,11 @@ pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_M
 /// at it. Only the daemon reads and writes it. Set at load.
 #[map(name = "zeros")]
 pub static ZEROS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+
+/// What people call services. Only the daemon reads and writes it. Set at load.
+#[map(name = "names")]
+pub static NAMES: HashMap<service::ServiceKey, service::Name> =
+    HashMap::with_max_entries(8, BPF_F_NO_PREALLOC);
 
 /// The director's settings, addresses and interfaces. The section `.bss` and therefore, to the
 /// kernel, an array map like the others, of one entry (the daemon makes it, under the name

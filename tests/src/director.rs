@@ -222,8 +222,8 @@ impl Director {
         Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
-    /// Runs a shell script on the director's machine, where `ipvsadm`, `ipvsadm-save` and
-    /// `ipvsadm-restore` are the binary under test and speak to this director.
+    /// Runs a shell script on the director's machine, where `lb-ctl`, `ipvsadm`,
+    /// `ipvsadm-save` and `ipvsadm-restore` are the binary under test and speak to this director.
     pub fn script(&self, script: &str) -> Result<Output> {
         process::run(&mut self.shell(script)?)
     }
@@ -233,7 +233,7 @@ impl Director {
         let links = self.path("bin");
         if !links.exists() {
             fs::create_dir(&links)?;
-            for name in ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {
+            for name in ["lb-ctl", "ipvsadm", "ipvsadm-save", "ipvsadm-restore"] {
                 symlink(fs::canonicalize(&self.binary)?, links.join(name))?;
             }
         }

@@ -23,7 +23,8 @@ pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
             arguments.log
         ))
     })?;
-    let desired = config::load(&arguments.config)?;
+    let source = config::read(&arguments.config)?;
+    let desired = config::parse(&source.text, &source.name)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -37,6 +38,7 @@ pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
     let options = RunOptions {
         instance,
         config: arguments.config,
+        checksum: source.checksum(),
         interfaces: arguments.interfaces,
         mode: match arguments.mode {
             args::Mode::Auto => ModeChoice::Auto,

@@ -34,7 +34,10 @@ pub fn save(
     let mut text = Vec::new();
     config::write(&desired, &mut text)?;
     replace(file, &text)
-        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))
+        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
+    // Without the daemon, there is nothing that it would have to know.
+    let _ = ask(instance, &Request::Saved);
+    Ok(())
 }
 
 /// Puts a text into a file such that at any time, whatever happens, either the old or the

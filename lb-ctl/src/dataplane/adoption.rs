@@ -15,7 +15,7 @@ use lb_common::{
     connection::Bucket,
     layout::{Director, LAYOUT, Settings},
     server::{Counters, MOST_SERVERS, Server},
-    service::{RosterLine, Service},
+    service::{Name, RosterLine, Service},
 };
 
 use super::{Parts, loading, pins::Pins, room, syscall};
@@ -114,6 +114,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         (folder.join("retired"), servers, size_of::<Counters>()),
         (folder.join("zeros"), 2 * servers, size_of::<Counters>()),
         (folder.join("services"), servers, size_of::<Service>()),
+        (folder.join("names"), servers, size_of::<Name>()),
         (
             folder.join("rosters"),
             servers * room::LINES_EACH,
@@ -121,7 +122,8 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         ),
     ] {
         // No program has these: nobody can find them again, nor does a packet miss them.
-        let daemons = path.ends_with("retired") || path.ends_with("zeros");
+        let daemons = ["retired", "zeros", "names"];
+        let daemons = daemons.iter().any(|name| path.ends_with(name));
         if running && daemons && !path.exists() {
             tracing::warn!("what {} said is lost with its pin", path.display());
             continue;

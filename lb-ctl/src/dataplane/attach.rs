@@ -58,6 +58,16 @@ impl Links {
         Ok(all.into_iter().collect())
     }
 
+    /// Those whose link still leads to them.
+    pub fn alive(&self) -> Result<Vec<u32>> {
+        let pinned = self.pins.links()?.into_iter();
+        let alive = pinned.filter(|(index, pin)| {
+            let link = syscall::open(pin).and_then(|link| syscall::look_at(link.as_fd()));
+            link.is_ok_and(|link| link.interface == *index)
+        });
+        Ok(alive.map(|(index, _)| index).collect())
+    }
+
     /// Makes the program handle an interface's packets. Where an older program of this instance
     /// does, it is replaced between two packets.
     pub fn attach(&mut self, program: &mut Xdp, name: &str, index: u32, mode: Mode) -> Result<()> {

@@ -34,6 +34,7 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> 
         // A row for each CPU, and one for what earlier rooms counted.
         .map_max_entries("counters", servers * (cpus()? + 1))
         .map_max_entries("services", servers)
+        .map_max_entries("names", servers)
         .map_max_entries("rosters", servers * room::LINES_EACH)
         .map_max_entries("retired", servers)
         .map_max_entries("zeros", 2 * servers);

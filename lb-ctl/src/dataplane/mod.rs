@@ -9,6 +9,7 @@ pub mod connections;
 pub mod kept;
 mod loading;
 pub mod mapped;
+mod names;
 pub mod pins;
 pub mod recount;
 pub mod retired;
@@ -30,7 +31,9 @@ use aya::{
 use aya_log::EbpfLogger;
 use lb_common::{
     address_filter,
-    connection::{Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, Timeouts, buckets_for, ticks},
+    connection::{
+        Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, TICK_SHIFT, Timeouts, buckets_for, ticks,
+    },
     drops::Drop,
     layout::{Director, LAYOUT, Moving, PORTS, Port, Settings},
     server::MOST_SERVERS,
@@ -45,6 +48,7 @@ use self::{
     kept::Kept,
     loading::{available_memory, check_memory, check_memory_of_room, load, program},
     mapped::Mapped,
+    names::Names,
     pins::Pins,
     recount::{Mended, Recount},
     retired::Retired,
@@ -150,7 +154,7 @@ impl Dataplane {
             settings: Kept::adopt(parts.settings)?,
             ports: Kept::adopt(parts.ports)?,
             drops: PerCpuArray::try_from(map("drops")?)?,
-            services: Services::new(maps.services, rosters, servers)?,
+            services: Services::new(maps.services, Names::new(maps.names)?, rosters, servers)?,
             connections: Connections::new(connections),
             recount,
             pins,
@@ -303,6 +307,11 @@ impl Dataplane {
         self.links.interfaces()
     }
 
+    /// Those of which the packet path sees packets: their links are alive.
+    pub fn handled(&self) -> Result<Vec<u32>> {
+        self.links.alive()
+    }
+
     /// Sets the timeouts of connections, from now on and for those that there are.
     pub fn set_timeouts(&self, timeouts: &desired::Timeouts) {
         let mut settings = self.settings();
@@ -311,6 +320,21 @@ impl Dataplane {
             settings.timeouts = wanted;
             self.settings.write(0, settings);
             crash::after(Step::TimeoutsWritten);
+        }
+    }
+
+    /// The timeouts of connections.
+    pub fn timeouts(&self) -> desired::Timeouts {
+        timeouts_in_seconds(&self.settings())
+    }
+
+    /// Says which file was applied: see [`Settings::file`].
+    pub fn note_file(&self, checksum: u32) {
+        let mut settings = self.settings();
+        if settings.file != checksum {
+            settings.file = checksum;
+            self.settings.write(0, settings);
+            crash::after(Step::FileNoted);
         }
     }
 
@@ -470,9 +494,41 @@ fn timeouts_in_ticks(timeouts: &desired::Timeouts, hz: u32) -> Timeouts {
     seconds.map(|seconds| ticks(seconds, hz))
 }
 
+fn timeouts_in_seconds(settings: &Settings) -> desired::Timeouts {
+    // What was rounded up to a tick is less than a second too long.
+    let seconds = |state: usize| {
+        let ticks = settings.timeouts.get(state).copied().unwrap_or_default();
+        ((u64::from(ticks) << TICK_SHIFT) / u64::from(settings.hz.max(1))) as u32
+    };
+    desired::Timeouts {
+        tcp: seconds(TcpState::Established as usize),
+        tcpfin: seconds(TcpState::FinWait as usize),
+        udp: seconds(usize::from(STATE_UDP)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_they_were_written() {
+        for hz in [24, 100, 250, 300, 1000, 1024] {
+            for seconds in [1, 2, 59, 900, 86_400, *crate::rules::SECONDS.end()] {
+                let timeouts = desired::Timeouts {
+                    tcp: seconds,
+                    tcpfin: seconds + 1,
+                    udp: seconds + 2,
+                };
+                let settings = Settings {
+                    timeouts: timeouts_in_ticks(&timeouts, hz),
+                    hz,
+                    ..Settings::default()
+                };
+                assert_eq!(timeouts_in_seconds(&settings), timeouts, "{hz} Hz");
+            }
+        }
+    }
 
     #[test]
     fn a_table_that_does_not_fit_in_memory_is_refused_before_it_is_made() {

@@ -23,14 +23,14 @@ use aya::{
 };
 use lb_common::{
     server::{Counters, MOST_SERVERS, Server as Entry},
-    service::{RosterLine, Service as Value, ServiceKey},
+    service::{Name, RosterLine, Service as Value, ServiceKey},
 };
 
 use super::{mapped::Mapped, servers::sum};
 
 /// The maps of a room.
-pub const MAPS: [&str; 6] = [
-    "servers", "counters", "retired", "zeros", "services", "rosters",
+pub const MAPS: [&str; 7] = [
+    "servers", "counters", "retired", "zeros", "services", "names", "rosters",
 ];
 
 /// The number of the room that a packet path begins in.
@@ -61,12 +61,16 @@ pub fn bytes(size: u32, cpus: u32) -> u64 {
     let each = size_of::<Entry>()
         + size_of::<RosterLine>() * LINES_EACH as usize
         + size_of::<Counters>() * (cpus as usize + 4)
-        + in_hash;
+        + in_hash
+        + HASH_BUCKET;
     u64::from(size) * each as u64
 }
 
 /// What the kernel adds to an entry of a hash map, and its bucket.
 const HASH_ENTRY: usize = 64;
+
+/// A bucket for a name, which takes more only where there is one.
+const HASH_BUCKET: usize = 16;
 
 /// A room's maps.
 pub struct Room {
@@ -82,6 +86,8 @@ pub struct Room {
     pub rosters: Mapped<RosterLine>,
     /// As many as servers.
     pub services: BpfHashMap<MapData, ServiceKey, Value>,
+    /// Of services.
+    pub names: BpfHashMap<MapData, ServiceKey, Name>,
 }
 
 impl Room {
@@ -101,6 +107,7 @@ impl Room {
             zeros: Mapped::new("zeros", &map("zeros")?)?,
             rosters: Mapped::new("rosters", &map("rosters")?)?,
             services: BpfHashMap::try_from(map("services")?)?,
+            names: BpfHashMap::try_from(map("names")?)?,
         })
     }
 }

@@ -534,13 +534,17 @@ pub fn sum(a: Counters, b: Counters) -> Counters {
     }
 }
 
+/// The method of this number.
+pub fn method(number: u8) -> Option<Method> {
+    let mut all = METHODS.into_iter();
+    all.find(|&method| method as u8 == number)
+}
+
 fn identity(entry: &Entry) -> Option<Identity> {
     let protocol = [Protocol::Tcp, Protocol::Udp]
         .into_iter()
         .find(|&protocol| protocol as u8 == entry.protocol)?;
-    let method = METHODS
-        .into_iter()
-        .find(|&method| method as u8 == entry.method)?;
+    let method = method(entry.method)?;
     Some(Identity {
         service: ServiceId {
             protocol,

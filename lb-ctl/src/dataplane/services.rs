@@ -16,6 +16,7 @@ use lb_common::{
 
 use super::{
     audit::Part,
+    names::Names,
     room::{LINES_EACH, Room},
     rosters::{Rosters, position_after},
     servers::{self, Identity, Servers, address, wire},
@@ -23,14 +24,16 @@ use super::{
 };
 use crate::{
     crash::{self, Step},
-    desired::{Protocol, Scheduler, ServerId, Service, ServiceId},
+    desired::{Protocol, Scheduler, Server, ServerId, Service, ServiceId},
     routing::Reach,
+    spelling::Named as _,
 };
 
 /// The map `services`, with all that belongs to it.
 pub struct Services {
     map: BpfHashMap<MapData, ServiceKey, Value>,
     values: HashMap<ServiceId, Value>,
+    names: Names,
     rosters: Rosters,
     /// Servers and what they count.
     pub servers: Servers,
@@ -52,6 +55,7 @@ impl Services {
     /// Reads what is there.
     pub fn new(
         map: BpfHashMap<MapData, ServiceKey, Value>,
+        names: Names,
         mut rosters: Rosters,
         servers: Servers,
     ) -> Result<Self> {
@@ -72,17 +76,19 @@ impl Services {
         let mut this = Self {
             map,
             values,
+            names,
             rosters,
             servers,
             free,
             walk: Walk::default(),
         };
-        this.finish();
+        this.finish()?;
         Ok(this)
     }
 
     /// Finishes what a daemon that crashed has begun.
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result<()> {
+        self.names.keep(|id| self.values.contains_key(&id))?;
         let rosters = self.values.iter().map(|(&id, value)| {
             let entries = self.rosters.read(value.roster, value.servers);
             let servers = entries
@@ -96,6 +102,7 @@ impl Services {
             let (own, servers) = rosters.get(&identity.service)?;
             (*own == row).then(|| servers.contains(&identity.server))
         });
+        Ok(())
     }
 
     /// Repairs a part of what somebody else may have changed; says what it was.
@@ -191,6 +198,7 @@ impl Services {
         }
         Ok(Larger {
             map: room.services,
+            names: self.names.copied_to(room.names)?,
             rosters: self.rosters.copied_to(room.rosters)?,
             servers: self.servers.copied_to(
                 room.servers,
@@ -208,6 +216,7 @@ impl Services {
         self.servers.move_to(larger.servers);
         self.rosters = larger.rosters;
         self.map = larger.map;
+        self.names = larger.names;
         self.walk = Walk::default();
         self.free.extend(before..self.servers.capacity());
     }
@@ -288,9 +297,10 @@ impl Services {
             });
         }
         let before = old.map(|value| self.rosters.read(value.roster, value.servers));
-        let scheduler = service.scheduler as u8;
-        let same_scheduler = old.is_some_and(|value| value.scheduler == scheduler);
-        if !same_scheduler || before.as_deref() != Some(&entries) {
+        let head = (service.scheduler as u8, service.forward as u8);
+        let same_head = old.is_some_and(|value| (value.scheduler, value.forward) == head);
+        self.names.set(service.id, service.name.as_deref())?;
+        if !same_head || before.as_deref() != Some(&entries) {
             self.replace(service, index, &entries, old, before.as_deref())?;
         }
         let gone: Vec<ServerId> = before
@@ -331,7 +341,8 @@ impl Services {
             roster: self.rosters.write(entries, position)?,
             servers: entries.len() as u32,
             scheduler,
-            _pad: [0; 3],
+            forward: service.forward as u8,
+            _pad: [0; 2],
             index,
         };
         if let Err(error) = self.map.insert(key(service.id), value, 0) {
@@ -364,6 +375,7 @@ impl Services {
         }
         self.rosters.give_up(value.roster);
         self.values.remove(&id);
+        self.names.set(id, None)?;
         self.free.insert(value.index);
         Ok(())
     }
@@ -371,21 +383,61 @@ impl Services {
     /// What packets find of a service: its scheduler and servers, in order.
     pub fn get(&self, id: ServiceId) -> Option<(Scheduler, Vec<Entry>)> {
         let value = self.values.get(&id)?;
-        let scheduler = [Scheduler::Rr, Scheduler::Wrr, Scheduler::Lc, Scheduler::Wlc]
-            .into_iter()
-            .find(|&scheduler| scheduler as u8 == value.scheduler)?;
+        let scheduler = scheduler(value.scheduler)?;
         Some((scheduler, self.rosters.read(value.roster, value.servers)))
+    }
+
+    /// All that there is to know of the services that packets find, in the order in which they
+    /// came. An error names the first one that cannot be told.
+    pub fn all(&self) -> Result<Vec<Service>> {
+        let mut values: Vec<_> = self.values.iter().collect();
+        values.sort_unstable_by_key(|(_, value)| value.index);
+        let services = values.into_iter().map(|(&id, value)| {
+            let service = self.told(id, value);
+            service.with_context(|| format!("what the maps say of {id} makes no sense"))
+        });
+        services.collect()
+    }
+
+    fn told(&self, id: ServiceId, value: &Value) -> Option<Service> {
+        let entries = self.rosters.read(value.roster, value.servers);
+        let servers = entries.into_iter().map(|entry| {
+            let Identity {
+                service,
+                server,
+                method,
+            } = self.servers.identity(entry.server)?;
+            let server = Server {
+                id: server,
+                weight: entry.weight,
+                method,
+            };
+            (service == id).then_some(server)
+        });
+        Some(Service {
+            id,
+            name: self.names.get(id).map(str::to_owned),
+            scheduler: scheduler(value.scheduler)?,
+            forward: servers::method(value.forward)?,
+            servers: servers.collect::<Option<_>>()?,
+        })
     }
 }
 
 /// The maps of a larger room, which say the same.
 pub struct Larger {
     map: BpfHashMap<MapData, ServiceKey, Value>,
+    names: Names,
     rosters: Rosters,
     servers: servers::Larger,
 }
 
-fn key(id: ServiceId) -> ServiceKey {
+fn scheduler(number: u8) -> Option<Scheduler> {
+    let mut all = Scheduler::ALL.iter().copied();
+    all.find(|&scheduler| scheduler as u8 == number)
+}
+
+pub(super) fn key(id: ServiceId) -> ServiceKey {
     ServiceKey {
         address: wire(id.address),
         port: id.port.to_be(),
@@ -394,7 +446,7 @@ fn key(id: ServiceId) -> ServiceKey {
     }
 }
 
-fn id(key: &ServiceKey) -> Option<ServiceId> {
+pub(super) fn id(key: &ServiceKey) -> Option<ServiceId> {
     let protocol = [Protocol::Tcp, Protocol::Udp]
         .into_iter()
         .find(|&protocol| protocol as u8 == key.protocol)?;

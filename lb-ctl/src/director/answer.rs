@@ -1,6 +1,6 @@
 //! What the daemon answers to each request.
 
-use super::{RunOptions, ipvs::listing, report, state::Director, task::Change};
+use super::{RunOptions, ipvs::listing, report, resume, state::Director, task::Change};
 use crate::{
     api::{Reply, Request},
     dataplane, ipvs,
@@ -30,6 +30,12 @@ pub fn answer(options: &RunOptions, director: &Director, request: Request) -> An
             Err(reply) => reply,
         },
         Request::Edit(edit) => return Answer::Change(Change::Edit(edit)),
+        Request::Saved => {
+            if let Some(checksum) = resume::checksum_if_means(options, &director.desired) {
+                director.dataplane.note_file(checksum);
+            }
+            Reply::Done
+        }
         Request::Show => Reply::Desired(director.desired.clone()),
         Request::Stats => match report::stats(director) {
             Ok(stats) => Reply::Stats(stats),

@@ -6,6 +6,7 @@ mod answer;
 mod ipvs;
 mod reaches;
 mod report;
+mod resume;
 mod scouts;
 mod state;
 mod task;
@@ -43,6 +44,8 @@ pub struct RunOptions {
     pub instance: Instance,
     /// Its file.
     pub config: PathBuf,
+    /// What tells its text from others, as it was when the daemon started.
+    pub checksum: u32,
     /// Interfaces beyond those of the file.
     pub interfaces: Vec<String>,
     /// How to attach.
@@ -167,6 +170,9 @@ async fn start(
         );
         desired.connections = capacity;
     }
+    let live = resume::live(options, &dataplane, &routing, &desired).await?;
+    let own = live.is_none().then_some(options.checksum);
+    let desired = live.unwrap_or(desired);
     let empty = Desired {
         connections: capacity,
         ..Desired::default()
@@ -177,7 +183,11 @@ async fn start(
     director
         .reaches
         .learn(scouts::explore(&routing, addresses).await);
-    if let Err(error) = director.apply(desired).await {
+    let outcome = match own {
+        Some(_) => director.apply(desired, own).await,
+        None => director.make(desired).await,
+    };
+    if let Err(error) = outcome {
         if !adopted {
             dataplane::take_down(options.instance.as_str())?;
         }

@@ -123,7 +123,9 @@ impl Director {
 
     async fn carry_out(&mut self, task: Task) {
         let answer = match task.change {
-            task::Change::Apply { desired, name } => self.apply_file(desired, &name).await,
+            task::Change::Apply { desired, name, own } => {
+                self.apply_file(desired, &name, own).await
+            }
             task::Change::Ipvs(changes) => {
                 let refused = ipvs::change(self, &changes);
                 if !refused.is_empty() {
@@ -163,12 +165,17 @@ impl Director {
     }
 
     /// Makes the live state equal to a file; gives the plan's lines.
-    async fn apply_file(&mut self, desired: Desired, name: &str) -> Result<Vec<String>> {
+    async fn apply_file(
+        &mut self,
+        desired: Desired,
+        name: &str,
+        own: Option<u32>,
+    ) -> Result<Vec<String>> {
         let plan = plan(&self.desired, &desired);
         if let Some(why) = plan.refusal() {
             bail!(why);
         }
-        self.apply(desired)
+        self.apply(desired, own)
             .await
             .with_context(|| format!("cannot apply {name}"))?;
         let mut lines = plan.lines();
@@ -203,8 +210,20 @@ impl Director {
     }
 
     /// Makes the packet path do what is desired, and nothing else. Where that fails, it goes
-    /// on with what it did before.
-    pub async fn apply(&mut self, desired: Desired) -> Result<()> {
+    /// on with what it did before. `own` is the checksum of the daemon's own file, where that is
+    /// what asks for it.
+    pub async fn apply(&mut self, desired: Desired, own: Option<u32>) -> Result<()> {
+        let before = self.dataplane.settings().file;
+        // Nobody takes for live what a crash leaves half done.
+        self.dataplane.note_file(0);
+        let outcome = self.make(desired).await;
+        let done = own.filter(|_| outcome.is_ok());
+        self.dataplane.note_file(done.unwrap_or(before));
+        outcome
+    }
+
+    /// As [`apply`](Self::apply), where a crash in the middle of it leaves nothing half done.
+    pub async fn make(&mut self, desired: Desired) -> Result<()> {
         let interfaces = self.interfaces(&desired).await?;
         self.check_methods(&desired.services)?;
         self.dataplane.make_room(desired.services.iter())?;

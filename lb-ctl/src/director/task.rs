@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, path::Path};
 
 use tokio::sync::oneshot;
 
-use super::RunOptions;
+use super::{RunOptions, resume};
 use crate::{
     api::{Reply, Request},
     config::{self, Source},
@@ -29,6 +29,8 @@ pub enum Change {
         desired: Desired,
         /// What it is called.
         name: String,
+        /// The checksum of the daemon's own file, where that says the same.
+        own: Option<u32>,
     },
     /// A live edit.
     Edit(Edit),
@@ -43,6 +45,7 @@ impl Change {
         Ok(Self::Apply {
             desired: desired.with_interfaces(&options.interfaces),
             name: source.name.clone(),
+            own: resume::checksum_if_own(options, source),
         })
     }
 

@@ -229,7 +229,8 @@ impl Bench {
             roster: served.roster,
             servers,
             scheduler: service.scheduler as u8,
-            _pad: [0; 3],
+            forward: 0,
+            _pad: [0; 2],
             index,
         };
         self.maps_mut()

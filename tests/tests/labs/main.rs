@@ -24,6 +24,7 @@ mod live_edits;
 mod mixed_methods;
 mod modes;
 mod neighbours;
+mod restart;
 mod selftest;
 mod socket;
 mod survival;

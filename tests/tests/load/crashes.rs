@@ -96,7 +96,7 @@ fn configuration(number: u8) -> Configuration {
             "{tcpfin: 2s}"
         },
         others: format!(
-            "  - {{address: 172.16.0.{vip}:80, servers: [{{address: 192.168.100.11}}]}}\n"
+            "  - {{name: number-{number}, address: 172.16.0.{vip}:80, servers: [{{address: 192.168.100.11}}]}}\n"
         ),
     }
 }

@@ -27,9 +27,11 @@ pub enum When {
 pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
     Step::ALL.into_iter().map(|(step, name)| {
         let when = match step {
-            Step::FolderMade | Step::MapsPinned | Step::SettingsWritten | Step::LayoutWritten => {
-                When::FirstStart
-            }
+            Step::FolderMade
+            | Step::MapsPinned
+            | Step::SettingsWritten
+            | Step::LayoutWritten
+            | Step::FileNoted => When::FirstStart,
             Step::ClockRead | Step::LinkReplaced => When::Start,
             Step::CountersCleared
             | Step::ServerWritten
@@ -37,6 +39,7 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::ServiceCountCleared
             | Step::RosterWritten
             | Step::ServiceWritten
+            | Step::NameWritten
             | Step::ServiceRemoved
             | Step::ServerRetired
             | Step::CountNoted

@@ -1,0 +1,119 @@
+//! What people call services. No packet needs to know; it stands in a map so that it outlives
+//! the daemon.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{HashMap as BpfHashMap, MapData};
+use lb_common::service::{NAME_BYTES, Name, ServiceKey};
+
+use super::services::{id, key};
+use crate::{
+    crash::{self, Step},
+    desired::ServiceId,
+    rules,
+};
+
+/// The map `names`, and what it says.
+pub struct Names {
+    map: BpfHashMap<MapData, ServiceKey, Name>,
+    known: HashMap<ServiceId, String>,
+}
+
+impl Names {
+    /// Reads what is there.
+    pub fn new(map: BpfHashMap<MapData, ServiceKey, Name>) -> Result<Self> {
+        let mut known = HashMap::new();
+        for item in map.iter() {
+            let (key, name) = item.context("cannot read the map `names`")?;
+            // What somebody else wrote names nobody.
+            if let (Some(id), Some(name)) = (id(&key), text(&name)) {
+                known.insert(id, name);
+            }
+        }
+        Ok(Self { map, known })
+    }
+
+    /// A service's name.
+    pub fn get(&self, service: ServiceId) -> Option<&str> {
+        self.known.get(&service).map(String::as_str)
+    }
+
+    /// Gives a service a name, or takes it away.
+    pub fn set(&mut self, service: ServiceId, name: Option<&str>) -> Result<()> {
+        if self.get(service) == name {
+            return Ok(());
+        }
+        let outcome = match name {
+            Some(name) => self.map.insert(key(service), bytes(name), 0),
+            None => self.map.remove(&key(service)),
+        };
+        outcome
+            .with_context(|| format!("cannot write the name of {service} to the map `names`"))?;
+        match name {
+            Some(name) => self.known.insert(service, name.to_owned()),
+            None => self.known.remove(&service),
+        };
+        crash::after(Step::NameWritten);
+        Ok(())
+    }
+
+    /// Forgets the names of services that are not there: a daemon crashed before it made them,
+    /// or when it had removed them.
+    pub fn keep(&mut self, there: impl Fn(ServiceId) -> bool) -> Result<()> {
+        let gone: Vec<_> = self
+            .known
+            .keys()
+            .filter(|&&id| !there(id))
+            .copied()
+            .collect();
+        gone.into_iter().try_for_each(|id| self.set(id, None))
+    }
+
+    /// Copies all names to the map of a larger room.
+    pub fn copied_to(&self, mut map: BpfHashMap<MapData, ServiceKey, Name>) -> Result<Self> {
+        for (&service, name) in &self.known {
+            map.insert(key(service), bytes(name), 0)
+                .with_context(|| format!("cannot write the name of {service} to a larger map"))?;
+        }
+        let known = self.known.clone();
+        Ok(Self { map, known })
+    }
+}
+
+fn bytes(name: &str) -> Name {
+    let mut bytes = [0; NAME_BYTES];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    Name { bytes }
+}
+
+fn text(name: &Name) -> Option<String> {
+    let bytes = name.bytes.split(|&byte| byte == 0).next()?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    rules::name(text).ok()?;
+    Some(text.to_owned())
+}
+
+const _: () = assert!(rules::NAME_CHARACTERS * 4 == NAME_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_as_it_was_written() {
+        let longest = "𠀀".repeat(rules::NAME_CHARACTERS);
+        for name in ["a", "web-1.example", "主页", &longest] {
+            assert_eq!(text(&bytes(name)).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        for bytes in [[0; NAME_BYTES], [0xff; NAME_BYTES], [b' '; NAME_BYTES]] {
+            assert_eq!(text(&Name { bytes }), None);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a daemon that starts goes on with: what its file says, or what the director does.
+//!
+//! Live edits stand in the maps and not in the file. So the daemon notes which file the director
+//! did last, by a checksum; as long as the file is the same, nobody asked for anything else than
+//! what is live. A file that was changed, or one whose application was interrupted, is applied.
+
+use std::{collections::HashMap, path::Path};
+
+use anyhow::Result;
+
+use super::RunOptions;
+use crate::{
+    config::{self, Source},
+    dataplane::Dataplane,
+    desired::Desired,
+    plan::plan,
+    routing::Routing,
+};
+
+/// What the director does, where that is to go on: where the daemon's file, which asks for
+/// `desired`, did not change.
+pub async fn live(
+    options: &RunOptions,
+    dataplane: &Dataplane,
+    routing: &Routing,
+    desired: &Desired,
+) -> Result<Option<Desired>> {
+    if !dataplane.adopted() || dataplane.settings().file != options.checksum {
+        return Ok(None);
+    }
+    let mut services = match dataplane.services.all() {
+        Ok(services) => services,
+        Err(error) => {
+            tracing::error!("{error:#}: applying {} again", options.config.display());
+            return Ok(None);
+        }
+    };
+    // In the file's order; what is not there, was added later.
+    let places = desired.services.iter().enumerate();
+    let places: HashMap<_, _> = places.map(|(place, service)| (service.id, place)).collect();
+    services.sort_by_key(|service| places.get(&service.id).copied().unwrap_or(usize::MAX));
+
+    let attached = dataplane.handled()?;
+    let mut interfaces = routing.ports().await?;
+    interfaces.retain(|port| attached.contains(&port.interface));
+    let names: Vec<_> = interfaces.into_iter().map(|port| port.name).collect();
+    let live = Desired {
+        services,
+        timeouts: dataplane.timeouts(),
+        ..desired.clone().with_interfaces(&names)
+    };
+    let changes = plan(desired, &live).lines().len();
+    if changes > 0 {
+        tracing::info!(
+            "{} is as it was: {changes} changes that were made live since it was applied stay",
+            options.config.display()
+        );
+    }
+    Ok(Some(live))
+}
+
+/// The checksum of the daemon's file, where it says the same as this one to the letter.
+pub fn checksum_if_own(options: &RunOptions, source: &Source) -> Option<u32> {
+    let own = own(options)?;
+    (own.text == source.text).then(|| own.checksum())
+}
+
+/// The checksum of the daemon's file, where it means this.
+pub fn checksum_if_means(options: &RunOptions, live: &Desired) -> Option<u32> {
+    let own = own(options)?;
+    let desired = config::parse(&own.text, &own.name).ok()?;
+    (desired.with_interfaces(&options.interfaces) == *live).then(|| own.checksum())
+}
+
+fn own(options: &RunOptions) -> Option<Source> {
+    // Standard input is not there any more.
+    let path = Some(&*options.config).filter(|path| *path != Path::new("-"));
+    config::read(path?).ok()
+}

@@ -1,0 +1,146 @@
+//! What a daemon goes on with that starts where another one was: what is live, unless its file
+//! asks for something else.
+
+use lb_tests::{
+    director::Director,
+    lab::Lab,
+    labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+};
+use nix::sys::signal::Signal;
+
+/// Edits of every kind: by both languages, of services that are in the file and of others.
+const EDITS: &str = "
+    lb-ctl server set tcp/172.16.10.21:80 192.168.100.39 --weight 7
+    lb-ctl server drain tcp/172.16.10.21:80 192.168.100.23
+    lb-ctl service set tcp/172.16.10.21:80 --scheduler wlc --name 主页
+    lb-ctl service add udp/172.16.10.21:53 --name dns --forward tun
+    lb-ctl service add tcp/172.16.10.21:81 --scheduler lc
+    ipvsadm -A -t 172.16.10.21:443 -s rr
+    ipvsadm -a -t 172.16.10.21:443 -r 192.168.100.39:8443 -m
+    ipvsadm -a -t 172.16.10.21:443 -r 192.168.100.23 -g
+    ipvsadm --set 901 0 302
+    ipvsadm -D -t 172.16.10.21:81
+";
+
+fn lab() -> (Lab, Director) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    (lab, director)
+}
+
+fn again(director: &mut Director) {
+    director.end(Signal::SIGKILL).unwrap();
+    director.run("lb.yaml").unwrap();
+}
+
+/// Everything that is live, in both languages.
+fn live(director: &Director) -> String {
+    let script = "lb-ctl save -; ipvsadm -Sn; ipvsadm -Ln --timeout";
+    director.done(script).unwrap()
+}
+
+#[test]
+fn edits_outlive_the_daemon_and_no_connection_notices() {
+    let (lab, mut director) = lab();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(5).unwrap();
+    director.done(EDITS).unwrap();
+    let before = live(&director);
+    for words in ["主页", "weight: 7", "name: dns", "forward: tun", "901"] {
+        assert!(before.contains(words), "{words:?} is not in:\n{before}");
+    }
+    for _ in 0..2 {
+        again(&mut director);
+        assert_eq!(live(&director), before);
+        assert_eq!(client.servers(2).unwrap(), ["web39"; 2]);
+    }
+    assert!(director.log().unwrap().contains("made live"));
+
+    // Even those that left nothing.
+    director.done("ipvsadm -C").unwrap();
+    again(&mut director);
+    assert_eq!(director.stats().unwrap().services, []);
+}
+
+#[test]
+fn a_file_that_was_changed_is_what_the_next_daemon_does() {
+    let (_lab, mut director) = lab();
+    let fresh = live(&director);
+    director.done(EDITS).unwrap();
+    director
+        .write("lb.yaml", &format!("# Changed.\n{CONFIGURATION}"))
+        .unwrap();
+    again(&mut director);
+    assert_eq!(live(&director), fresh);
+
+    // So is one that was taken down in between, and the file that SIGHUP has applied.
+    director.done(EDITS).unwrap();
+    director.end(Signal::SIGTERM).unwrap();
+    director.done("lb-ctl detach").unwrap();
+    director.run("lb.yaml").unwrap();
+    assert_eq!(live(&director), fresh);
+}
+
+#[test]
+fn edits_stay_that_came_after_the_file_was_saved_or_applied() {
+    let (_lab, mut director) = lab();
+    director.done(EDITS).unwrap();
+    director.done("lb-ctl save lb.yaml").unwrap();
+    let edit = "lb-ctl server set tcp/172.16.10.21:80 192.168.100.39 --weight 70";
+    director.done(edit).unwrap();
+    let before = live(&director);
+    again(&mut director);
+    assert_eq!(live(&director), before);
+
+    director
+        .write("lb.yaml", &format!("# Changed.\n{CONFIGURATION}"))
+        .unwrap();
+    director.done("lb-ctl apply lb.yaml > /dev/null").unwrap();
+    director.done(edit).unwrap();
+    let before = live(&director);
+    again(&mut director);
+    assert_eq!(live(&director), before);
+}
+
+#[test]
+fn another_file_that_was_applied_is_a_live_edit_and_saving_to_another_one_is_none() {
+    let (_lab, mut director) = lab();
+    director.done("lb-ctl save kept.yaml").unwrap();
+    director.done(EDITS).unwrap();
+    director.done("lb-ctl save other.yaml").unwrap();
+    director.done("lb-ctl apply kept.yaml > /dev/null").unwrap();
+    let before = live(&director);
+    director
+        .done("lb-ctl apply other.yaml > /dev/null")
+        .unwrap();
+    let after = live(&director);
+    again(&mut director);
+    assert_eq!(live(&director), after);
+
+    // What was kept takes the file's place: that is a change.
+    director.done("cp kept.yaml lb.yaml").unwrap();
+    again(&mut director);
+    assert_eq!(live(&director), before);
+}
+
+#[test]
+fn what_an_interrupted_apply_left_is_not_taken_for_live() {
+    let (_lab, mut director) = lab();
+    let before = live(&director);
+    for step in ["service-written:2", "service-removed", "timeouts-written"] {
+        director.end(Signal::SIGKILL).unwrap();
+        director.run_until(step, "lb.yaml").unwrap();
+        let other = "
+            timeouts: {tcp: 1000s}
+            interfaces: [eth0]
+            services:
+              - {name: one, address: 172.16.10.21:1}
+              - {address: 172.16.10.21:2}
+        ";
+        director.write("other.yaml", other).unwrap();
+        director.script("lb-ctl apply other.yaml").unwrap();
+        director.wait_for_crash().unwrap();
+        director.run("lb.yaml").unwrap();
+        assert_eq!(live(&director), before, "{step}");
+    }
+}
