@@ -78,6 +78,8 @@ pub enum Step {
     LinkUnpinned,
     /// The pin of a map is removed.
     MapUnpinned,
+    /// A map is pinned again whose pin was gone.
+    PinRepaired,
     /// An expired connection is claimed.
     ConnectionClaimed,
     /// Its server counts it no more.
@@ -102,7 +104,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 40] = [
+    pub const ALL: [(Self, &'static str); 41] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
@@ -133,6 +135,7 @@ impl Step {
         (Self::LinkDetached, "link-detached"),
         (Self::LinkUnpinned, "link-unpinned"),
         (Self::MapUnpinned, "map-unpinned"),
+        (Self::PinRepaired, "pin-repaired"),
         (Self::ConnectionClaimed, "connection-claimed"),
         (Self::ConnectionUncounted, "connection-uncounted"),
         (Self::ReverseFreed, "reverse-freed"),

@@ -18,6 +18,8 @@ use lb_common::{
     service::{Name, RosterLine, Service},
 };
 
+use crate::crash::{self, Step};
+
 use super::{Parts, loading, pins::Pins, room, syscall};
 
 /// A packet path that can be adopted.
@@ -222,6 +224,7 @@ fn pin_again(pins: &Pins, program: u32) -> Result<()> {
                 fs::create_dir_all(folder)?;
             }
             map.pin(path)?;
+            crash::after(Step::PinRepaired);
             tracing::warn!("the pin {} was gone: pinned again", path.display());
         }
     }

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 use aya::maps::MapData;
 use lb_common::layout::PORTS;
 
+use crate::crash::{self, Step};
+
 use super::{Dataplane, loading, program, room};
 
 /// A tenth of everything.
@@ -96,6 +98,7 @@ impl Dataplane {
                 .map
                 .pin(&pinned.path)
                 .with_context(|| format!("cannot pin {} again", pinned.path.display()))?;
+            crash::after(Step::PinRepaired);
             tracing::warn!("the pin {} was gone: pinned again", pinned.path.display());
         }
         Ok(())

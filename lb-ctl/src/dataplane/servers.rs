@@ -30,7 +30,7 @@ use crate::{
     crash::{self, Step},
     desired::{Protocol, Server, ServerId, ServiceId},
     ipvs::Traffic,
-    routing::{Hop, Reach},
+    routing::{Hop, Port, Reach},
 };
 
 /// What tells one entry from another.
@@ -338,6 +338,25 @@ impl Servers {
             }
         }
         news
+    }
+
+    /// How packets to a server were last sent by an interface to `next_hop`, if they were.
+    pub fn hop(&self, address: Ipv4Addr, port: &Port, next_hop: Ipv4Addr) -> Option<Hop> {
+        let indices = self.by_address.get(&address)?.iter();
+        let entry = indices
+            .filter_map(|&index| self.entries.read(index))
+            .find(|e| e.flags & SERVER_REACHABLE != 0 && e.interface == port.interface)?;
+        let [a, b, _] = entry.ethernet.map(u32::to_ne_bytes);
+        Some(Hop {
+            interface: port.interface,
+            interface_name: port.name.clone(),
+            kind: port.kind.clone(),
+            source_mac: port.mac,
+            next_hop_mac: [a[0], a[1], a[2], a[3], b[0], b[1]],
+            mtu: entry.mtu,
+            source: self::address(entry.tunnel_source),
+            next_hop,
+        })
     }
 
     /// Repairs a part of what somebody else may have changed; says what it was.

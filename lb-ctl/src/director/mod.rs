@@ -180,9 +180,10 @@ async fn start(
     let (scouts, reports) = Scouts::new(Arc::clone(&routing));
     let mut director = Director::new(dataplane, Arc::clone(&routing), scouts, options.mode, empty);
     let addresses = director.reaches.unknown_of(task::servers(&desired));
-    director
-        .reaches
-        .learn(scouts::explore(&routing, addresses).await);
+    let found = scouts::explore(&routing, addresses).await;
+    let ports = routing.ports().await?;
+    let remembered = resume::remembered(&director.dataplane, &ports, &found);
+    director.reaches.learn_after(remembered, found);
     let outcome = match own {
         Some(_) => director.apply(desired, own).await,
         None => director.make(desired).await,

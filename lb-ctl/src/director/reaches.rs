@@ -84,6 +84,16 @@ impl Reaches {
         }
     }
 
+    /// As [`learn`](Self::learn), where some of them were reached so before.
+    pub fn learn_after(&mut self, before: Vec<(Ipv4Addr, Reach)>, found: Vec<(Ipv4Addr, Reach)>) {
+        self.learn(before);
+        let (known, new) = found
+            .into_iter()
+            .partition(|(address, _)| self.known.contains_key(address));
+        self.update(known);
+        self.learn(new);
+    }
+
     /// Takes in how addresses are reached now; gives those that are reached otherwise than
     /// before.
     pub fn update(&mut self, found: Vec<(Ipv4Addr, Reach)>) -> Vec<(Ipv4Addr, Reach)> {

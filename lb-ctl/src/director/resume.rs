@@ -4,7 +4,7 @@
 //! did last, by a checksum; as long as the file is the same, nobody asked for anything else than
 //! what is live. A file that was changed, or one whose application was interrupted, is applied.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, net::Ipv4Addr, path::Path};
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ use crate::{
     dataplane::Dataplane,
     desired::Desired,
     plan::plan,
-    routing::Routing,
+    routing::{Port, Reach, Routing},
 };
 
 /// What the director does, where that is to go on: where the daemon's file, which asks for
@@ -57,6 +57,28 @@ pub async fn live(
         );
     }
     Ok(Some(live))
+}
+
+/// How servers that do not answer now were reached before, as far as the packet path knows. It
+/// goes on sending there, as under a daemon that had been running all the time.
+pub fn remembered(
+    dataplane: &Dataplane,
+    ports: &[Port],
+    found: &[(Ipv4Addr, Reach)],
+) -> Vec<(Ipv4Addr, Reach)> {
+    let hop = |(address, reach): &(Ipv4Addr, Reach)| {
+        let Reach::Unresolved {
+            interface,
+            next_hop,
+        } = reach
+        else {
+            return None;
+        };
+        let port = ports.iter().find(|port| port.name == *interface)?;
+        let hop = dataplane.services.servers.hop(*address, port, *next_hop)?;
+        Some((*address, Reach::Hop(hop)))
+    };
+    found.iter().filter_map(hop).collect()
 }
 
 /// The checksum of the daemon's file, where it says the same as this one to the letter.

@@ -6,6 +6,7 @@ use lb_tests::{
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
     wait::wait_until,
 };
+use nix::sys::signal::Signal;
 
 const NEW_MAC: &str = "02:00:00:00:47:01";
 
@@ -35,6 +36,43 @@ fn a_server_that_announces_another_ethernet_address_is_followed() {
         .unwrap();
     let served = wait_until("the server is found again", || client.servers(3)).unwrap();
     assert!(served.iter().any(|name| name == "web47"), "{served:?}");
+}
+
+#[test]
+fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut connections = [client.connect().unwrap(), client.connect().unwrap()];
+    director.end(Signal::SIGTERM).unwrap();
+    for name in ["web47", "web23"] {
+        let server = lab.host(name).unwrap();
+        server
+            .sysctls(&[("ipv4/conf/all/arp_ignore", "8")])
+            .unwrap();
+    }
+    let neighbours = lab.host("director").unwrap();
+    neighbours.ip(["neigh flush dev eth0"]).unwrap();
+    director.run("lb.yaml").unwrap();
+    let log = director.log().unwrap();
+    assert!(log.contains("packets go where they went before"), "{log}");
+    for connection in &mut connections {
+        connection.get("/").unwrap();
+    }
+    client.servers(3).unwrap();
+
+    // Answering again, under another address, they are found.
+    for name in ["web47", "web23"] {
+        let server = lab.host(name).unwrap();
+        server
+            .sysctls(&[("ipv4/conf/all/arp_ignore", "1")])
+            .unwrap();
+    }
+    let moving = lab.host("web47").unwrap();
+    moving
+        .ip([format!("link set eth0 address {NEW_MAC}")])
+        .unwrap();
+    wait_until("the server is found again", || client.servers(3)).unwrap();
 }
 
 /// Nothing is announced, as when a machine is replaced. IPVS would lean on the kernel's

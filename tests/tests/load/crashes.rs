@@ -1,8 +1,8 @@
 //! The daemon crashes at each of its steps, under load.
 
-use std::fmt::Write;
+use std::{fmt::Write, fs};
 
-use lb_tests::labs::load::Configuration;
+use lb_tests::{director::Director, labs::load::Configuration};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -56,6 +56,14 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
                 let apply = ["apply", &*file.to_string_lossy()];
                 field.director.try_command(&apply).unwrap();
                 field.director.wait_for_crash().unwrap();
+            }
+            When::Unpinned => {
+                field.director.end(Signal::SIGKILL).unwrap();
+                field.director.run_until(step, "lb.yaml").unwrap();
+                unpin(&field.director);
+                field.director.wait_for_crash().unwrap();
+                unpin(&field.director);
+                field.director.crash_at_start(step, "lb.yaml").unwrap();
             }
             When::FirstStart | When::Expiry | When::Mending | When::Detach => continue,
         }
@@ -113,6 +121,17 @@ fn many(servers: usize) -> String {
         }
     }
     services
+}
+
+/// Removes the pins of all maps, as far as they are there.
+fn unpin(director: &Director) {
+    let pins = fs::read_dir(director.pins()).unwrap().flatten();
+    for pin in pins.map(|pin| pin.path()) {
+        let name = pin.file_name().unwrap_or_default().to_string_lossy();
+        if pin.is_file() && !name.starts_with("link-") {
+            fs::remove_file(pin).unwrap();
+        }
+    }
 }
 
 /// The third servers, which have no connections that last, get no new ones, so that they can be

@@ -19,6 +19,8 @@ pub enum When {
     Mending,
     /// It applies a configuration that needs more room.
     Growth,
+    /// It pins maps whose pins somebody removed.
+    Unpinned,
     /// The packet path is taken down.
     Detach,
 }
@@ -65,6 +67,7 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::RoomFinished
             | Step::CountCarried
             | Step::RoomLeft => When::Growth,
+            Step::PinRepaired => When::Unpinned,
             Step::MapUnpinned => When::Detach,
         };
         (name, when)
