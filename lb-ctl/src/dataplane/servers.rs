@@ -401,6 +401,11 @@ impl Servers {
         Load::from_bits(bits)
     }
 
+    /// True where any server has a connection.
+    pub fn have_connections(&self) -> bool {
+        (0..self.capacity()).any(|index| self.load(index) != Load::default())
+    }
+
     /// The connections of all servers, removed ones too.
     pub fn connections(&self) -> u64 {
         self.by_identity

@@ -4,6 +4,7 @@
 
 mod answer;
 mod ipvs;
+mod pace;
 mod reaches;
 mod report;
 mod resume;
@@ -240,7 +241,7 @@ async fn serve(options: &RunOptions, director: &mut Director, mut news: News) ->
                 }
             }
             _ = sweep.tick() => director.sweep(SWEEP),
-            _ = estimate.tick() => director.dataplane.services.estimate(),
+            _ = estimate.tick() => director.estimate(),
             _ = refresh.tick() => {
                 director.refresh();
                 director.audit().await;

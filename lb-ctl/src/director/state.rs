@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
     ipvs,
+    pace::Pace,
     reaches::Reaches,
     scouts::{Report, Scouts},
     task::{self, Task},
@@ -48,13 +49,16 @@ pub struct Director {
     scouts: Scouts,
     /// Goes up with every change of the network.
     epoch: u64,
-    /// The part of everything that is looked at next.
-    audited: Part,
     /// What went wrong when something was to be repaired, by what it is about.
     complaints: HashMap<String, String>,
-    /// What one sweep of the whole table took.
-    sweep_cost: Duration,
-    swept: Duration,
+    /// The part of everything that is looked at next.
+    audited: Part,
+    /// When it is.
+    audit_due: Instant,
+    audits: Pace,
+    sweeps: Pace,
+    /// No server had a connection when that was looked at last.
+    idle: bool,
 }
 
 impl Director {
@@ -76,10 +80,12 @@ impl Director {
             routing,
             scouts,
             epoch: 0,
-            audited: Part::default(),
             complaints: HashMap::new(),
-            sweep_cost: Duration::ZERO,
-            swept: Duration::ZERO,
+            audited: Part::default(),
+            audit_due: Instant::now(),
+            audits: Pace::default(),
+            sweeps: Pace::default(),
+            idle: false,
         }
     }
 
@@ -468,11 +474,19 @@ impl Director {
     }
 
     /// Notices what somebody changed behind the daemon's back, and undoes it: a part of it, so
-    /// that nobody waits.
+    /// that nobody waits. To be called often.
     pub async fn audit(&mut self) {
+        if Instant::now() < self.audit_due {
+            return;
+        }
         let part = self.audited;
         self.audited = part.next();
-        let outcome = self.dataplane.repair_maps(part);
+        let last = self.audited.is_first();
+        let outcome = self
+            .audits
+            .part(|| (self.dataplane.repair_maps(part), last));
+        let period = self.audits.period(AUDIT_SHARE, MOST_BETWEEN_AUDITS);
+        self.audit_due = Instant::now() + period / Part::ALL;
         self.complain("maps", outcome);
         if part.is_first() {
             let outcome = self.dataplane.repair_pins();
@@ -517,29 +531,33 @@ impl Director {
         Ok(())
     }
 
+    /// Estimates rates. To be called every two seconds.
+    pub fn estimate(&mut self) {
+        self.dataplane.services.estimate();
+        self.idle = !self.dataplane.services.servers.have_connections();
+    }
+
     /// Takes away expired connections: a part of the table, so that no sweep takes long. To be
     /// called every `interval`.
     pub fn sweep(&mut self, interval: Duration) {
-        let started = Instant::now();
         let all = self.dataplane.settings().hash.buckets;
-        let rounds = self.sweep_period().as_secs_f64() / interval.as_secs_f64();
+        let period = match self.idle {
+            // There is nothing to find but what an earlier daemon left half done.
+            true => MOST_BETWEEN_SWEEPS,
+            false => self.sweeps.period(SWEEP_SHARE, MOST_BETWEEN_SWEEPS),
+        };
+        let rounds = period.as_secs_f64() / interval.as_secs_f64();
         let part = (f64::from(all) / rounds).ceil() as u32;
-        let (ended, whole) = self.dataplane.sweep(part.max(LEAST_PART));
-        self.swept += started.elapsed();
+        let (ended, whole) = self.sweeps.part(|| {
+            let (ended, whole) = self.dataplane.sweep(part.max(LEAST_PART));
+            ((ended, whole), whole)
+        });
         if ended > 0 {
             tracing::debug!("{ended} connections expired");
         }
-        if whole {
-            self.sweep_cost = std::mem::take(&mut self.swept);
-            if self.dataplane.services.servers.forget_unused() {
-                self.keep_reaches();
-            }
+        if whole && self.dataplane.services.servers.forget_unused() {
+            self.keep_reaches();
         }
-    }
-
-    /// A sweep takes one two-hundredth of the time at most, and comes every second if it may.
-    fn sweep_period(&self) -> Duration {
-        (self.sweep_cost * 200).clamp(Duration::from_secs(1), Duration::from_secs(30))
     }
 }
 
@@ -563,6 +581,14 @@ fn differing<'a, 'b, T: PartialEq>(one: &'a [T], other: &'b [T]) -> (&'a [T], &'
 
 /// Servers that an answer names one by one when many cannot be reached.
 const UNREACHED_NAMED: usize = 10;
+
+/// A sweep of the whole table costs so small a part of a processor, and comes so often.
+const SWEEP_SHARE: u32 = 200;
+const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
+
+/// Likewise, looking through all maps.
+const AUDIT_SHARE: u32 = 500;
+const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(10);
 
 /// Buckets that are swept at a time at least.
 const LEAST_PART: u32 = 512;
