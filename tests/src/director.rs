@@ -107,6 +107,15 @@ impl Director {
         self.serve(daemon)
     }
 
+    /// As [`run`](Self::run), by `ip netns exec`: with a `/sys` of the daemon's own.
+    pub fn run_apart(&mut self, file: &str) -> Result<()> {
+        let mut command = self.namespace.command("ip");
+        command.args(["netns", "exec", self.namespace.name()]);
+        command.arg(fs::canonicalize(&self.binary)?);
+        let daemon = self.spawn_as(command, file)?;
+        self.serve(daemon)
+    }
+
     /// As [`run`](Self::run), but the daemon will crash after a step: `STEP` or `STEP:N`.
     pub fn run_until(&mut self, step: &str, file: &str) -> Result<()> {
         let daemon = self.spawn(file, step)?;
@@ -149,10 +158,17 @@ impl Director {
     }
 
     fn spawn(&self, file: &str, crash: &str) -> Result<Process> {
-        let mut command = self.lb_ctl();
+        let mut command = self.namespace.command(&self.binary);
         if !crash.is_empty() {
             command.env(CRASH, crash);
         }
+        self.spawn_as(command, file)
+    }
+
+    /// Starts the daemon by a command that takes its arguments.
+    fn spawn_as(&self, mut command: Command, file: &str) -> Result<Process> {
+        command.env(RUN_DIRECTORY, self.directory.path());
+        command.args(["--instance", &self.instance]);
         command.args(["run", "--mode", self.mode.name(), "--config"]);
         command.arg(self.path(file));
         Process::start(&format!("{} lb-ctl run", self.instance), &mut command)

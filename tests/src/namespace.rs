@@ -1,7 +1,7 @@
 //! Network namespaces that go away with the value that stands for them.
 //!
-//! Only the *network* namespace is ever entered: `ip netns exec` would mount a fresh
-//! `/sys` as well, in which the director's pins are missing.
+//! Only the *network* namespace is entered: `ip netns exec` would mount a fresh `/sys` as well,
+//! without the machine's bpffs.
 
 use std::{
     collections::BTreeSet,

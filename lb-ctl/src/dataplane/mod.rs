@@ -4,6 +4,7 @@
 mod adoption;
 pub mod attach;
 pub mod audit;
+pub mod bpffs;
 pub mod clock;
 pub mod connections;
 pub mod kept;
@@ -44,6 +45,7 @@ use self::{
     adoption::Adopted,
     attach::{Links, Mode},
     audit::Pinned,
+    bpffs::Bpffs,
     connections::Connections,
     kept::Kept,
     loading::{available_memory, check_memory, check_memory_of_room, load, program},
@@ -97,7 +99,7 @@ impl Dataplane {
     /// Loads the packet path, or adopts the one that this instance left running: its maps are
     /// taken as they are, and its program is replaced by [`attach`](Self::attach).
     pub fn open(instance: &str, size: Size) -> Result<Self> {
-        let pins = Pins::of(instance);
+        let pins = Pins::of(instance, Bpffs::mounted()?);
         pins.prepare()?;
         let found = adoption::adoptable(&pins)?;
         let adopted = found.is_some();
@@ -458,7 +460,7 @@ impl Parts {
 
 /// Takes down an instance's packet path: links first, then maps. Gives what was removed.
 pub fn take_down(instance: &str) -> Result<Vec<std::path::PathBuf>> {
-    Pins::of(instance).remove()
+    Pins::of(instance, Bpffs::find()).remove()
 }
 
 fn fresh(size: Size) -> Result<Settings> {

@@ -6,43 +6,29 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    mount::{MsFlags, mount},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
-};
 
-use super::attach;
+use super::{attach, bpffs::Bpffs};
 use crate::crash::{self, Step};
-
-const BPFFS: &str = "/sys/fs/bpf";
 
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
 #[derive(Clone, Debug)]
 pub struct Pins {
+    /// Where the folder's path leads through.
+    _bpffs: Bpffs,
     folder: PathBuf,
 }
 
 impl Pins {
-    /// Of this instance.
-    pub fn of(instance: &str) -> Self {
+    /// Of this instance, in this file system.
+    pub fn of(instance: &str, bpffs: Bpffs) -> Self {
         Self {
-            folder: Path::new(BPFFS).join("lb").join(instance),
+            folder: bpffs.path().join("lb").join(instance),
+            _bpffs: bpffs,
         }
     }
 
-    /// Makes the folder, and mounts bpffs where nobody has yet.
+    /// Makes the folder.
     pub fn prepare(&self) -> Result<()> {
-        let mounted = statfs(BPFFS).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC);
-        if !mounted {
-            mount(
-                Some("bpf"),
-                BPFFS,
-                Some("bpf"),
-                MsFlags::empty(),
-                None::<&str>,
-            )
-            .with_context(|| format!("cannot mount bpffs at {BPFFS} (are you root?)"))?;
-        }
         fs::create_dir_all(&self.folder).with_context(|| {
             format!(
                 "cannot make the folder {} for pins (are you root?)",

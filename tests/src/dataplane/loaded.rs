@@ -18,7 +18,9 @@ use lb_common::{
 };
 use lb_ctl::{
     dataplane::{
-        Parts, clock,
+        Parts,
+        bpffs::Bpffs,
+        clock,
         mapped::Mapped,
         pins::Pins,
         variable::{self, Variable},
@@ -87,11 +89,9 @@ impl Loaded {
             servers: size.servers,
             _pad: 0,
         };
-        let pins = Pins::of(&format!(
-            "test-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
+        let (process, thread) = (std::process::id(), std::thread::current().id());
+        let bpffs = Bpffs::mounted().expect("bpffs");
+        let pins = Pins::of(&format!("test-{process}-{thread:?}"), bpffs);
         pins.prepare().expect("a folder for pins");
         let variable = Variable::at(&pins.map("settings"));
         let mut loader = EbpfLoader::new();

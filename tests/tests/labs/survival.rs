@@ -75,3 +75,28 @@ fn refused(client: &Client) -> bool {
     let cause = error.downcast_ref::<std::io::Error>();
     cause.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
+
+/// `ip netns exec` starts a command with a `/sys` of its own, which ends with it.
+#[test]
+fn a_director_that_ip_netns_exec_started_outlives_its_daemon_too() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    director.end(Signal::SIGTERM).unwrap();
+    director.command(&["detach"]).unwrap();
+
+    director.run_apart("lb.yaml").unwrap();
+    let mut download = client.connect().unwrap().download(LONG).unwrap();
+    download.read(STEP).unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    assert!(director.pins().exists());
+    assert!(director.attached("eth0").unwrap().is_some());
+    download.read(STEP).unwrap();
+    client.servers(2).unwrap();
+
+    director.run_apart("lb.yaml").unwrap();
+    assert_eq!(download.finish().unwrap(), LONG);
+    let stats = director.stats().unwrap();
+    let counters = stats.service("tcp/172.16.10.21:80").unwrap().counters;
+    assert_eq!(counters.connections, 1 + 2);
+}
