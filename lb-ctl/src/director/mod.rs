@@ -12,7 +12,13 @@ mod scouts;
 mod state;
 mod task;
 
-use std::{future::pending, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::pending,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use nix::{sys::utsname::uname, unistd::geteuid};
@@ -51,6 +57,16 @@ pub struct RunOptions {
     pub interfaces: Vec<String>,
     /// How to attach.
     pub mode: ModeChoice,
+}
+
+impl RunOptions {
+    /// The file, where it can be read again: standard input and pipes are empty by now, and to
+    /// read them would be to wait.
+    fn file(&self) -> Option<&Path> {
+        let path = Some(&*self.config).filter(|path| *path != Path::new("-"))?;
+        let waits = fs::metadata(path).is_ok_and(|there| !there.is_file());
+        (!waits).then_some(path)
+    }
 }
 
 /// The kernel that the packet path needs: `bpf_loop`.

@@ -4,7 +4,7 @@
 //! did last, by a checksum; as long as the file is the same, nobody asked for anything else than
 //! what is live. A file that was changed, or one whose application was interrupted, is applied.
 
-use std::{collections::HashMap, net::Ipv4Addr, path::Path};
+use std::{collections::HashMap, net::Ipv4Addr};
 
 use anyhow::Result;
 
@@ -95,7 +95,5 @@ pub fn checksum_if_means(options: &RunOptions, live: &Desired) -> Option<u32> {
 }
 
 fn own(options: &RunOptions) -> Option<Source> {
-    // Standard input is not there any more.
-    let path = Some(&*options.config).filter(|path| *path != Path::new("-"));
-    config::read(path?).ok()
+    config::read(options.file()?).ok()
 }

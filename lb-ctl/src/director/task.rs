@@ -1,6 +1,6 @@
 //! What changes the director, ready to be done: read, and with a place for the answer.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::net::Ipv4Addr;
 
 use tokio::sync::oneshot;
 
@@ -67,13 +67,10 @@ pub fn servers(desired: &Desired) -> Vec<Ipv4Addr> {
 
 /// SIGHUP: the file again. What comes of it is logged.
 pub fn file_again(options: &RunOptions) -> Option<(Request, oneshot::Sender<Reply>)> {
-    let path: &Path = &options.config;
-    if path == Path::new("-") {
-        tracing::warn!(
-            "SIGHUP: the configuration came from standard input, there is no file to apply again"
-        );
+    let Some(path) = options.file() else {
+        tracing::warn!("SIGHUP: the configuration came by a pipe, there is no file to apply again");
         return None;
-    }
+    };
     let name = path.display().to_string();
     let source = match config::read(path) {
         Ok(source) => source,

@@ -21,6 +21,7 @@ use self::{
 };
 use super::{
     daemon::{self, Clients},
+    processors,
     report::{Row, Target, Unit},
 };
 use crate::{
@@ -96,6 +97,8 @@ fn starts(lab: &Lab, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         values.push(start_anew(&mut director, "lb.yaml")?);
     }
     done(milliseconds("start, nothing there", &values));
+
+    done(idle(&director, "1 service", effort)?);
 
     let live = stream(lab)?;
     let latencies = edit(&director, &live, effort.edits)?;
@@ -195,12 +198,28 @@ fn many_services(
     done(milliseconds(format!("stats --json, {name}"), &times.stats));
     done(milliseconds(format!("save, {name}"), &times.save));
     times.rules.report(&name, &fleet, done);
+    done(idle(&director, &name, effort)?);
     let live = stream(lab)?;
     let latencies = edit(&director, &live, effort.edits)?;
     report_edits(&name, latencies, done);
     machine.ip(fleet
         .servers()
         .map(|address| format!("neigh del {address} dev eth0")))
+}
+
+/// What the daemon takes while nothing happens.
+fn idle(director: &Director, name: &str, effort: Effort) -> Result<Row> {
+    /// Longer than the longest period in which the daemon goes through everything.
+    const WINDOW: Duration = Duration::from_secs(6);
+    const MOST: u32 = 3;
+    let process = director.process()?;
+    let values = (0..effort.samples.min(MOST))
+        .map(|_| processors::share_of_process(process, WINDOW))
+        .collect::<Result<Vec<_>>>()?;
+    let case = format!("daemon's CPU time, idle, {name}");
+    let mut row = Row::new(GROUP, case, Unit::PercentOfCpu, values);
+    row.target = Some(Target::at_most(row.median(), 2.0, "< 2 % of a CPU"));
+    Ok(row)
 }
 
 #[derive(Default)]

@@ -1,6 +1,9 @@
 //! CPU time.
 
-use std::{fs, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use nix::{
@@ -28,11 +31,19 @@ pub fn in_kernel() -> Result<Duration> {
 }
 
 /// What a process has worked, all its threads together.
-pub fn of_process(process: Pid) -> Result<Duration> {
+fn of_process(process: Pid) -> Result<Duration> {
     let clock = ClockId::pid_cpu_clock_id(process)
         .with_context(|| format!("find the CPU clock of process {process}"))?;
     let time = clock_gettime(clock).with_context(|| format!("read the clock of {process}"))?;
     Ok(Duration::from(time))
+}
+
+/// Waits, and tells how much of a CPU a process takes meanwhile, in percent.
+pub fn share_of_process(process: Pid, window: Duration) -> Result<f64> {
+    let (started, before) = (Instant::now(), of_process(process)?);
+    thread::sleep(window);
+    let worked = of_process(process)? - before;
+    Ok(100.0 * worked.as_secs_f64() / started.elapsed().as_secs_f64())
 }
 
 /// Memory that nobody shares with a process, in bytes.

@@ -1,12 +1,22 @@
 //! What a daemon goes on with that starts where another one was: what is live, unless its file
 //! asks for something else.
 
+use std::{fs, thread};
+
+use anyhow::ensure;
 use lb_tests::{
     director::Director,
     lab::Lab,
     labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+    wait::wait_until,
 };
-use nix::sys::signal::Signal;
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::mkfifo,
+};
 
 /// Edits of every kind: by both languages, of services that are in the file and of others.
 const EDITS: &str = "
@@ -143,4 +153,24 @@ fn what_an_interrupted_apply_left_is_not_taken_for_live() {
         director.run("lb.yaml").unwrap();
         assert_eq!(live(&director), before, "{step}");
     }
+}
+
+#[test]
+fn a_file_that_was_a_pipe_is_read_once() {
+    let (_lab, mut director) = lab();
+    director.end(Signal::SIGTERM).unwrap();
+    let pipe = director.path("pipe.yaml");
+    mkfifo(&pipe, Mode::S_IRUSR).unwrap();
+    let writer = thread::spawn(move || fs::write(pipe, CONFIGURATION));
+    director.run("pipe.yaml").unwrap();
+    writer.join().unwrap().unwrap();
+    kill(director.process().unwrap(), Signal::SIGHUP).unwrap();
+    wait_until("it says so", || {
+        let log = director.log()?;
+        ensure!(log.contains("came by a pipe"), "{log}");
+        Ok(())
+    })
+    .unwrap();
+    director.done("lb-ctl apply lb.yaml").unwrap();
+    director.done("lb-ctl save kept.yaml").unwrap();
 }

@@ -1,11 +1,7 @@
 //! Connections that are held: their memory, what it costs the daemon to look for expired ones,
 //! and whether the packets of others notice.
 
-use std::{
-    net::SocketAddrV4,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddrV4, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -44,10 +40,7 @@ pub fn measure(lab: &Lab, held: u32, samples: u32, done: &mut impl FnMut(Row)) -
 
     let mut sweeping = Vec::new();
     for _ in 0..samples {
-        let (started, before) = (Instant::now(), processors::of_process(process)?);
-        thread::sleep(WINDOW);
-        let worked = processors::of_process(process)? - before;
-        sweeping.push(100.0 * worked.as_secs_f64() / started.elapsed().as_secs_f64());
+        sweeping.push(processors::share_of_process(process, WINDOW)?);
     }
     let mut row = Row::new(
         GROUP,
