@@ -271,6 +271,11 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Takes it down: links first, then maps.
+    pub fn take_down(&self) -> Result<()> {
+        self.pins.remove().map(drop)
+    }
+
     /// True where the packet path had been running before.
     pub fn adopted(&self) -> bool {
         self.adopted
@@ -458,7 +463,7 @@ impl Parts {
     }
 }
 
-/// Takes down an instance's packet path: links first, then maps. Gives what was removed.
+/// Takes down the packet path of an instance that no daemon looks after: links first, then maps. Gives what was removed.
 pub fn take_down(instance: &str) -> Result<Vec<std::path::PathBuf>> {
     Pins::of(instance, Bpffs::find()).remove()
 }

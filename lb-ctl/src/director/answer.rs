@@ -3,7 +3,7 @@
 use super::{RunOptions, ipvs::listing, report, resume, state::Director, task::Change};
 use crate::{
     api::{Reply, Request},
-    dataplane, ipvs,
+    ipvs,
     plan::plan,
 };
 
@@ -54,8 +54,8 @@ pub fn answer(options: &RunOptions, director: &Director, request: Request) -> An
         Request::Ipvs(ipvs::Request::Timeouts) => {
             Reply::Ipvs(ipvs::Reply::Timeouts(director.desired.timeouts))
         }
-        Request::Detach => match dataplane::take_down(options.instance.as_str()) {
-            Ok(_) => Reply::Done,
+        Request::Detach => match director.dataplane.take_down() {
+            Ok(()) => Reply::Done,
             Err(error) => Reply::failed(format!("{error:#}")),
         },
     })

@@ -207,7 +207,7 @@ async fn start(
     };
     if let Err(error) = outcome {
         if !adopted {
-            dataplane::take_down(options.instance.as_str())?;
+            director.dataplane.take_down()?;
         }
         return Err(error);
     }

@@ -99,4 +99,6 @@ fn a_director_that_ip_netns_exec_started_outlives_its_daemon_too() {
     let stats = director.stats().unwrap();
     let counters = stats.service("tcp/172.16.10.21:80").unwrap().counters;
     assert_eq!(counters.connections, 1 + 2);
+    director.command(&["detach"]).unwrap();
+    assert!(!director.pins().exists());
 }
