@@ -39,9 +39,12 @@ pub enum Request {
     },
     /// The live configuration: [`Reply::Desired`].
     Show,
-    /// The live configuration was written to a file: [`Reply::Done`]. Where that is the daemon's
-    /// own, it asks for nothing that is not live already.
-    Saved,
+    /// What was live a moment ago was written to a file: [`Reply::Done`]. Where that is the
+    /// daemon's own, whatever is live beyond it was edited since.
+    Saved {
+        /// The [`checksum`](crate::config::checksum) of what stands there now.
+        checksum: u32,
+    },
     /// Change the live configuration. The reply is a [`Reply::Plan`].
     Edit(Edit),
     /// The counters: [`Reply::Stats`].

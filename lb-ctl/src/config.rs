@@ -44,12 +44,10 @@ pub struct Source {
     pub name: String,
 }
 
-impl Source {
-    /// What tells this text from others; never 0.
-    #[must_use]
-    pub fn checksum(&self) -> u32 {
-        crc32fast::hash(self.text.as_bytes()).max(1)
-    }
+/// What tells the text of a file from others: its CRC-32, but never 0.
+#[must_use]
+pub fn checksum(text: &[u8]) -> u32 {
+    crc32fast::hash(text).max(1)
 }
 
 /// Reads a file; `-` is standard input.

@@ -38,7 +38,7 @@ pub fn run(instance: Instance, arguments: Run) -> Result<(), Failure> {
     let options = RunOptions {
         instance,
         config: arguments.config,
-        checksum: source.checksum(),
+        checksum: config::checksum(source.text.as_bytes()),
         interfaces: arguments.interfaces,
         mode: match arguments.mode {
             args::Mode::Auto => ModeChoice::Auto,

@@ -36,7 +36,8 @@ pub fn save(
     replace(file, &text)
         .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", file.display())))?;
     // Without the daemon, there is nothing that it would have to know.
-    let _ = ask(instance, &Request::Saved);
+    let checksum = config::checksum(&text);
+    let _ = ask(instance, &Request::Saved { checksum });
     Ok(())
 }
 

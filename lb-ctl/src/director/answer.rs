@@ -30,8 +30,8 @@ pub fn answer(options: &RunOptions, director: &Director, request: Request) -> An
             Err(reply) => reply,
         },
         Request::Edit(edit) => return Answer::Change(Change::Edit(edit)),
-        Request::Saved => {
-            if let Some(checksum) = resume::checksum_if_means(options, &director.desired) {
+        Request::Saved { checksum } => {
+            if resume::own_checksum(options) == Some(checksum) {
                 director.dataplane.note_file(checksum);
             }
             Reply::Done

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::RunOptions;
 use crate::{
-    config::{self, Source},
+    config,
     dataplane::Dataplane,
     desired::Desired,
     plan::plan,
@@ -81,19 +81,8 @@ pub fn remembered(
     found.iter().filter_map(hop).collect()
 }
 
-/// The checksum of the daemon's file, where it says the same as this one to the letter.
-pub fn checksum_if_own(options: &RunOptions, source: &Source) -> Option<u32> {
-    let own = own(options)?;
-    (own.text == source.text).then(|| own.checksum())
-}
-
-/// The checksum of the daemon's file, where it means this.
-pub fn checksum_if_means(options: &RunOptions, live: &Desired) -> Option<u32> {
-    let own = own(options)?;
-    let desired = config::parse(&own.text, &own.name).ok()?;
-    (desired.with_interfaces(&options.interfaces) == *live).then(|| own.checksum())
-}
-
-fn own(options: &RunOptions) -> Option<Source> {
-    config::read(options.file()?).ok()
+/// The checksum of the daemon's file as it is now.
+pub fn own_checksum(options: &RunOptions) -> Option<u32> {
+    let own = config::read(options.file()?).ok()?;
+    Some(config::checksum(own.text.as_bytes()))
 }

@@ -45,7 +45,8 @@ impl Change {
         Ok(Self::Apply {
             desired: desired.with_interfaces(&options.interfaces),
             name: source.name.clone(),
-            own: resume::checksum_if_own(options, source),
+            own: resume::own_checksum(options)
+                .filter(|&own| own == config::checksum(source.text.as_bytes())),
         })
     }
 
