@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     client::{CallError, call},
     server::{Call, MAX_CLIENTS, MAX_REQUEST, serve},
-    socket::{BindError, Lock, Socket, bind, lock},
+    socket::{BindError, Lock, Socket, bind, lock, run_directory},
 };
 
 use crate::{

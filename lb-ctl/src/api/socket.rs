@@ -20,7 +20,7 @@ use nix::{
 
 use crate::instance::Instance;
 
-/// Where sockets and locks are, unless `LB_RUN_DIR` says otherwise.
+/// Unless `LB_RUN_DIR` says otherwise.
 const RUN_DIRECTORY: &str = "/run/lb";
 /// Members of this group may talk to the daemon, if there is such a group.
 const GROUP: &str = "lb";
@@ -106,7 +106,8 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-pub(super) fn run_directory() -> PathBuf {
+/// Where sockets and locks are.
+pub fn run_directory() -> PathBuf {
     env::var_os("LB_RUN_DIR").map_or_else(|| RUN_DIRECTORY.into(), PathBuf::from)
 }
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod ipvs;
+mod journal;
 mod pace;
 mod reaches;
 mod report;
@@ -32,6 +33,7 @@ use tokio::{
 pub use self::state::ModeChoice;
 use self::{
     answer::{Answer, answer},
+    resume::Course,
     scouts::{Report, Scouts},
     state::Director,
     task::Task,
@@ -187,23 +189,43 @@ async fn start(
         );
         desired.connections = capacity;
     }
-    let live = resume::live(options, &dataplane, &routing, &desired).await?;
-    let own = live.is_none().then_some(options.checksum);
-    let desired = live.unwrap_or(desired);
-    let empty = Desired {
+    let live = resume::live(&dataplane, &routing, &desired).await?;
+    let known = live.is_some();
+    let now = live.unwrap_or_else(|| Desired {
         connections: capacity,
         ..Desired::default()
-    };
+    });
     let (scouts, reports) = Scouts::new(Arc::clone(&routing));
-    let mut director = Director::new(dataplane, Arc::clone(&routing), scouts, options.mode, empty);
-    let addresses = director.reaches.unknown_of(task::servers(&desired));
+    let mut director = Director::new(options, dataplane, Arc::clone(&routing), scouts, now);
+    let course = Course::of(options, &director, known);
+    let mut servers = task::servers(&desired);
+    servers.extend(task::servers(&director.desired));
+    if let Course::Begun(begun) = &course {
+        servers.extend(task::servers(begun));
+    }
+    let addresses = director.reaches.unknown_of(servers);
     let found = scouts::explore(&routing, addresses).await;
     let ports = routing.ports().await?;
     let remembered = resume::remembered(&director.dataplane, &ports, &found);
     director.reaches.learn_after(remembered, found);
-    let outcome = match own {
-        Some(_) => director.apply(desired, own).await,
-        None => director.make(desired).await,
+    let outcome = match course {
+        Course::File => director.apply(desired, options.checksum).await,
+        Course::Live => {
+            resume::tell(options, &desired, &director.desired);
+            director.make(director.desired.clone()).await
+        }
+        Course::Begun(begun) => match director.make(begun).await {
+            Ok(()) => {
+                director.journal.end();
+                Ok(())
+            }
+            Err(error) => {
+                let file = options.config.display();
+                tracing::error!("what was begun cannot be finished; applying {file}: {error:#}");
+                director.journal.end();
+                director.apply(desired, options.checksum).await
+            }
+        },
     };
     if let Err(error) = outcome {
         if !adopted {

@@ -2,13 +2,14 @@
 //!
 //! Live edits stand in the maps and not in the file. So the daemon notes which file the director
 //! did last, by a checksum; as long as the file is the same, nobody asked for anything else than
-//! what is live. A file that was changed, or one whose application was interrupted, is applied.
+//! what is live, or what was being applied when the last daemon died. A file that was changed,
+//! or that was being applied itself, is applied.
 
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use anyhow::Result;
 
-use super::RunOptions;
+use super::{RunOptions, state::Director};
 use crate::{
     config,
     dataplane::Dataplane,
@@ -17,25 +18,60 @@ use crate::{
     routing::{Port, Reach, Routing},
 };
 
-/// What the director does, where that is to go on: where the daemon's file, which asks for
-/// `desired`, did not change.
+/// What a daemon is to do when it starts.
+pub enum Course {
+    /// What its file says.
+    File,
+    /// What the last one was about to do.
+    Begun(Desired),
+    /// What the director does already.
+    Live,
+}
+
+impl Course {
+    /// Of a daemon's director, of which it is `known` or not what it does.
+    pub fn of(options: &RunOptions, director: &Director, known: bool) -> Self {
+        let file = options.config.display();
+        let unchanged = director.dataplane.settings().file == options.checksum;
+        if !known || !unchanged {
+            // Before it is noted that the file was done.
+            director.journal.end();
+            return Self::File;
+        }
+        let Some(begun) = director.journal.read() else {
+            return Self::Live;
+        };
+        match config::parse(&begun.text, &begun.name) {
+            Ok(desired) => {
+                tracing::warn!("finishing to apply what the last daemon had begun to");
+                Self::Begun(desired.with_interfaces(&options.interfaces))
+            }
+            Err(error) => {
+                tracing::error!("what was begun cannot be finished; applying {file}: {error}");
+                director.journal.end();
+                Self::File
+            }
+        }
+    }
+}
+
+/// What the director does already, where a daemon finds one whose maps make sense. Of services
+/// that `desired` has, too, the order is the same.
 pub async fn live(
-    options: &RunOptions,
     dataplane: &Dataplane,
     routing: &Routing,
     desired: &Desired,
 ) -> Result<Option<Desired>> {
-    if !dataplane.adopted() || dataplane.settings().file != options.checksum {
+    if !dataplane.adopted() {
         return Ok(None);
     }
     let mut services = match dataplane.services.all() {
         Ok(services) => services,
         Err(error) => {
-            tracing::error!("{error:#}: applying {} again", options.config.display());
+            tracing::error!("{error:#}: what was edited live is lost");
             return Ok(None);
         }
     };
-    // In the file's order; what is not there, was added later.
     let places = desired.services.iter().enumerate();
     let places: HashMap<_, _> = places.map(|(place, service)| (service.id, place)).collect();
     services.sort_by_key(|service| places.get(&service.id).copied().unwrap_or(usize::MAX));
@@ -44,19 +80,22 @@ pub async fn live(
     let mut interfaces = routing.ports().await?;
     interfaces.retain(|port| attached.contains(&port.interface));
     let names: Vec<_> = interfaces.into_iter().map(|port| port.name).collect();
-    let live = Desired {
+    Ok(Some(Desired {
         services,
         timeouts: dataplane.timeouts(),
         ..desired.clone().with_interfaces(&names)
-    };
-    let changes = plan(desired, &live).lines().len();
+    }))
+}
+
+/// Tells what stays that the file does not say.
+pub fn tell(options: &RunOptions, desired: &Desired, live: &Desired) {
+    let changes = plan(desired, live).lines().len();
     if changes > 0 {
         tracing::info!(
             "{} is as it was: {changes} changes that were made live since it was applied stay",
             options.config.display()
         );
     }
-    Ok(Some(live))
 }
 
 /// How servers that do not answer now were reached before, as far as the packet path knows. It

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
-    ipvs,
+    RunOptions, ipvs,
+    journal::Journal,
     pace::Pace,
     reaches::Reaches,
     scouts::{Report, Scouts},
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     api::Reply,
+    config::Source,
     dataplane::{Dataplane, attach::Mode, audit::Part, rosters::NoLines},
     desired::{Desired, Method, ServerId, Service, ServiceId},
     plan::plan,
@@ -38,6 +40,8 @@ pub struct Director {
     pub desired: Desired,
     /// What does it.
     pub dataplane: Dataplane,
+    /// What is being applied.
+    pub journal: Journal,
     /// How servers are reached.
     pub reaches: Reaches,
     /// Interfaces that the program is attached to, with their index and mode.
@@ -62,21 +66,22 @@ pub struct Director {
 }
 
 impl Director {
-    /// With nothing to do yet but what an adopted packet path does.
+    /// Of a packet path that does what is `now` desired.
     pub fn new(
+        options: &RunOptions,
         dataplane: Dataplane,
         routing: Arc<Routing>,
         scouts: Scouts,
-        choice: ModeChoice,
-        empty: Desired,
+        now: Desired,
     ) -> Self {
         Self {
-            desired: empty,
+            desired: now,
             dataplane,
+            journal: Journal::of(&options.instance),
             reaches: Reaches::default(),
             attached: BTreeMap::new(),
             since: Instant::now(),
-            choice,
+            choice: options.mode,
             routing,
             scouts,
             epoch: 0,
@@ -129,9 +134,11 @@ impl Director {
 
     async fn carry_out(&mut self, task: Task) {
         let answer = match task.change {
-            task::Change::Apply { desired, name, own } => {
-                self.apply_file(desired, &name, own).await
-            }
+            task::Change::Apply {
+                desired,
+                source,
+                own,
+            } => self.apply_file(desired, &source, own).await,
             task::Change::Ipvs(changes) => {
                 let refused = ipvs::change(self, &changes);
                 if !refused.is_empty() {
@@ -174,16 +181,25 @@ impl Director {
     async fn apply_file(
         &mut self,
         desired: Desired,
-        name: &str,
+        source: &Source,
         own: Option<u32>,
     ) -> Result<Vec<String>> {
         let plan = plan(&self.desired, &desired);
         if let Some(why) = plan.refusal() {
             bail!(why);
         }
-        self.apply(desired, own)
-            .await
-            .with_context(|| format!("cannot apply {name}"))?;
+        let outcome = match own {
+            Some(checksum) => self.apply(desired, checksum).await,
+            None => {
+                if let Err(error) = self.journal.begin(source) {
+                    tracing::error!("{error:#}: a crash now would leave it half done");
+                }
+                let outcome = self.make(desired).await;
+                self.journal.end();
+                outcome
+            }
+        };
+        outcome.with_context(|| format!("cannot apply {}", source.name))?;
         let mut lines = plan.lines();
         lines.extend(self.unreached(&self.desired.services));
         Ok(lines)
@@ -215,20 +231,19 @@ impl Director {
         lines
     }
 
-    /// Makes the packet path do what is desired, and nothing else. Where that fails, it goes
-    /// on with what it did before. `own` is the checksum of the daemon's own file, where that is
-    /// what asks for it.
-    pub async fn apply(&mut self, desired: Desired, own: Option<u32>) -> Result<()> {
+    /// Makes the packet path do what the daemon's own file says, which has this checksum. The
+    /// next daemon does it again if this one dies on the way.
+    pub async fn apply(&mut self, desired: Desired, checksum: u32) -> Result<()> {
         let before = self.dataplane.settings().file;
-        // Nobody takes for live what a crash leaves half done.
         self.dataplane.note_file(0);
         let outcome = self.make(desired).await;
-        let done = own.filter(|_| outcome.is_ok());
-        self.dataplane.note_file(done.unwrap_or(before));
+        let done = if outcome.is_ok() { checksum } else { before };
+        self.dataplane.note_file(done);
         outcome
     }
 
-    /// As [`apply`](Self::apply), where a crash in the middle of it leaves nothing half done.
+    /// Makes the packet path do what is desired, and nothing else. Where that fails, it goes
+    /// on with what it did before.
     pub async fn make(&mut self, desired: Desired) -> Result<()> {
         let interfaces = self.interfaces(&desired).await?;
         self.check_methods(&desired.services)?;

@@ -27,8 +27,8 @@ pub enum Change {
     Apply {
         /// What it says.
         desired: Desired,
-        /// What it is called.
-        name: String,
+        /// The file.
+        source: Source,
         /// The checksum of the daemon's own file, where that says the same.
         own: Option<u32>,
     },
@@ -44,7 +44,7 @@ impl Change {
         let desired = config::parse(&source.text, &source.name).map_err(Reply::from)?;
         Ok(Self::Apply {
             desired: desired.with_interfaces(&options.interfaces),
-            name: source.name.clone(),
+            source: source.clone(),
             own: resume::own_checksum(options)
                 .filter(|&own| own == config::checksum(source.text.as_bytes())),
         })

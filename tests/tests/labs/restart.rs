@@ -9,6 +9,7 @@ use lb_tests::{
     lab::Lab,
     labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
     wait::wait_until,
+    xdp::{self, Verdict},
 };
 use nix::{
     sys::{
@@ -133,26 +134,118 @@ fn another_file_that_was_applied_is_a_live_edit_and_saving_to_another_one_is_non
     assert_eq!(live(&director), before);
 }
 
+/// Differs from the lab's in everything.
+const OTHER: &str = "
+interfaces: [eth0]
+timeouts: {tcp: 1000s}
+services:
+  - {name: one, address: 172.16.10.21:1}
+  - address: 172.16.10.21:2
+    servers: [{address: 192.168.100.39}]
+";
+
+/// Steps of applying it.
+const STEPS: [&str; 4] = [
+    "server-written",
+    "service-written:2",
+    "service-removed",
+    "timeouts-written",
+];
+
 #[test]
-fn what_an_interrupted_apply_left_is_not_taken_for_live() {
+fn what_another_file_was_being_applied_for_is_finished() {
     let (_lab, mut director) = lab();
     let before = live(&director);
-    for step in ["service-written:2", "service-removed", "timeouts-written"] {
+    director.write("other.yaml", OTHER).unwrap();
+    director
+        .done("lb-ctl apply other.yaml > /dev/null")
+        .unwrap();
+    let after = live(&director);
+    for step in STEPS {
+        director.done("lb-ctl apply lb.yaml > /dev/null").unwrap();
+        assert_eq!(live(&director), before);
         director.end(Signal::SIGKILL).unwrap();
         director.run_until(step, "lb.yaml").unwrap();
-        let other = "
-            timeouts: {tcp: 1000s}
-            interfaces: [eth0]
-            services:
-              - {name: one, address: 172.16.10.21:1}
-              - {address: 172.16.10.21:2}
-        ";
-        director.write("other.yaml", other).unwrap();
         director.script("lb-ctl apply other.yaml").unwrap();
         director.wait_for_crash().unwrap();
+        for _ in 0..2 {
+            director.run("lb.yaml").unwrap();
+            assert_eq!(
+                interfaces_aside(&live(&director)),
+                interfaces_aside(&after),
+                "{step}"
+            );
+            director.end(Signal::SIGKILL).unwrap();
+        }
+        director.run("lb.yaml").unwrap();
+    }
+
+    // Unless the daemon's own file asks for something else meanwhile.
+    director.end(Signal::SIGKILL).unwrap();
+    director.run_until("service-removed", "lb.yaml").unwrap();
+    director
+        .write("third.yaml", "interfaces: [eth0]\n")
+        .unwrap();
+    director.script("lb-ctl apply third.yaml").unwrap();
+    director.wait_for_crash().unwrap();
+    let changed = format!("# Changed.\n{CONFIGURATION}");
+    director.write("lb.yaml", &changed).unwrap();
+    for _ in 0..2 {
+        director.run("lb.yaml").unwrap();
+        assert_eq!(live(&director), before);
+        director.end(Signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn what_its_own_file_was_being_applied_for_is_not_taken_for_live() {
+    let (_lab, mut director) = lab();
+    let before = live(&director);
+    for step in STEPS {
+        director.end(Signal::SIGKILL).unwrap();
+        director.write("lb.yaml", OTHER).unwrap();
+        director.crash_at_start(step, "lb.yaml").unwrap();
+        // Somebody thinks again.
+        director.write("lb.yaml", CONFIGURATION).unwrap();
         director.run("lb.yaml").unwrap();
         assert_eq!(live(&director), before, "{step}");
     }
+}
+
+#[test]
+fn a_daemon_that_cannot_do_what_its_file_says_leaves_all_as_it_was() {
+    let (lab, mut director) = lab();
+    let client = lab.client("client", SERVICE).unwrap();
+    director.done(EDITS).unwrap();
+    let before = live(&director);
+    let mut connection = client.connect().unwrap();
+    connection.get("/").unwrap();
+    director.end(Signal::SIGTERM).unwrap();
+    let machine = lab.host("director").unwrap();
+    machine
+        .ip(["link add taken type veth peer name other"])
+        .unwrap();
+    let taken = xdp::attach(machine, "taken", Verdict::Send).unwrap();
+    let file = OTHER.replace("[eth0]", "[eth0, taken]");
+    director.write("wrong.yaml", &file).unwrap();
+    let file = director.path("wrong.yaml").display().to_string();
+    let run = ["run", "--mode", "native", "--config", &file];
+    let output = director.try_command(&run).unwrap();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(
+        output.stderr.contains("taken already carries"),
+        "{output:?}"
+    );
+    connection.get("/").unwrap();
+    client.servers(2).unwrap();
+    drop(taken);
+    director.run("lb.yaml").unwrap();
+    assert_eq!(live(&director), before);
+}
+
+/// What was attached stays attached, where the file is as it was.
+fn interfaces_aside(live: &str) -> &str {
+    live.split_once('\n').map_or(live, |(_, rest)| rest)
 }
 
 #[test]
