@@ -107,7 +107,10 @@ fn a_move_to_a_larger_room_that_a_crash_interrupted_is_finished_by_the_next_daem
     }
 
     director.run("many.yaml").unwrap();
-    assert_eq!(counters(&director), before);
+    // The last packet of a connection that was closed may have come since.
+    let now = counters(&director);
+    assert_not_less(&now, &before);
+    assert_eq!(now.connections, before.connections);
     assert!(!old.exists());
 }
 
