@@ -50,7 +50,7 @@ pub struct Settings {
     /// How the connection table was made. The program has its own, constant copy.
     pub hash: Hash,
     /// CRC-32 of the daemon's file as it was when the director last did what it says. Live edits
-    /// may have come since. 0 while a file is being applied.
+    /// may have come since. 0 while that file is being applied.
     pub file: u32,
     /// Capacity that was asked for.
     pub connections: u32,

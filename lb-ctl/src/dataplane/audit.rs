@@ -48,26 +48,37 @@ pub struct Pinned {
     id: u32,
 }
 
+/// Logs what was repaired.
+pub(super) fn tell(repaired: &[String]) {
+    for what in repaired.iter().take(TOLD) {
+        tracing::warn!("behind the daemon's back, {what}: repaired");
+    }
+    if repaired.len() > TOLD {
+        let others = repaired.len() - TOLD;
+        tracing::warn!("and {others} more entries of maps: repaired");
+    }
+}
+
 impl Dataplane {
     /// Repairs a part of the maps.
     pub fn repair_maps(&mut self, part: Part) -> Result<()> {
         let mut repaired = self.services.repair(part)?;
-        if !self.settings.repair(0..1).is_empty() {
-            repaired.push("the settings were changed in the map `settings`".to_owned());
-        }
+        repaired.extend(self.repair_settings());
         for place in self.ports.repair(part.of(PORTS)) {
             repaired.push(format!(
                 "the interface at place {place} was changed in the map `settings`"
             ));
         }
-        for what in repaired.iter().take(TOLD) {
-            tracing::warn!("behind the daemon's back, {what}: repaired");
-        }
-        if repaired.len() > TOLD {
-            let others = repaired.len() - TOLD;
-            tracing::warn!("and {others} more entries of maps: repaired");
-        }
+        tell(&repaired);
         Ok(())
+    }
+
+    /// Repairs the settings.
+    pub(super) fn repair_settings(&self) -> Vec<String> {
+        let changed = self.settings.repair(0..1).into_iter();
+        changed
+            .map(|_| "the settings were changed in the map `settings`".to_owned())
+            .collect()
     }
 
     /// Sees to it that the link to an interface is alive. An error says that the program must be

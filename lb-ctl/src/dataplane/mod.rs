@@ -325,7 +325,7 @@ impl Dataplane {
         let wanted = timeouts_in_ticks(timeouts, settings.hz);
         if settings.timeouts != wanted {
             settings.timeouts = wanted;
-            self.settings.write(0, settings);
+            self.change_settings(settings);
             crash::after(Step::TimeoutsWritten);
         }
     }
@@ -340,7 +340,7 @@ impl Dataplane {
         let mut settings = self.settings();
         if settings.file != checksum {
             settings.file = checksum;
-            self.settings.write(0, settings);
+            self.change_settings(settings);
             crash::after(Step::FileNoted);
         }
     }
@@ -349,8 +349,14 @@ impl Dataplane {
     pub fn routes_changed(&self) {
         let mut settings = self.settings();
         settings.route_epoch = settings.route_epoch.wrapping_add(1);
-        self.settings.write(0, settings);
+        self.change_settings(settings);
         crash::after(Step::EpochWritten);
+    }
+
+    /// Writes the settings; if somebody else did, that is told, as an audit would.
+    fn change_settings(&self, settings: Settings) {
+        audit::tell(&self.repair_settings());
+        self.settings.write(0, settings);
     }
 
     /// Tells the packet path the director's interfaces.

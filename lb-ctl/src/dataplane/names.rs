@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use lb_common::service::{NAME_BYTES, Name, ServiceKey};
 
-use super::services::{id, key};
+use super::services::{id, key, remove};
 use crate::{
     crash::{self, Step},
     desired::ServiceId,
@@ -46,7 +46,7 @@ impl Names {
         }
         let outcome = match name {
             Some(name) => self.map.insert(key(service), bytes(name), 0),
-            None => self.map.remove(&key(service)),
+            None => remove(&mut self.map, service),
         };
         outcome
             .with_context(|| format!("cannot write the name of {service} to the map `names`"))?;

@@ -2,12 +2,16 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    io,
     net::Ipv4Addr,
     os::fd::AsFd as _,
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::maps::{HashMap as BpfHashMap, IterableMap as _, MapData, MapError};
+use aya::{
+    Pod,
+    maps::{HashMap as BpfHashMap, IterableMap as _, MapData, MapError},
+};
 use lb_common::{
     schedule::Position,
     server::Counters,
@@ -364,9 +368,7 @@ impl Services {
         let Some(value) = self.values.get(&id).copied() else {
             return Ok(());
         };
-        self.map
-            .remove(&key(id))
-            .with_context(|| format!("cannot remove {id} from the map"))?;
+        remove(&mut self.map, id).with_context(|| format!("cannot remove {id} from the map"))?;
         crash::after(Step::ServiceRemoved);
         for entry in self.rosters.read(value.roster, value.servers) {
             if let Some(identity) = self.servers.identity(entry.server) {
@@ -435,6 +437,19 @@ pub struct Larger {
 fn scheduler(number: u8) -> Option<Scheduler> {
     let mut all = Scheduler::ALL.iter().copied();
     all.find(|&scheduler| scheduler as u8 == number)
+}
+
+/// Sees to it that a map has no entry for a service, also where somebody else has removed it.
+pub(super) fn remove<V: Pod>(
+    map: &mut BpfHashMap<MapData, ServiceKey, V>,
+    service: ServiceId,
+) -> Result<(), MapError> {
+    match map.remove(&key(service)) {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 pub(super) fn key(id: ServiceId) -> ServiceKey {

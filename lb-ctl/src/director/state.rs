@@ -603,7 +603,7 @@ const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
 
 /// Likewise, looking through all maps.
 const AUDIT_SHARE: u32 = 500;
-const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(10);
+const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(5);
 
 /// Buckets that are swept at a time at least.
 const LEAST_PART: u32 = 512;

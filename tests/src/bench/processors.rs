@@ -41,6 +41,7 @@ fn of_process(process: Pid) -> Result<Duration> {
 /// Waits, and tells how much of a CPU a process takes meanwhile, in percent.
 pub fn share_of_process(process: Pid, window: Duration) -> Result<f64> {
     let (started, before) = (Instant::now(), of_process(process)?);
+    // There is no condition to wait for: the time is what is measured.
     thread::sleep(window);
     let worked = of_process(process)? - before;
     Ok(100.0 * worked.as_secs_f64() / started.elapsed().as_secs_f64())

@@ -45,12 +45,7 @@ fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
     let client = lab.client("client", SERVICE).unwrap();
     let mut connections = [client.connect().unwrap(), client.connect().unwrap()];
     director.end(Signal::SIGTERM).unwrap();
-    for name in ["web47", "web23"] {
-        let server = lab.host(name).unwrap();
-        server
-            .sysctls(&[("ipv4/conf/all/arp_ignore", "8")])
-            .unwrap();
-    }
+    servers_ignore_arp(&lab, "8");
     let neighbours = lab.host("director").unwrap();
     neighbours.ip(["neigh flush dev eth0"]).unwrap();
     director.run("lb.yaml").unwrap();
@@ -62,17 +57,21 @@ fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
     client.servers(3).unwrap();
 
     // Answering again, under another address, they are found.
-    for name in ["web47", "web23"] {
-        let server = lab.host(name).unwrap();
-        server
-            .sysctls(&[("ipv4/conf/all/arp_ignore", "1")])
-            .unwrap();
-    }
+    servers_ignore_arp(&lab, "1");
     let moving = lab.host("web47").unwrap();
     moving
         .ip([format!("link set eth0 address {NEW_MAC}")])
         .unwrap();
     wait_until("the server is found again", || client.servers(3)).unwrap();
+}
+
+/// By the kernel's `arp_ignore`: 8 answers nobody.
+fn servers_ignore_arp(lab: &Lab, how_much: &str) {
+    for name in ["web47", "web23"] {
+        let server = lab.host(name).unwrap();
+        let setting = ("ipv4/conf/all/arp_ignore", how_much);
+        server.sysctls(&[setting]).unwrap();
+    }
 }
 
 /// Nothing is announced, as when a machine is replaced. IPVS would lean on the kernel's

@@ -198,6 +198,24 @@ fn what_another_file_was_being_applied_for_is_finished() {
 }
 
 #[test]
+fn what_was_begun_and_cannot_be_finished_gives_way_to_the_daemons_own_file() {
+    let (_lab, mut director) = lab();
+    let before = live(&director);
+    let journal = format!("{}.applying", director.instance());
+    let gone = OTHER.replace("[eth0]", "[eth0, gone]");
+    for begun in [gone.as_str(), "services: [nonsense"] {
+        director.done(EDITS).unwrap();
+        director.end(Signal::SIGKILL).unwrap();
+        director.write(&journal, begun).unwrap();
+        director.run("lb.yaml").unwrap();
+        let log = director.log().unwrap();
+        assert!(log.contains("cannot be finished"), "{log}");
+        assert_eq!(live(&director), before);
+        assert!(!director.path(&journal).exists());
+    }
+}
+
+#[test]
 fn what_its_own_file_was_being_applied_for_is_not_taken_for_live() {
     let (_lab, mut director) = lab();
     let before = live(&director);

@@ -163,6 +163,7 @@ fn send(
         sendto(out.as_raw_fd(), &packet, &target, MsgFlags::empty())
             .with_context(|| format!("send to {to}"))?;
         number += 1;
+        // The sender's pace: nothing is waited for.
         thread::sleep(PACE);
     }
     Ok(())
