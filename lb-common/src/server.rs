@@ -77,6 +77,26 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
+impl core::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            in_packets: self.in_packets + other.in_packets,
+            out_packets: self.out_packets + other.out_packets,
+            in_bytes: self.in_bytes + other.in_bytes,
+            out_bytes: self.out_bytes + other.out_bytes,
+        }
+    }
+}
+
+impl core::iter::Sum for Counters {
+    fn sum<I: Iterator<Item = Self>>(counters: I) -> Self {
+        counters.fold(Self::default(), core::ops::Add::add)
+    }
+}
+
 /// Most servers that an instance can have. All their loads are one entry of the map `loads`, so
 /// that whoever compares servers looks it up once; an entry has 4 MiB at most (Linux 6.1).
 pub const MOST_SERVERS: u32 = 1 << 19;

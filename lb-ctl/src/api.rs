@@ -18,10 +18,11 @@ pub use self::{
 
 use crate::{
     config::{ConfigError, Source},
+    connection::State,
     desired::{Desired, Method, Protocol, Scheduler, ServerId, ServiceId, ServiceRef},
     edit::{self, Edit, EditError, Endpoint},
-    ipvs,
-    spelling::{Named, by_name},
+    ipvs::{self, Traffic},
+    spelling::by_name,
 };
 
 /// What a client asks.
@@ -214,20 +215,24 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// As the data plane counts them.
+    /// What was counted, and the connections that there are.
     #[must_use]
-    pub fn of(
-        counters: lb_common::server::Counters,
-        lb_common::server::Load { active, inactive }: lb_common::server::Load,
-    ) -> Self {
+    pub fn of(traffic: Traffic, active: u64, inactive: u64) -> Self {
+        let Traffic {
+            connections,
+            in_packets,
+            out_packets,
+            in_bytes,
+            out_bytes,
+        } = traffic;
         Self {
-            connections: counters.connections,
-            in_packets: counters.in_packets,
-            out_packets: counters.out_packets,
-            in_bytes: counters.in_bytes,
-            out_bytes: counters.out_bytes,
-            active: active.into(),
-            inactive: inactive.into(),
+            connections,
+            in_packets,
+            out_packets,
+            in_bytes,
+            out_bytes,
+            active,
+            inactive,
         }
     }
 }
@@ -294,57 +299,6 @@ pub struct Connection {
     /// How its packets reach the server.
     #[serde(rename = "forward", with = "by_name")]
     pub method: Method,
-}
-
-/// The state of a connection, by IPVS's name for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State(u8);
-
-impl State {
-    /// By its number in the connection table; nothing where that is not a connection's.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().copied().find(|state| state.0 == number)
-    }
-}
-
-impl Named for State {
-    const KIND: &'static str = "connection state";
-    const ALL: &'static [Self] = {
-        use lb_common::{connection::STATE_UDP, tcp::TcpState};
-        &[
-            Self(TcpState::Established as u8),
-            Self(TcpState::SynSent as u8),
-            Self(TcpState::SynRecv as u8),
-            Self(TcpState::FinWait as u8),
-            Self(TcpState::TimeWait as u8),
-            Self(TcpState::Close as u8),
-            Self(TcpState::CloseWait as u8),
-            Self(TcpState::LastAck as u8),
-            Self(TcpState::Listen as u8),
-            Self(TcpState::SynAck as u8),
-            Self(STATE_UDP),
-        ]
-    };
-    const NOT_YET: &'static [&'static str] = &[];
-
-    fn name(self) -> &'static str {
-        const NAMES: [&str; 12] = [
-            "NONE",
-            "ESTABLISHED",
-            "SYN_SENT",
-            "SYN_RECV",
-            "FIN_WAIT",
-            "TIME_WAIT",
-            "CLOSE",
-            "CLOSE_WAIT",
-            "LAST_ACK",
-            "LISTEN",
-            "SYNACK",
-            "UDP",
-        ];
-        NAMES.get(usize::from(self.0)).copied().unwrap_or("NONE")
-    }
 }
 
 /// Which connections; what is not given does not matter.

@@ -5,7 +5,8 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    api::{ConnectionFilter, State},
+    api::ConnectionFilter,
+    connection::State,
     desired::{Method, Scheduler, ServiceId, ServiceRef},
     edit::{Edit, End, Endpoint, Rename},
     instance::Instance,

@@ -349,6 +349,16 @@ pub struct Traffic {
     pub out_bytes: u64,
 }
 
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.in_packets += other.in_packets;
+        self.out_packets += other.out_packets;
+        self.in_bytes += other.in_bytes;
+        self.out_bytes += other.out_bytes;
+    }
+}
+
 /// A connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {

@@ -5,6 +5,7 @@ pub mod api;
 pub mod args;
 pub mod command;
 pub mod config;
+pub mod connection;
 pub mod crash;
 pub mod dataplane;
 pub mod desired;

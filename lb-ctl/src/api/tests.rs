@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{client::call_in, server::serve_patiently, socket::bind_in, *};
-use crate::instance::Instance;
+use crate::{instance::Instance, spelling::Named as _};
 
 fn instance() -> Instance {
     "test".parse().unwrap()
@@ -383,7 +383,7 @@ fn the_filter_takes_what_it_names() {
     }
     let server = endpoint("192.168.100.23:80");
     assert!(!takes(ConnectionFilter { server, ..none() }));
-    let state = State::from_number(1);
+    let state = Some(State::Established);
     assert!(!takes(ConnectionFilter { state, ..none() }));
     for (service, taken) in [
         ("tcp/172.16.10.21:80", true),
@@ -409,16 +409,6 @@ fn a_filter_knows_services_by_name_once_it_is_resolved() {
             .matches(&connection())
     );
     assert!(filter("www").resolved(&desired).is_err());
-}
-
-#[test]
-fn states_have_ipvs_names() {
-    let name = |number| State::from_number(number).map(Named::name);
-    assert_eq!(name(1), Some("ESTABLISHED"));
-    assert_eq!(name(10), Some("SYNACK"));
-    assert_eq!(name(11), Some("UDP"));
-    // Free, a reverse entry, claimed: none of them is a connection.
-    assert_eq!([0, 14, 15].map(name), [None; 3]);
 }
 
 #[test]

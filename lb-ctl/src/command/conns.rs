@@ -65,7 +65,7 @@ fn render(rows: &[Connection], to: &mut impl Write) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        api::State,
+        connection::State,
         desired::{Method, Protocol},
     };
 

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::{
     args::{self, Run},
     config,
-    dataplane::attach::Mode,
+    dataplane::Mode,
     director::{self, ModeChoice, RunOptions},
     instance::Instance,
     output,

@@ -60,8 +60,23 @@ pub(super) fn tell(repaired: &[String]) {
 }
 
 impl Dataplane {
-    /// Repairs a part of the maps.
-    pub fn repair_maps(&mut self, part: Part) -> Result<()> {
+    /// In how many calls of [`audit`](Self::audit) all maps are looked through.
+    pub const AUDITS: u32 = Part::ALL;
+
+    /// Looks through the next part of the maps, and repairs and logs what somebody else has
+    /// changed.
+    pub fn audit(&mut self) -> Result<()> {
+        let part = self.part;
+        self.part = part.next();
+        self.repair_maps(part)
+    }
+
+    /// True if the next call of [`audit`](Self::audit) begins anew.
+    pub fn audit_begins(&self) -> bool {
+        self.part.is_first()
+    }
+
+    fn repair_maps(&mut self, part: Part) -> Result<()> {
         let mut repaired = self.services.repair(part)?;
         repaired.extend(self.repair_settings());
         for place in self.ports.repair(part.of(PORTS)) {

@@ -61,24 +61,26 @@ impl Connections {
         self.buckets.entries() * BUCKET_SLOTS
     }
 
-    /// Every connection that has not expired.
-    pub fn live(&self, settings: Settings) -> impl Iterator<Item = Connection> {
-        let now = clock::now(&settings);
-        (0..self.slots()).filter_map(move |slot| {
-            let mut word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
-            if !is_connection(word.state) {
-                return None;
-            }
-            word.stamp = self.last_packet(slot, &word);
-            if expired(&word, now, &settings.timeouts) {
-                return None;
-            }
-            Some(Connection {
-                key: self.key(slot)?,
-                word,
-                server: self.forward(slot)?.server,
-            })
+    /// The connection in a slot, unless it has expired.
+    pub fn live(&self, slot: u32, now: u32, settings: &Settings) -> Option<Connection> {
+        let mut word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
+        if !is_connection(word.state) {
+            return None;
+        }
+        word.stamp = self.last_packet(slot, &word);
+        if expired(&word, now, &settings.timeouts) {
+            return None;
+        }
+        Some(Connection {
+            key: self.key(slot)?,
+            word,
+            server: self.forward(slot)?.server,
         })
+    }
+
+    /// Buckets in all.
+    pub fn buckets(&self) -> u32 {
+        self.buckets.entries()
     }
 
     /// Takes the expired connections of the next `buckets` buckets away; gives their number,

@@ -1,28 +1,31 @@
-//! The packet path, seen from above: loading it, adopting one that runs already, and reading
-//! and writing its maps. Nothing outside this folder knows what a map looks like.
+//! The packet path, as the director sees it: services and servers are put into it, and what it
+//! counts is read. Nothing outside this folder knows a map, an index, a flag or a bit.
 
 mod adoption;
 pub mod attach;
-pub mod audit;
+mod audit;
 pub mod bpffs;
 pub mod clock;
-pub mod connections;
-pub mod kept;
+mod connections;
+mod kept;
 mod loading;
 pub mod mapped;
 mod names;
+mod next_hop;
+mod numbers;
+mod pages;
 pub mod pins;
-pub mod recount;
-pub mod retired;
-pub mod room;
-pub mod rosters;
-pub mod servers;
-pub mod services;
-pub mod shown;
+mod recount;
+mod retired;
+mod room;
+mod rosters;
+mod servers;
+mod services;
+mod shown;
 mod syscall;
 pub mod variable;
 
-use std::{fs, mem::offset_of};
+use std::{fs, iter, mem::offset_of, net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
@@ -43,8 +46,8 @@ use lb_common::{
 
 use self::{
     adoption::Adopted,
-    attach::{Links, Mode},
-    audit::Pinned,
+    attach::Links,
+    audit::{Part, Pinned},
     bpffs::Bpffs,
     connections::Connections,
     kept::Kept,
@@ -55,14 +58,20 @@ use self::{
     recount::{Mended, Recount},
     retired::Retired,
     room::{Room, Tally, let_packets_pass},
-    rosters::Rosters,
+    rosters::{NoLines, Rosters},
     servers::Servers,
     services::Services,
+    shown::Shown,
+};
+pub use self::{
+    attach::Mode,
+    next_hop::{Hop, Interface, NextHop},
+    numbers::{Load, Numbers, ServerNumbers, Standing},
+    pages::{Connection, Cursor, Page},
 };
 use crate::{
     crash::{self, Step},
-    desired::{self, Service},
-    routing,
+    desired::{self, Service, ServiceId},
 };
 
 /// A running packet path.
@@ -74,11 +83,11 @@ pub struct Dataplane {
     settings: Kept<Settings>,
     ports: Kept<Port>,
     drops: PerCpuArray<MapData, u64>,
-    /// Services and their servers.
-    pub services: Services,
-    /// The connection table.
-    pub connections: Connections,
+    services: Services,
+    connections: Connections,
     recount: Recount,
+    /// What is audited next.
+    part: Part,
     adopted: bool,
     /// The number of the room that it is in.
     room: u32,
@@ -159,6 +168,7 @@ impl Dataplane {
             services: Services::new(maps.services, Names::new(maps.names)?, rosters, servers)?,
             connections: Connections::new(connections),
             recount,
+            part: Part::default(),
             pins,
             adopted,
             room,
@@ -182,7 +192,9 @@ impl Dataplane {
         Ok(this)
     }
 
-    /// Makes sure that there is room for these services.
+    /// Makes sure that there is room for these services. [`put`](Self::put) does so for one;
+    /// to do it for many at once spares moving to a larger room time and again, and finds out
+    /// before anything is changed if there is no memory.
     pub fn make_room<'a>(&mut self, services: impl Iterator<Item = &'a Service>) -> Result<()> {
         match self.services.lacks(services) {
             Some(needed) => self.grow(needed),
@@ -190,15 +202,129 @@ impl Dataplane {
         }
     }
 
+    /// Makes a service what it should be: packets see the old servers or the new ones, whole.
+    /// Nothing is written if nothing changed, and no other service is looked at.
+    pub fn put(&mut self, service: &Service, next_hop: impl Fn(Ipv4Addr) -> NextHop) -> Result<()> {
+        self.make_room(iter::once(service))?;
+        match self.services.put(service, &next_hop) {
+            // Free lines are in pieces that are too small.
+            Err(error) if error.is::<NoLines>() => {
+                self.grow(self.services.servers().capacity())?;
+                self.services.put(service, &next_hop)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Removes a service. Its connections stay in the table until they expire, and their
+    /// packets are dropped, as in IPVS.
+    pub fn remove(&mut self, service: ServiceId) -> Result<()> {
+        self.services.remove(service)
+    }
+
+    /// The services that packets find, in no order.
+    pub fn services(&self) -> Vec<ServiceId> {
+        self.services.ids()
+    }
+
+    /// All that the maps say of the services that packets find, in the order in which they came.
+    /// An error names the first one that makes no sense.
+    pub fn read_back(&self) -> Result<Vec<Service>> {
+        self.services.all()
+    }
+
+    /// Frees what removed servers still occupy, once no connection remembers them. True if
+    /// there were any.
+    pub fn forget_unused(&mut self) -> bool {
+        self.services.servers_mut().forget_unused()
+    }
+
+    /// Changes the next hop of all servers with this address.
+    pub fn set_next_hop(&self, address: Ipv4Addr, next_hop: &NextHop) {
+        self.services.servers().set_next_hop(address, next_hop);
+    }
+
+    /// The next hop that packets take to a server with this address, if they leave by this
+    /// interface.
+    pub fn next_hop(&self, address: Ipv4Addr, interface: u32) -> Option<Hop> {
+        self.services.servers().hop(address, interface)
+    }
+
+    /// True if a server has this address, or if one had that connections remember.
+    pub fn has_server_at(&self, address: Ipv4Addr) -> bool {
+        self.services.servers().have(address)
+    }
+
+    /// What is counted for a service and its servers.
+    pub fn numbers(&self, service: ServiceId) -> Numbers<'_> {
+        Numbers::of(&self.services, service)
+    }
+
+    /// Shows what these services and their servers count from here on (`ipvsadm -Z`).
+    pub fn zero(&mut self, services: &[ServiceId]) {
+        self.services.zero(services);
+    }
+
+    /// How often [`estimate_rates`](Self::estimate_rates) is to be called.
+    pub const RATES_EVERY: Duration = Shown::TICK;
+
+    /// Estimates the rates of all services and servers.
+    pub fn estimate_rates(&mut self) {
+        self.services.estimate();
+    }
+
+    /// A page of the connection table, from `cursor` on: at most `limit` connections that
+    /// `matches` lets through. A limit of 0 counts them only. One call looks at a part of the
+    /// table only, however large that is.
+    ///
+    /// A connection that lives while all pages are read is in one of them, once: it stays in its
+    /// slot.
+    pub fn connections(
+        &self,
+        cursor: Cursor,
+        limit: usize,
+        matches: impl Fn(&Connection) -> bool,
+    ) -> Page {
+        let servers = self.services.servers();
+        Page::read(
+            &self.connections,
+            servers,
+            self.settings(),
+            cursor,
+            limit,
+            matches,
+        )
+    }
+
+    /// The number of connections of all servers, removed ones too.
+    pub fn connections_in_use(&self) -> u64 {
+        self.services.servers().connections()
+    }
+
+    /// True if any server has a connection.
+    pub fn has_connections(&self) -> bool {
+        self.services.servers().have_connections()
+    }
+
+    /// How many connections the table was made for.
+    pub fn capacity(&self) -> u32 {
+        self.settings().connections
+    }
+
+    /// Slots of the connection table: a NAT connection takes two.
+    pub fn slots(&self) -> u32 {
+        self.connections.slots()
+    }
+
     /// Moves to a room for this many servers or services, and some more; see [`room`].
-    pub fn grow(&mut self, needed: u32) -> Result<()> {
+    fn grow(&mut self, needed: u32) -> Result<()> {
         if needed > room::MOST {
             bail!(
                 "{needed} servers or services are more than the {} that an instance can have",
                 room::MOST
             );
         }
-        let before = self.services.servers.capacity();
+        let before = self.services.servers().capacity();
         let servers = room::size(needed).max(before);
         check_memory_of_room(servers, available_memory()?)?;
         let number = self.room + 1;
@@ -249,7 +375,7 @@ impl Dataplane {
         if last.join("counters").exists() {
             let (counters, servers) = room::counters_pinned_at(last)?;
             self.services
-                .servers
+                .servers()
                 .carry_from(&Tally::of(&counters, servers));
         }
         for folder in &earlier {
@@ -281,8 +407,7 @@ impl Dataplane {
         self.adopted
     }
 
-    /// What the packet path was made with.
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         self.settings.read(0).unwrap_or_default()
     }
 
@@ -314,7 +439,7 @@ impl Dataplane {
         self.links.interfaces()
     }
 
-    /// Those of which the packet path sees packets: their links are alive.
+    /// Those whose links are alive: the packet path sees their packets.
     pub fn handled(&self) -> Result<Vec<u32>> {
         self.links.alive()
     }
@@ -335,7 +460,12 @@ impl Dataplane {
         timeouts_in_seconds(&self.settings())
     }
 
-    /// Says which file was applied: see [`Settings::file`].
+    /// The checksum of the file that was applied last: see [`note_file`](Self::note_file).
+    pub fn file(&self) -> u32 {
+        self.settings().file
+    }
+
+    /// Notes which file was applied, by its checksum; 0 while one is being applied.
     pub fn note_file(&self, checksum: u32) {
         let mut settings = self.settings();
         if settings.file != checksum {
@@ -359,21 +489,21 @@ impl Dataplane {
         self.settings.write(0, settings);
     }
 
-    /// Tells the packet path the director's interfaces.
-    pub fn set_ports(&self, ports: &[routing::Port]) {
+    /// Tells the packet path this machine's Ethernet interfaces, all of them.
+    pub fn set_interfaces(&self, interfaces: &[Interface]) {
         for place in 0..self.ports.entries() {
-            let known = self.ports.read(place).unwrap_or_default();
-            if known.interface != 0 && ports.iter().all(|port| port.interface != known.interface) {
+            let known = self.ports.read(place).unwrap_or_default().interface;
+            if known != 0 && interfaces.iter().all(|interface| interface.index != known) {
                 self.ports.write(place, Port::default());
             }
         }
-        for port in ports.iter().filter(|port| port.ethernet) {
+        for &Interface { index, mac } in interfaces {
             let value = Port {
-                interface: port.interface,
-                mac: port.mac,
+                interface: index,
+                mac,
                 ..Port::default()
             };
-            let place = port.interface % PORTS;
+            let place = index % PORTS;
             if self.ports.read(place) != Some(value) {
                 self.ports.write(place, value);
                 crash::after(Step::PortWritten);
@@ -393,22 +523,26 @@ impl Dataplane {
     }
 
     /// Bytes of kernel memory that the maps take.
-    pub fn bytes(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         self.connections.bytes() + self.services.bytes()
     }
 
-    /// Takes away what has expired in the next buckets; see [`Connections::sweep`].
-    pub fn sweep(&mut self, buckets: u32) -> (u32, bool) {
+    /// Takes expired connections away, in the next part of the table, which is `share` of it or
+    /// a little more.
+    pub fn sweep(&mut self, share: f64) -> Swept {
+        /// Less is not worth a call.
+        const LEAST: u32 = 512;
+        let buckets = (f64::from(self.connections.buckets()) * share).ceil() as u32;
         let settings = self.settings();
-        let servers = &self.services.servers;
+        let servers = self.services.servers();
         let recount = &mut self.recount;
-        let (ended, whole) = self
-            .connections
-            .sweep(buckets, &settings, &servers.loads, recount);
+        let (ended, whole) =
+            self.connections
+                .sweep(buckets.max(LEAST), &settings, servers.loads(), recount);
         if whole {
             recount.finish(servers).iter().for_each(|m| self.tell(m));
         }
-        (ended, whole)
+        Swept { ended, whole }
     }
 
     fn tell(&self, mended: &Mended) {
@@ -417,7 +551,7 @@ impl Dataplane {
             before,
             now,
         } = *mended;
-        let identity = self.services.servers.identity(server);
+        let identity = self.services.servers().identity(server);
         let who = identity.map_or_else(
             || format!("the free entry {server}"),
             |identity| format!("server {} of {}", identity.server, identity.service),
@@ -431,6 +565,15 @@ impl Dataplane {
             now.inactive
         );
     }
+}
+
+/// What one call of [`Dataplane::sweep`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// How many connections were taken away.
+    pub ended: u32,
+    /// True if it came to the end of the table.
+    pub whole: bool,
 }
 
 /// Turns what the packet path says into log lines.

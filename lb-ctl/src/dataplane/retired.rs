@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use lb_common::{layout::Moving, server::Counters};
 
-use super::{mapped::Mapped, servers::sum};
+use super::mapped::Mapped;
 use crate::crash::{self, Step};
 
 /// The map `retired`, and what is being moved there.
@@ -56,7 +56,7 @@ impl Retired {
     /// Notes that what a server counted is to go to its service.
     pub fn note(&self, service: u32, server: u32, counted: Counters) {
         let moving = Moving {
-            total: sum(self.of(service), counted),
+            total: self.of(service) + counted,
             ..Moving::default()
         };
         self.moving.write(0, moving);

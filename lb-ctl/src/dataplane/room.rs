@@ -26,7 +26,7 @@ use lb_common::{
     service::{Name, RosterLine, Service as Value, ServiceKey},
 };
 
-use super::{mapped::Mapped, servers::sum};
+use super::mapped::Mapped;
 
 /// The maps of a room.
 pub const MAPS: [&str; 7] = [
@@ -128,7 +128,7 @@ impl<'a> Tally<'a> {
     pub fn total(&self, server: u32) -> Counters {
         self.rows(server)
             .filter_map(|row| self.counters.read(row))
-            .fold(Counters::default(), sum)
+            .sum()
     }
 
     /// A server's rows.

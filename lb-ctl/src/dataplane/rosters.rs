@@ -25,6 +25,8 @@ pub struct Rosters {
     lines: Kept<RosterLine>,
     /// Runs of lines in use: first line → number of lines.
     used: BTreeMap<u32, u32>,
+    /// How many lines these are.
+    taken: u32,
     /// Runs given up, oldest first.
     given_up: VecDeque<(Instant, u32)>,
     /// Where the last run ends: the next one is looked for from here on.
@@ -37,6 +39,7 @@ impl Rosters {
         Ok(Self {
             lines: Kept::adopt(lines)?,
             used: BTreeMap::new(),
+            taken: 0,
             given_up: VecDeque::new(),
             next: 0,
         })
@@ -47,6 +50,7 @@ impl Rosters {
         let larger = Self {
             lines: self.lines.copied_to(lines)?,
             used: self.used.clone(),
+            taken: self.taken,
             given_up: self.given_up.clone(),
             next: self.next,
         };
@@ -65,7 +69,7 @@ impl Rosters {
 
     /// How many of them rosters take.
     pub fn used(&self) -> u32 {
-        self.used.values().sum()
+        self.taken
     }
 
     /// Bytes of memory.
@@ -84,6 +88,7 @@ impl Rosters {
             return false;
         }
         self.used.insert(first, end - first);
+        self.taken += end - first;
         true
     }
 
@@ -158,7 +163,7 @@ impl Rosters {
             && since.elapsed() >= GRACE
         {
             self.given_up.pop_front();
-            self.used.remove(&first);
+            self.taken -= self.used.remove(&first).unwrap_or_default();
         }
         let gap = self.gap(self.next, lines).or_else(|| self.gap(0, lines));
         let Some(start) = gap else {
@@ -168,6 +173,7 @@ impl Rosters {
             });
         };
         self.used.insert(start, lines);
+        self.taken += lines;
         self.next = start + lines;
         Ok(start)
     }

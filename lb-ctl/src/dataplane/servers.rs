@@ -22,6 +22,7 @@ use super::{
     audit::Part,
     kept::Kept,
     mapped::{Mapped, add},
+    next_hop::{Hop, NextHop},
     retired::Retired,
     room::Tally,
     shown::{Counted, Shown},
@@ -30,7 +31,6 @@ use crate::{
     crash::{self, Step},
     desired::{Protocol, Server, ServerId, ServiceId},
     ipvs::Traffic,
-    routing::{Hop, Port, Reach},
 };
 
 /// What tells one entry from another.
@@ -47,8 +47,7 @@ pub struct Identity {
 /// The maps `servers`, `loads`, `counters` and `retired`, and the marks of addresses.
 pub struct Servers {
     entries: Kept<Entry>,
-    /// Connections per server.
-    pub loads: Mapped<u64>,
+    loads: Mapped<u64>,
     counters: Mapped<Counters>,
     retired: Retired,
     shown: Shown,
@@ -170,9 +169,19 @@ impl Servers {
         identity(&self.entries.read(index)?)
     }
 
-    /// An entry as the packet path sees it.
-    pub fn entry(&self, index: u32) -> Option<Entry> {
-        self.entries.read(index)
+    /// A server's entry for one method, as the packet path sees it.
+    pub fn entry_of(&self, service: ServiceId, server: ServerId, method: Method) -> Option<Entry> {
+        let identity = Identity {
+            service,
+            server,
+            method,
+        };
+        self.entries.read(*self.by_identity.get(&identity)?)
+    }
+
+    /// Connections of each entry.
+    pub fn loads(&self) -> &Mapped<u64> {
+        &self.loads
     }
 
     /// True where a server has this address, be it a removed one.
@@ -180,13 +189,13 @@ impl Servers {
         self.by_address.contains_key(&address)
     }
 
-    /// The entry for a server, made or brought back to life as needed, reached as `reach` says.
+    /// The entry for a server, made or brought back to life as needed, with this next hop.
     pub fn place(
         &mut self,
         service: ServiceId,
         service_index: u32,
         server: &Server,
-        reach: &Reach,
+        next_hop: &NextHop,
     ) -> Result<u32> {
         let identity = Identity {
             service,
@@ -220,7 +229,7 @@ impl Servers {
         entry.service = service_index;
         entry.flags |= SERVER_AVAILABLE;
         self.removed.remove(&index);
-        set_reach(&mut entry, reach);
+        set_next_hop(&mut entry, next_hop);
         if self.entries.read(index) != Some(entry) {
             self.entries.write(index, entry);
             crash::after(Step::ServerWritten);
@@ -322,40 +331,34 @@ impl Servers {
         !unused.is_empty()
     }
 
-    /// Says how an address is reached now; true where that is news.
-    pub fn set_reach(&self, address: Ipv4Addr, reach: &Reach) -> bool {
-        let mut news = false;
+    /// Changes the next hop of all servers with this address.
+    pub fn set_next_hop(&self, address: Ipv4Addr, next_hop: &NextHop) {
         for &index in self.by_address.get(&address).into_iter().flatten() {
             let Some(mut entry) = self.entries.read(index) else {
                 continue;
             };
             let before = entry;
-            set_reach(&mut entry, reach);
+            set_next_hop(&mut entry, next_hop);
             if entry != before {
                 self.entries.write(index, entry);
                 crash::after(Step::ReachWritten);
-                news = true;
             }
         }
-        news
     }
 
-    /// How packets to a server were last sent by an interface to `next_hop`, if they were.
-    pub fn hop(&self, address: Ipv4Addr, port: &Port, next_hop: Ipv4Addr) -> Option<Hop> {
+    /// The next hop that the packet path has for an address, if packets leave by this interface.
+    pub fn hop(&self, address: Ipv4Addr, interface: u32) -> Option<Hop> {
         let indices = self.by_address.get(&address)?.iter();
         let entry = indices
             .filter_map(|&index| self.entries.read(index))
-            .find(|e| e.flags & SERVER_REACHABLE != 0 && e.interface == port.interface)?;
-        let [a, b, _] = entry.ethernet.map(u32::to_ne_bytes);
+            .find(|e| e.flags & SERVER_REACHABLE != 0 && e.interface == interface)?;
+        let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = entry.ethernet.map(u32::to_ne_bytes);
         Some(Hop {
-            interface: port.interface,
-            interface_name: port.name.clone(),
-            kind: port.kind.clone(),
-            source_mac: port.mac,
-            next_hop_mac: [a[0], a[1], a[2], a[3], b[0], b[1]],
+            interface,
+            source_mac: [g, h, i, j, k, l],
+            next_hop_mac: [a, b, c, d, e, f],
             mtu: entry.mtu,
             source: self::address(entry.tunnel_source),
-            next_hop,
         })
     }
 
@@ -467,12 +470,12 @@ impl Servers {
             let counters = self.counters(index);
             self.shown.tick(Counted::Server(index), counters);
             if let Some(total) = totals.get_mut(entry.service as usize) {
-                *total = sum(*total, counters);
+                *total = *total + counters;
             }
         }
         for service in services {
             let total = totals.get(service as usize).copied().unwrap_or_default();
-            let total = sum(total, self.retired(service));
+            let total = total + self.retired(service);
             self.shown.tick(Counted::Service(service), total);
         }
     }
@@ -547,17 +550,6 @@ pub fn address(wire: u32) -> Ipv4Addr {
     Ipv4Addr::from(wire.to_ne_bytes())
 }
 
-/// The sum of two counts.
-pub fn sum(a: Counters, b: Counters) -> Counters {
-    Counters {
-        connections: a.connections + b.connections,
-        in_packets: a.in_packets + b.in_packets,
-        out_packets: a.out_packets + b.out_packets,
-        in_bytes: a.in_bytes + b.in_bytes,
-        out_bytes: a.out_bytes + b.out_bytes,
-    }
-}
-
 /// The method of this number.
 pub fn method(number: u8) -> Option<Method> {
     let mut all = METHODS.into_iter();
@@ -583,18 +575,18 @@ fn identity(entry: &Entry) -> Option<Identity> {
     })
 }
 
-fn set_reach(entry: &mut Entry, reach: &Reach) {
+fn set_next_hop(entry: &mut Entry, next_hop: &NextHop) {
     entry.flags &= !(SERVER_REACHABLE | SERVER_LOCAL);
-    match reach {
-        Reach::Local => entry.flags |= SERVER_LOCAL,
-        Reach::Hop(hop) => {
+    match next_hop {
+        NextHop::Unknown => {}
+        NextHop::Local => entry.flags |= SERVER_LOCAL,
+        NextHop::Ethernet(hop) => {
             entry.flags |= SERVER_REACHABLE;
             entry.ethernet = ethernet(hop);
             entry.interface = hop.interface;
             entry.mtu = hop.mtu;
             entry.tunnel_source = wire(hop.source);
         }
-        Reach::Unresolved { .. } | Reach::None(_) => {}
     }
 }
 

@@ -21,6 +21,7 @@ use lb_common::{
 use super::{
     audit::Part,
     names::Names,
+    next_hop::NextHop,
     room::{LINES_EACH, Room},
     rosters::{Rosters, position_after},
     servers::{self, Identity, Servers, address, wire},
@@ -29,7 +30,6 @@ use super::{
 use crate::{
     crash::{self, Step},
     desired::{Protocol, Scheduler, Server, ServerId, Service, ServiceId},
-    routing::Reach,
     spelling::Named as _,
 };
 
@@ -39,8 +39,7 @@ pub struct Services {
     values: HashMap<ServiceId, Value>,
     names: Names,
     rosters: Rosters,
-    /// Servers and what they count.
-    pub servers: Servers,
+    servers: Servers,
     free: BTreeSet<u32>,
     walk: Walk,
 }
@@ -162,6 +161,16 @@ impl Services {
         Ok(())
     }
 
+    /// Servers and what they count.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The same, to be changed.
+    pub fn servers_mut(&mut self) -> &mut Servers {
+        &mut self.servers
+    }
+
     /// Bytes of memory, without the hash map.
     pub fn bytes(&self) -> u64 {
         self.rosters.bytes() + self.servers.bytes()
@@ -245,9 +254,8 @@ impl Services {
             .iter()
             .filter_map(|entry| self.servers.identity(entry.server));
         let indices = identities.flat_map(|identity| self.servers.entries_of(id, identity.server));
-        indices
-            .map(|index| self.servers.counters(index))
-            .fold(self.servers.retired(value.index), servers::sum)
+        let counted: Counters = indices.map(|index| self.servers.counters(index)).sum();
+        self.servers.retired(value.index) + counted
     }
 
     /// Lets what these services and their servers count be shown from here on.
@@ -277,7 +285,7 @@ impl Services {
 
     /// Makes a service what it should be. Packets see the old roster or the new one, whole;
     /// nothing is written where nothing changed.
-    pub fn put(&mut self, service: &Service, reach: impl Fn(Ipv4Addr) -> Reach) -> Result<()> {
+    pub fn put(&mut self, service: &Service, next_hop: impl Fn(Ipv4Addr) -> NextHop) -> Result<()> {
         let old = self.values.get(&service.id).copied();
         let index = match old {
             Some(value) => value.index,
@@ -293,8 +301,8 @@ impl Services {
         };
         let mut entries = Vec::with_capacity(service.servers.len());
         for server in &service.servers {
-            let reach = reach(server.id.address);
-            let place = self.servers.place(service.id, index, server, &reach)?;
+            let next_hop = next_hop(server.id.address);
+            let place = self.servers.place(service.id, index, server, &next_hop)?;
             entries.push(Entry {
                 server: place,
                 weight: server.weight,
@@ -380,13 +388,6 @@ impl Services {
         self.names.set(id, None)?;
         self.free.insert(value.index);
         Ok(())
-    }
-
-    /// What packets find of a service: its scheduler and servers, in order.
-    pub fn get(&self, id: ServiceId) -> Option<(Scheduler, Vec<Entry>)> {
-        let value = self.values.get(&id)?;
-        let scheduler = scheduler(value.scheduler)?;
-        Some((scheduler, self.rosters.read(value.roster, value.servers)))
     }
 
     /// All that there is to know of the services that packets find, in the order in which they

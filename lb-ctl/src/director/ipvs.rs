@@ -78,7 +78,7 @@ fn attempt(director: &mut Director, changes: &[Change]) -> anyhow::Result<Vec<(u
     director.dataplane.set_timeouts(&timeouts);
     zeroed.sort_unstable();
     zeroed.dedup();
-    director.dataplane.services.zero(&zeroed);
+    director.dataplane.zero(&zeroed);
     Ok(refused)
 }
 

@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     api,
-    dataplane::{self, Dataplane, Logger, Size, shown::Shown},
+    dataplane::{self, Dataplane, Logger, Size},
     desired::Desired,
     instance::Instance,
     routing::{Changes, Routing},
@@ -177,7 +177,7 @@ async fn start(
     }
     let dataplane = Dataplane::open(options.instance.as_str(), size)?;
     let adopted = dataplane.adopted();
-    let capacity = dataplane.settings().connections;
+    let capacity = dataplane.capacity();
     if adopted {
         tracing::info!("adopted the packet path that was running");
     }
@@ -255,7 +255,7 @@ async fn serve(options: &RunOptions, director: &mut Director, mut news: News) ->
     let mut reload = signal(SignalKind::hangup())?;
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut estimate = interval(Shown::TICK);
+    let mut estimate = interval(Dataplane::RATES_EVERY);
     estimate.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refresh = interval(REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -3,18 +3,14 @@
 use std::net::SocketAddrV4;
 
 use anyhow::Result;
-use lb_common::{
-    connection::age,
-    server::{SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE},
-};
 
 use super::state::Director;
 use crate::{
     api::{
         Connection, ConnectionFilter, Counters, DropStats, InterfaceStats, Reply, ServerStats,
-        ServiceStats, State, Stats, TableStats,
+        ServiceStats, Stats, TableStats,
     },
-    dataplane::{clock, servers::address},
+    dataplane::{self, Cursor, Page, ServerNumbers, Standing},
     desired::{Desired, Server, Service},
 };
 
@@ -23,7 +19,6 @@ pub fn stats(director: &Director) -> Result<Stats> {
     let Director {
         dataplane, desired, ..
     } = director;
-    let settings = dataplane.settings();
     Ok(Stats {
         services: desired
             .services
@@ -39,11 +34,11 @@ pub fn stats(director: &Director) -> Result<Stats> {
             })
             .collect(),
         connections: TableStats {
-            used: dataplane.services.servers.connections(),
-            capacity: settings.connections.into(),
-            slots: dataplane.connections.slots().into(),
+            used: dataplane.connections_in_use(),
+            capacity: dataplane.capacity().into(),
+            slots: dataplane.slots().into(),
         },
-        memory: dataplane.bytes(),
+        memory: dataplane.memory(),
         interfaces: interfaces(director, desired),
         uptime: director.since.elapsed().as_secs(),
         pid: std::process::id(),
@@ -66,21 +61,16 @@ fn interfaces(director: &Director, desired: &Desired) -> Vec<InterfaceStats> {
 }
 
 fn service_stats(director: &Director, service: &Service) -> ServiceStats {
-    let services = &director.dataplane.services;
+    let numbers = director.dataplane.numbers(service.id);
     let servers: Vec<_> = service
         .servers
         .iter()
-        .map(|server| server_stats(director, service, server))
+        .map(|server| server_stats(director, numbers.server(server.id), server))
         .collect();
-    let retired = services
-        .index(service.id)
-        .map_or_else(Counters::default, |index| {
-            Counters::of(services.servers.retired(index), Default::default())
-        });
-    let counters = servers.iter().fold(retired, |mut sum, server| {
-        sum += server.counters;
-        sum
-    });
+    let mut counters = Counters::of(numbers.former_servers(), 0, 0);
+    for server in &servers {
+        counters += server.counters;
+    }
     ServiceStats {
         service: service.id,
         name: service.name.clone(),
@@ -90,72 +80,64 @@ fn service_stats(director: &Director, service: &Service) -> ServiceStats {
     }
 }
 
-fn server_stats(director: &Director, service: &Service, server: &Server) -> ServerStats {
-    let servers = &director.dataplane.services.servers;
-    let mut counters = Counters::default();
-    for index in servers.entries_of(service.id, server.id) {
-        counters += Counters::of(servers.counters(index), servers.load(index));
-    }
+fn server_stats(director: &Director, numbers: ServerNumbers<'_>, server: &Server) -> ServerStats {
+    let load = numbers.load();
     ServerStats {
         server: server.id,
         weight: server.weight,
         method: server.method,
-        state: state(director, service, server).to_owned(),
-        counters,
+        state: state(director, numbers.standing(server.method), server).to_owned(),
+        counters: Counters::of(numbers.total(), load.active, load.inactive),
     }
 }
 
-fn state(director: &Director, service: &Service, server: &Server) -> &'static str {
-    let servers = &director.dataplane.services.servers;
-    let flags = servers
-        .entries_of(service.id, server.id)
-        .filter_map(|index| servers.entry(index))
-        .filter(|entry| entry.method == server.method as u8)
-        .fold(0, |flags, entry| flags | entry.flags);
-    match flags {
-        flags if flags & SERVER_AVAILABLE == 0 => "removed",
-        flags if flags & SERVER_LOCAL != 0 => "local",
+fn state(director: &Director, standing: Standing, server: &Server) -> &'static str {
+    match standing {
+        Standing::Removed => "removed",
+        Standing::Local => "local",
         _ if director.reaches.is_silent(server.id.address) => "next hop silent",
-        flags if flags & SERVER_REACHABLE != 0 => "up",
-        _ => "next hop unknown",
+        Standing::Reachable => "up",
+        Standing::Unreachable => "next hop unknown",
     }
 }
 
 /// The connections that a filter lets through, `limit` rows at most.
 pub fn connections(director: &Director, filter: &ConnectionFilter, limit: usize) -> Reply {
-    let dataplane = &director.dataplane;
-    let settings = dataplane.settings();
-    let now = clock::now(&settings);
     let mut rows = Vec::new();
     let mut total = 0;
-    for connection in dataplane.connections.live(settings) {
-        let Some(identity) = dataplane.services.servers.identity(connection.server) else {
-            continue;
-        };
-        let Some(state) = State::from_number(connection.word.state) else {
-            continue;
-        };
-        let timeout = settings.timeouts[usize::from(connection.word.state)];
-        let left = timeout.saturating_sub(age(now, connection.word.stamp));
-        let key = &connection.key;
-        let row = Connection {
-            protocol: identity.service.protocol,
-            client: SocketAddrV4::new(address(key.source()), u16::from_be(key.source_port())),
-            service: SocketAddrV4::new(
-                address(key.destination()),
-                u16::from_be(key.destination_port()),
-            ),
-            server: SocketAddrV4::new(identity.server.address, identity.server.port),
-            state,
-            expires: clock::seconds(&settings, left),
-            method: identity.method,
-        };
-        if filter.matches(&row) {
-            total += 1;
-            if rows.len() < limit {
-                rows.push(row);
-            }
-        }
+    let mut cursor = Some(Cursor::default());
+    while let Some(from) = cursor {
+        let left = limit - rows.len();
+        let Page {
+            rows: found,
+            found: number,
+            next,
+        } = director
+            .dataplane
+            .connections(from, left, |connection| filter.matches(&row(connection)));
+        rows.extend(found.iter().map(row));
+        total += number;
+        cursor = next;
     }
     Reply::Connections { rows, total }
+}
+
+fn row(connection: &dataplane::Connection) -> Connection {
+    let &dataplane::Connection {
+        service,
+        client,
+        server,
+        method,
+        state,
+        expires,
+    } = connection;
+    Connection {
+        protocol: service.protocol,
+        client,
+        service: SocketAddrV4::new(service.address, service.port),
+        server: SocketAddrV4::new(server.address, server.port),
+        state,
+        expires,
+        method,
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     dataplane::Dataplane,
     desired::Desired,
     plan::plan,
-    routing::{Port, Reach, Routing},
+    routing::{Hop, Port, Reach, Routing},
 };
 
 /// What a daemon is to do when it starts.
@@ -32,7 +32,7 @@ impl Course {
     /// Of a daemon's director, of which it is `known` or not what it does.
     pub fn of(options: &RunOptions, director: &Director, known: bool) -> Self {
         let file = options.config.display();
-        let unchanged = director.dataplane.settings().file == options.checksum;
+        let unchanged = director.dataplane.file() == options.checksum;
         if !known || !unchanged {
             // Before it is noted that the file was done.
             director.journal.end();
@@ -65,7 +65,7 @@ pub async fn live(
     if !dataplane.adopted() {
         return Ok(None);
     }
-    let mut services = match dataplane.services.all() {
+    let mut services = match dataplane.read_back() {
         Ok(services) => services,
         Err(error) => {
             tracing::error!("{error:#}: what was edited live is lost");
@@ -114,7 +114,17 @@ pub fn remembered(
             return None;
         };
         let port = ports.iter().find(|port| port.name == *interface)?;
-        let hop = dataplane.services.servers.hop(*address, port, *next_hop)?;
+        let last = dataplane.next_hop(*address, port.interface)?;
+        let hop = Hop {
+            interface: port.interface,
+            interface_name: port.name.clone(),
+            kind: port.kind.clone(),
+            source_mac: port.mac,
+            next_hop_mac: last.next_hop_mac,
+            mtu: last.mtu,
+            source: last.source,
+            next_hop: *next_hop,
+        };
         Some((*address, Reach::Hop(hop)))
     };
     found.iter().filter_map(hop).collect()

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::Reply,
     config::Source,
-    dataplane::{Dataplane, attach::Mode, audit::Part, rosters::NoLines},
+    dataplane::{self, Dataplane, Interface, Mode, NextHop, Swept},
     desired::{Desired, Method, ServerId, Service, ServiceId},
     plan::plan,
     routing::{Change, Reach, Routing},
@@ -55,9 +55,7 @@ pub struct Director {
     epoch: u64,
     /// What went wrong when something was to be repaired, by what it is about.
     complaints: HashMap<String, String>,
-    /// The part of everything that is looked at next.
-    audited: Part,
-    /// When it is.
+    /// When the next part of the maps is looked at.
     audit_due: Instant,
     audits: Pace,
     sweeps: Pace,
@@ -86,7 +84,6 @@ impl Director {
             scouts,
             epoch: 0,
             complaints: HashMap::new(),
-            audited: Part::default(),
             audit_due: Instant::now(),
             audits: Pace::default(),
             sweeps: Pace::default(),
@@ -117,7 +114,7 @@ impl Director {
             }
             Report::Updated(found) => {
                 for (address, reach) in self.reaches.update(found) {
-                    self.dataplane.services.servers.set_reach(address, &reach);
+                    self.dataplane.set_next_hop(address, &next_hop(&reach));
                 }
                 if self.scouts.updated() {
                     self.scouts.update(|| self.reaches.addresses());
@@ -173,7 +170,7 @@ impl Director {
 
     /// Nothing is left of servers that were never put into service.
     fn forget_unused(&mut self) {
-        self.dataplane.services.servers.forget_unused();
+        self.dataplane.forget_unused();
         self.keep_reaches();
     }
 
@@ -234,7 +231,7 @@ impl Director {
     /// Makes the packet path do what the daemon's own file says, which has this checksum. The
     /// next daemon does it again if this one dies on the way.
     pub async fn apply(&mut self, desired: Desired, checksum: u32) -> Result<()> {
-        let before = self.dataplane.settings().file;
+        let before = self.dataplane.file();
         self.dataplane.note_file(0);
         let outcome = self.make(desired).await;
         let done = if outcome.is_ok() { checksum } else { before };
@@ -248,7 +245,7 @@ impl Director {
         let interfaces = self.interfaces(&desired).await?;
         self.check_methods(&desired.services)?;
         self.dataplane.make_room(desired.services.iter())?;
-        if let Err(error) = self.with_room(|this| this.put_services(&desired)) {
+        if let Err(error) = self.put_services(&desired) {
             let before = self.desired.clone();
             self.put_services(&before)
                 .context("and the configuration before cannot be restored")?;
@@ -282,7 +279,7 @@ impl Director {
         let before = before.to_vec();
         self.check_methods(after)?;
         self.dataplane.make_room(after.iter())?;
-        if let Err(error) = self.with_room(|this| this.replace_services(&before, after)) {
+        if let Err(error) = self.replace_services(&before, after) {
             self.replace_services(after, &before)
                 .context("and the configuration before cannot be restored")?;
             return Err(error);
@@ -332,27 +329,15 @@ impl Director {
         }
     }
 
-    /// Does it again with more room where rosters find no place because of gaps between them.
-    fn with_room(&mut self, put: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
-        match put(self) {
-            Err(error) if error.is::<NoLines>() => {
-                self.dataplane
-                    .grow(self.dataplane.services.servers.capacity())?;
-                put(self)
-            }
-            outcome => outcome,
-        }
-    }
-
     fn put_services(&mut self, desired: &Desired) -> Result<()> {
-        let services = &mut self.dataplane.services;
+        let reach = |address| next_hop(&self.reaches.get(address));
         for service in &desired.services {
-            services.put(service, |address| self.reaches.get(address))?;
+            self.dataplane.put(service, reach)?;
         }
         let wanted: HashSet<_> = desired.services.iter().map(|service| service.id).collect();
-        for id in services.ids() {
+        for id in self.dataplane.services() {
             if !wanted.contains(&id) {
-                services.remove(id)?;
+                self.dataplane.remove(id)?;
             }
         }
         Ok(())
@@ -360,13 +345,13 @@ impl Director {
 
     /// Puts services in the place of others.
     fn replace_services(&mut self, before: &[Service], after: &[Service]) -> Result<()> {
-        let services = &mut self.dataplane.services;
+        let reach = |address| next_hop(&self.reaches.get(address));
         for service in after {
-            services.put(service, |address| self.reaches.get(address))?;
+            self.dataplane.put(service, reach)?;
         }
         for gone in before {
             if after.iter().all(|service| service.id != gone.id) {
-                services.remove(gone.id)?;
+                self.dataplane.remove(gone.id)?;
             }
         }
         Ok(())
@@ -374,8 +359,8 @@ impl Director {
 
     /// Forgets how addresses are reached that no server has any more.
     fn keep_reaches(&mut self) {
-        let servers = &self.dataplane.services.servers;
-        self.reaches.keep(|address| servers.have(address));
+        self.reaches
+            .keep(|address| self.dataplane.has_server_at(address));
     }
 
     /// The interfaces that the configuration names, with their index.
@@ -494,16 +479,15 @@ impl Director {
         if Instant::now() < self.audit_due {
             return;
         }
-        let part = self.audited;
-        self.audited = part.next();
-        let last = self.audited.is_first();
-        let outcome = self
-            .audits
-            .part(|| (self.dataplane.repair_maps(part), last));
+        let begins = self.dataplane.audit_begins();
+        let outcome = self.audits.part(|| {
+            let outcome = self.dataplane.audit();
+            (outcome, self.dataplane.audit_begins())
+        });
         let period = self.audits.period(AUDIT_SHARE, MOST_BETWEEN_AUDITS);
-        self.audit_due = Instant::now() + period / Part::ALL;
+        self.audit_due = Instant::now() + period / Dataplane::AUDITS;
         self.complain("maps", outcome);
-        if part.is_first() {
+        if begins {
             let outcome = self.dataplane.repair_pins();
             self.complain("pins", outcome);
             let outcome = self.audit_interfaces().await;
@@ -542,37 +526,55 @@ impl Director {
 
     async fn update_ports(&self) -> Result<()> {
         let ports = self.routing.ports().await?;
-        self.dataplane.set_ports(&ports);
+        let interfaces = ports.iter().map(|port| Interface {
+            index: port.interface,
+            mac: port.mac,
+        });
+        self.dataplane
+            .set_interfaces(&interfaces.collect::<Vec<_>>());
         Ok(())
     }
 
     /// Estimates rates. To be called every two seconds.
     pub fn estimate(&mut self) {
-        self.dataplane.services.estimate();
-        self.idle = !self.dataplane.services.servers.have_connections();
+        self.dataplane.estimate_rates();
+        self.idle = !self.dataplane.has_connections();
     }
 
     /// Takes away expired connections: a part of the table, so that no sweep takes long. To be
     /// called every `interval`.
     pub fn sweep(&mut self, interval: Duration) {
-        let all = self.dataplane.settings().hash.buckets;
         let period = match self.idle {
             // There is nothing to find but what an earlier daemon left half done.
             true => MOST_BETWEEN_SWEEPS,
             false => self.sweeps.period(SWEEP_SHARE, MOST_BETWEEN_SWEEPS),
         };
         let rounds = period.as_secs_f64() / interval.as_secs_f64();
-        let part = (f64::from(all) / rounds).ceil() as u32;
-        let (ended, whole) = self.sweeps.part(|| {
-            let (ended, whole) = self.dataplane.sweep(part.max(LEAST_PART));
-            ((ended, whole), whole)
+        let Swept { ended, whole } = self.sweeps.part(|| {
+            let swept = self.dataplane.sweep(1.0 / rounds);
+            (swept, swept.whole)
         });
         if ended > 0 {
             tracing::debug!("{ended} connections expired");
         }
-        if whole && self.dataplane.services.servers.forget_unused() {
+        if whole && self.dataplane.forget_unused() {
             self.keep_reaches();
         }
+    }
+}
+
+/// What the packet path is told of how a server is reached.
+fn next_hop(reach: &Reach) -> NextHop {
+    match reach {
+        Reach::Local => NextHop::Local,
+        Reach::Hop(hop) => NextHop::Ethernet(dataplane::Hop {
+            interface: hop.interface,
+            source_mac: hop.source_mac,
+            next_hop_mac: hop.next_hop_mac,
+            mtu: hop.mtu,
+            source: hop.source,
+        }),
+        Reach::Unresolved { .. } | Reach::None(_) => NextHop::Unknown,
     }
 }
 
@@ -604,9 +606,6 @@ const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
 /// Likewise, looking through all maps.
 const AUDIT_SHARE: u32 = 500;
 const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(5);
-
-/// Buckets that are swept at a time at least.
-const LEAST_PART: u32 = 512;
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 
-use lb_common::server::Counters;
-
 use super::{super::state::Director, judge};
 use crate::{
-    dataplane::servers::sum,
+    dataplane::ServerNumbers,
     desired::{Method, Protocol, Server, Service},
     ipvs::{
         self, Forward, Key, ListedServer, ListedService, Listing, Numbers, Refusal, Reply, Traffic,
@@ -32,26 +30,22 @@ pub fn list(director: &Director, service: Option<Key>, numbers: Numbers) -> Repl
         }
     };
     Reply::Listing(Listing {
-        size: director.dataplane.settings().connections,
+        size: director.dataplane.capacity(),
         services: listed,
     })
 }
 
 fn of_service(director: &Director, service: &Service, numbers: Numbers) -> ListedService {
-    let dataplane = &director.dataplane.services;
+    let counted = director.dataplane.numbers(service.id);
     let servers: Vec<_> = service
         .servers
         .iter()
-        .map(|server| of_server(director, service, server, numbers))
+        .map(|server| of_server(counted.server(server.id), server, numbers))
         .collect();
-    let index = dataplane.index(service.id);
-    let traffic = match (numbers, index) {
-        (Numbers::Connections, _) | (_, None) => Traffic::default(),
-        (Numbers::Counters, Some(index)) => {
-            let total = dataplane.counters(service.id);
-            dataplane.servers.shown_of_service(index, total).into()
-        }
-        (Numbers::Rates, Some(index)) => dataplane.servers.rates_of_service(index),
+    let traffic = match numbers {
+        Numbers::Connections => Traffic::default(),
+        Numbers::Counters => counted.since_zero(),
+        Numbers::Rates => counted.rates(),
     };
     ListedService {
         service: ipvs::Service {
@@ -73,14 +67,9 @@ fn of_service(director: &Director, service: &Service, numbers: Numbers) -> Liste
     }
 }
 
-fn of_server(
-    director: &Director,
-    service: &Service,
-    server: &Server,
-    numbers: Numbers,
-) -> ListedServer {
-    let servers = &director.dataplane.services.servers;
-    let mut listed = ListedServer {
+fn of_server(counted: ServerNumbers<'_>, server: &Server, numbers: Numbers) -> ListedServer {
+    let load = counted.load();
+    ListedServer {
         server: ipvs::Server {
             at: SocketAddr::new(server.id.address.into(), server.id.port),
             forward: match server.method {
@@ -93,46 +82,13 @@ fn of_server(
             lower: 0,
             tunnel: Tunnel::Ipip,
         },
-        active: 0,
-        inactive: 0,
+        active: load.active as u32,
+        inactive: load.inactive as u32,
         persistent: 0,
-        traffic: Traffic::default(),
-    };
-    let mut counters = Counters::default();
-    for index in servers.entries_of(service.id, server.id) {
-        let load = servers.load(index);
-        listed.active += load.active;
-        listed.inactive += load.inactive;
-        match numbers {
-            Numbers::Connections => {}
-            Numbers::Counters => counters = sum(counters, servers.shown(index)),
-            Numbers::Rates => listed.traffic += servers.rates(index),
-        }
-    }
-    if numbers == Numbers::Counters {
-        listed.traffic = counters.into();
-    }
-    listed
-}
-
-impl From<Counters> for Traffic {
-    fn from(counters: Counters) -> Self {
-        Self {
-            connections: counters.connections,
-            in_packets: counters.in_packets,
-            out_packets: counters.out_packets,
-            in_bytes: counters.in_bytes,
-            out_bytes: counters.out_bytes,
-        }
-    }
-}
-
-impl std::ops::AddAssign for Traffic {
-    fn add_assign(&mut self, other: Self) {
-        self.connections += other.connections;
-        self.in_packets += other.in_packets;
-        self.out_packets += other.out_packets;
-        self.in_bytes += other.in_bytes;
-        self.out_bytes += other.out_bytes;
+        traffic: match numbers {
+            Numbers::Connections => Traffic::default(),
+            Numbers::Counters => counted.since_zero(),
+            Numbers::Rates => counted.rates(),
+        },
     }
 }
