@@ -1,0 +1,27 @@
+//! What the daemon and its clients say to each other on the socket `/run/lb/INSTANCE.sock`: one
+//! request as JSON on a line, one reply as JSON on a line, as often as the client likes.
+
+mod client;
+mod instance;
+mod listing;
+mod places;
+mod reply;
+mod request;
+mod server;
+mod socket;
+
+pub use self::{
+    client::{CallError, call},
+    instance::Instance,
+    listing::{
+        Connection, DropStats, InterfaceStats, ListedServer, ListedService, Listing, Page, Stats,
+        TableStats,
+    },
+    reply::{ErrorKind, Refused, Reply},
+    request::{ConnectionFilter, Numbers, Request},
+    server::{Call, MAX_CLIENTS, MAX_REQUEST, Peer, serve},
+    socket::{BindError, Lock, Socket, bind, lock, run_directory},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The daemon's side: many clients at once, none of which can hold up the others.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
+    net::{
+        UnixListener,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+pub use crate::places::MAX_CLIENTS;
+use crate::{
+    Reply, Request,
+    places::{Place, Places},
+};
+
+/// Longest request, in bytes, its end of line included.
+pub const MAX_REQUEST: usize = 16 << 20;
+
+/// How long a client may take to send a request, and to take in a reply.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the daemon's end waits for replies that are on their way.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long to wait when no client can be accepted (no file descriptors, most likely).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A request on its way to who can answer it.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub request: Request,
+    /// By whom.
+    pub by: Peer,
+    /// Where the answer goes; dropped without one, the client is told that the daemon ends.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// The process at the other end of the socket, as the kernel tells it (`SO_PEERCRED`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its user; nothing where the kernel does not tell.
+    pub uid: Option<u32>,
+    /// Its number.
+    pub pid: Option<i32>,
+}
+
+impl Peer {
+    fn of(stream: &tokio::net::UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok();
+        Self {
+            uid: credentials.map(|peer| peer.uid()),
+            pid: credentials.and_then(|peer| peer.pid()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.uid, self.pid) {
+            (Some(uid), Some(pid)) => write!(f, "uid {uid}, pid {pid}"),
+            (Some(uid), None) => write!(f, "uid {uid}"),
+            (None, _) => f.write_str("somebody"),
+        }
+    }
+}
+
+/// Serves clients until nobody receives calls any more, then lets replies that were given
+/// reach their clients. Each client has its own task; calls arrive one by one.
+pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
+    serve_patiently(listener, calls, PATIENCE).await;
+}
+
+pub(super) async fn serve_patiently(
+    listener: UnixListener,
+    calls: mpsc::Sender<Call>,
+    patience: Duration,
+) {
+    let places = Arc::new(Places::default());
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (place, go) = places.enter().await;
+                    let calls = calls.clone();
+                    clients.spawn(async move {
+                        let by = Peer::of(&stream);
+                        let (from, mut to) = stream.into_split();
+                        tokio::select! {
+                            () = attend(from, &mut to, by, &calls, &place, patience) => {}
+                            _ = go => turn_away(&to),
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("cannot accept a client: {error}");
+                    sleep(PAUSE).await;
+                }
+            },
+            Some(_) = clients.join_next() => {}
+            () = calls.closed() => break,
+        }
+    }
+    let _ = timeout(FAREWELL, async {
+        while clients.join_next().await.is_some() {}
+    })
+    .await;
+}
+
+/// Without waiting: a client that does not take the answer goes without.
+fn turn_away(to: &OwnedWriteHalf) {
+    let reply = Reply::failed(format!(
+        "the daemon has {MAX_CLIENTS} clients or much to read already, and has waited for this one \
+         longest: try again later"
+    ));
+    let _ = to.try_write(&line(&reply));
+}
+
+/// Answers one client until it goes, is too slow, or the daemon ends.
+async fn attend(
+    from: OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    by: Peer,
+    calls: &mpsc::Sender<Call>,
+    place: &Place,
+    patience: Duration,
+) {
+    let mut from = BufReader::new(from);
+    loop {
+        place.wait();
+        let request = tokio::select! {
+            request = timeout(patience, read_line(&mut from, place)) => request,
+            () = calls.closed() => return,
+        };
+        place.work();
+        let (reply, last) = match request {
+            Ok(Line::Whole(text)) => (answer(&text, by, calls).await, false),
+            Ok(Line::TooLong) => (too_long(), true),
+            Ok(Line::TooMuch) => (too_much(), true),
+            Ok(Line::None) => return,
+            Err(_) => (too_slow(patience), true),
+        };
+        place.release();
+        place.wait();
+        if !send(to, line(&reply), patience).await || last {
+            return;
+        }
+    }
+}
+
+async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>) -> Reply {
+    let request = match serde_json::from_slice(text) {
+        Ok(request) => request,
+        Err(error) => return Reply::bad_request(format!("not a request: {error}")),
+    };
+    let (reply, answer) = oneshot::channel();
+    let ending = || Reply::failed("the daemon is ending");
+    match calls.send(Call { request, by, reply }).await {
+        Ok(()) => answer.await.unwrap_or_else(|_| ending()),
+        Err(_) => ending(),
+    }
+}
+
+fn too_long() -> Reply {
+    Reply::bad_request(format!(
+        "a request has at most {} MiB, and is one line",
+        MAX_REQUEST >> 20
+    ))
+}
+
+fn too_much() -> Reply {
+    Reply::failed("other clients send much at this moment: try again later")
+}
+
+fn too_slow(patience: Duration) -> Reply {
+    Reply::bad_request(format!("no request came for {} s", patience.as_secs_f32()))
+}
+
+enum Line {
+    /// Without the end of line.
+    Whole(Vec<u8>),
+    TooLong,
+    /// There is no memory for it.
+    TooMuch,
+    /// The client went.
+    None,
+}
+
+async fn read_line(from: &mut BufReader<impl AsyncRead + Unpin>, place: &Place) -> Line {
+    let mut text = Vec::new();
+    loop {
+        let Ok(chunk) = from.fill_buf().await else {
+            return Line::None;
+        };
+        let end = chunk.iter().position(|&byte| byte == b'\n');
+        let part = end.map_or(chunk, |end| &chunk[..end]);
+        let gone = chunk.is_empty();
+        let length = part.len() + usize::from(end.is_some());
+        if text.len() + length > MAX_REQUEST {
+            return Line::TooLong;
+        }
+        if !place.hold(length) {
+            return Line::TooMuch;
+        }
+        text.extend_from_slice(part);
+        from.consume(length);
+        match (end, gone) {
+            (Some(_), _) => return Line::Whole(text),
+            (None, true) if text.is_empty() => return Line::None,
+            (None, true) => return Line::Whole(text),
+            (None, false) => {}
+        }
+    }
+}
+
+/// False where the client does not take it.
+async fn send(to: &mut OwnedWriteHalf, line: Vec<u8>, patience: Duration) -> bool {
+    matches!(timeout(patience, to.write_all(&line)).await, Ok(Ok(())))
+}
+
+fn line(reply: &Reply) -> Vec<u8> {
+    let mut line = serde_json::to_vec(reply).unwrap_or_else(|error| {
+        // No reply of ours is of a kind that JSON does not have.
+        tracing::error!("a reply cannot be written: {error}");
+        Vec::new()
+    });
+    line.push(b'\n');
+    line
+}

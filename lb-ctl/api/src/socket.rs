@@ -1,0 +1,214 @@
+//! Where the daemon listens, and that there is one daemon for an instance.
+
+use std::{
+    env,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read, Seek, Write},
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    unistd::Group,
+};
+
+use crate::instance::Instance;
+
+/// Unless `LB_RUN_DIR` says otherwise.
+const RUN_DIRECTORY: &str = "/run/lb";
+/// Members of this group may talk to the daemon, if there is such a group.
+const GROUP: &str = "lb";
+
+/// Takes the instance's lock and makes its socket.
+pub fn bind(instance: &Instance) -> Result<Socket, BindError> {
+    bind_in(&run_directory(), instance)
+}
+
+/// Takes the instance's lock alone: for who must be sure that no daemon runs meanwhile.
+pub fn lock(instance: &Instance) -> Result<Lock, BindError> {
+    lock_in(&run_directory(), instance)
+}
+
+/// A socket that clients can connect to; it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Socket {
+    /// For [`serve`](super::serve); needs a tokio runtime.
+    pub fn listener(&self) -> io::Result<tokio::net::UnixListener> {
+        let listener = self.listener.try_clone()?;
+        listener.set_nonblocking(true)?;
+        tokio::net::UnixListener::from_std(listener)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Before the lock goes, so that it is nobody else's.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The right to be the daemon of an instance. The kernel takes it back when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// There is a daemon already.
+    #[error("a daemon for instance `{instance}` is already running ({})", whose(*.pid))]
+    Running {
+        /// Whose it is.
+        instance: Instance,
+        /// Its process, if it says.
+        pid: Option<u32>,
+    },
+    /// The system does not let us.
+    #[error("cannot {action} {}: {error}{}", .path.display(), hint(.error))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+fn whose(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "pid unknown".into(), |pid| format!("pid {pid}"))
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (are you root?)",
+        _ => "",
+    }
+}
+
+/// Where sockets and locks are.
+pub fn run_directory() -> PathBuf {
+    env::var_os("LB_RUN_DIR").map_or_else(|| RUN_DIRECTORY.into(), PathBuf::from)
+}
+
+pub(super) fn socket_path(directory: &Path, instance: &Instance) -> PathBuf {
+    directory.join(format!("{instance}.sock"))
+}
+
+fn lock_in(directory: &Path, instance: &Instance) -> Result<Lock, BindError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .map_err(failed("make the directory", directory))?;
+    let path = directory.join(format!("{instance}.lock"));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        // Who can open it can lock it, and so keep the daemon from starting.
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open the lock", &path))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut file) => {
+            write_pid(&mut file).map_err(failed("write the lock", &path))?;
+            Ok(Lock { _file: file })
+        }
+        Err((mut file, Errno::EWOULDBLOCK)) => Err(BindError::Running {
+            instance: instance.clone(),
+            pid: read_pid(&mut file),
+        }),
+        Err((_, errno)) => Err(failed("lock", &path)(errno.into())),
+    }
+}
+
+pub(super) fn bind_in(directory: &Path, instance: &Instance) -> Result<Socket, BindError> {
+    let lock = lock_in(directory, instance)?;
+    let path = socket_path(directory, instance);
+    make_way(&path, instance)?;
+    // Made under another name, and moved when it has the right owner and mode.
+    let unfinished = directory.join(format!("{instance}.sock.new"));
+    let _ = fs::remove_file(&unfinished);
+    let listener = UnixListener::bind(&unfinished).map_err(failed("listen at", &path))?;
+    let socket = Socket {
+        listener,
+        path,
+        _lock: lock,
+    };
+    let finished = give_to_group(&unfinished)
+        .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o660)))
+        .and_then(|()| fs::rename(&unfinished, &socket.path));
+    if let Err(error) = finished {
+        let _ = fs::remove_file(&unfinished);
+        return Err(failed("set the owner of", &socket.path)(error));
+    }
+    Ok(socket)
+}
+
+/// Makes sure that what stands at the socket's path, if anything, may be replaced.
+fn make_way(path: &Path, instance: &Instance) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("look at", path)(error)),
+        Ok(there) if !there.file_type().is_socket() => Err(failed("replace", path)(
+            io::Error::other("it is there and is not a socket: remove it"),
+        )),
+        // The lock is ours, yet somebody answers: a daemon whose lock file was removed.
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(BindError::Running {
+            instance: instance.clone(),
+            pid: None,
+        }),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn give_to_group(path: &Path) -> io::Result<()> {
+    // A machine without the group, or without any, has a socket for root alone.
+    match Group::from_name(GROUP) {
+        Ok(Some(group)) => chown(path, None, Some(group.gid.as_raw())),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", process::id())
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+    let path = path.to_owned();
+    move |error| BindError::Io {
+        action,
+        path,
+        error,
+    }
+}
