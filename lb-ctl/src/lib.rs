@@ -18,7 +18,6 @@ pub mod object;
 pub mod output;
 pub mod plan;
 pub mod rates;
-pub mod routing;
 pub mod rules;
 pub mod spelling;
 pub mod table;

@@ -22,6 +22,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use lb_network::{Changes, Routing};
 use nix::{sys::utsname::uname, unistd::geteuid};
 use tokio::{
     io::unix::AsyncFd,
@@ -43,7 +44,6 @@ use crate::{
     dataplane::{self, Dataplane, Logger, Size},
     desired::Desired,
     instance::Instance,
-    routing::{Changes, Routing},
 };
 
 /// What `lb-ctl run` was told.

@@ -6,7 +6,7 @@ use std::{
     ops::Bound::{Excluded, Unbounded},
 };
 
-use crate::routing::Reach;
+use lb_network::Reach;
 
 /// In how many rounds all next hops are asked whether they are still there.
 const REFRESH_ROUNDS: usize = 50;
@@ -202,7 +202,7 @@ mod tests {
             next_hop: address,
         };
         let hop = |address| {
-            Reach::Hop(crate::routing::Hop {
+            Reach::Hop(lb_network::Hop {
                 interface: 2,
                 interface_name: "eth0".to_owned(),
                 kind: String::new(),

@@ -8,15 +8,10 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use anyhow::Result;
+use lb_network::{Hop, Port, Reach, Routing};
 
 use super::{RunOptions, state::Director};
-use crate::{
-    config,
-    dataplane::Dataplane,
-    desired::Desired,
-    plan::plan,
-    routing::{Hop, Port, Reach, Routing},
-};
+use crate::{config, dataplane::Dataplane, desired::Desired, plan::plan};
 
 /// What a daemon is to do when it starts.
 pub enum Course {

@@ -4,10 +4,10 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use lb_network::{Reach, Routing};
 use tokio::sync::mpsc;
 
 use super::task::Task;
-use crate::routing::{Reach, Routing};
 
 /// How long a server that is new may take to answer ARP before it is put into service all the
 /// same, to be reached as soon as it does.

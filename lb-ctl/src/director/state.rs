@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use lb_network::{Change, Reach, Routing};
 
 use super::{
     RunOptions, ipvs,
@@ -22,7 +23,6 @@ use crate::{
     dataplane::{self, Dataplane, Interface, Mode, NextHop, Swept},
     desired::{Desired, Method, ServerId, Service, ServiceId},
     plan::plan,
-    routing::{Change, Reach, Routing},
 };
 
 /// How the XDP program is to be attached.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lb_ctl::routing::{Change, Changes, Hop, Port, Reach, Routing};
+use lb_network::{Change, Changes, Hop, Port, Reach, Routing};
 use nix::sched::{CloneFlags, setns};
 use tokio::{
     select,
