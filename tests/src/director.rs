@@ -11,20 +11,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lb_lab::{
+    lab::{Lab, PINS},
+    namespace::Namespace,
+    process::{self, Output, Process},
+    wait::wait_until,
+};
 use nix::{sys::signal::Signal, unistd::Pid};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::{
-    lab::Lab,
-    namespace::Namespace,
-    process::{self, Output, Process},
-    tables::{Connection, Stats, Table},
-    wait::wait_until,
-};
-
-/// Where directors pin what outlives them, each in a directory named as its instance.
-pub const PINS: &str = "/sys/fs/bpf/lb";
+use crate::tables::{Connection, Stats, Table};
 
 /// Names the binary under test; the workspace's own without it.
 const BINARY: &str = "LB_CTL";

@@ -1,28 +1,12 @@
-//! Labs of network namespaces, and what it takes to prove something in them: real servers,
-//! a real client, a count of what crossed the wire, the director under test.
-//!
-//! Describe, then realise: [`labs`] describes deployments, [`topology`] is what they are
-//! described in, [`lab`] makes namespaces of them. Everything that was made goes away
-//! when its value is dropped, also when a test panics.
-//!
-//! A lab needs root, and leaves the machine's own network alone.
+//! What it takes to prove something about the director: its program fed with single packets
+//! ([`dataplane`]), its daemon in a lab of namespaces ([`director`], [`labs`]), and thousands of
+//! clients at once ([`load`]).
 
-pub mod bench;
-pub mod capture;
-pub mod client;
-pub mod content;
 pub mod dataplane;
-pub mod descriptors;
 pub mod director;
-pub mod lab;
+pub mod footprint;
 pub mod labs;
 pub mod load;
-pub mod namespace;
-pub mod offload;
 pub mod packets;
-pub mod process;
 pub mod tables;
-pub mod topology;
 pub mod upgrade;
-pub mod wait;
-pub mod xdp;

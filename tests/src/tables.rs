@@ -2,9 +2,8 @@
 //! them: no type is shared with the program under test.
 
 use anyhow::{Context, Result};
+use lb_lab::capture::Tally;
 use serde::Deserialize;
-
-use crate::capture::Tally;
 
 /// `lb-ctl stats --json`
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

@@ -17,7 +17,9 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     setup::bench_packages()?;
     let binary = build::build()?;
     let title = "build the benchmark";
-    let mut command = cargo(&["build", "--release", "--package", "lb-tests", "--bins"]);
+    let mut command = cargo(&["build", "--release"]);
+    command.args(["--package", "lb-bench", "--bin", "bench"]);
+    command.args(["--package", "lb-tests", "--bin", "lab-host"]);
     let objects = target()?.join("ebpf-bench");
     let mut object = PathBuf::new();
     step(title, || {

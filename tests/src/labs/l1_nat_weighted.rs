@@ -1,6 +1,6 @@
 //! L1: NAT, weighted. The real servers' gateway is the director.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The service.
 pub const SERVICE: &str = "172.16.10.21:80";

@@ -1,6 +1,6 @@
 //! L2: NAT with port mapping: the service's port is not the servers' port.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The service.
 pub const SERVICE: &str = "172.16.100.1:80";

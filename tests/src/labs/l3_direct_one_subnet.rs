@@ -1,6 +1,6 @@
 //! L3: DR, everybody on one subnet. The real servers hold the VIP, and are silent about it.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The VIP.
 pub const VIP: &str = "192.168.100.11";

@@ -2,7 +2,7 @@
 //! Answers of the others reach the client through the router, on which the VIP is in
 //! another direction than they come from.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The service.
 pub const SERVICE: &str = "172.16.10.21:80";

@@ -1,6 +1,6 @@
 //! L5: DR, rr, three machines.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The VIP.
 pub const VIP: &str = "192.168.160.100";

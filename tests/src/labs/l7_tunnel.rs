@@ -1,6 +1,6 @@
 //! L7: TUN. The real servers are in another network, and answer the client straight.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The service.
 pub const SERVICE: &str = "192.168.100.11:80";

@@ -1,7 +1,7 @@
 //! L8: DR, rr, to two nginx, which serve pages and pass what is dynamic to three
 //! application servers.
 
-use crate::topology::{Host, Speaks, Topology};
+use lb_lab::topology::{Host, Speaks, Topology};
 
 /// The service.
 pub const SERVICE: &str = "192.168.73.15:80";

@@ -3,10 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::{
-    load::Target,
-    topology::{Host, Topology},
-};
+use lb_lab::topology::{Host, Topology};
+
+use crate::load::Target;
 
 /// What the director is to do: of the TCP service of each forwarding method, the numbers and
 /// weights of its servers; and what goes before and after the services that bear the load.

@@ -1,7 +1,7 @@
 //! One service whose servers are reached in three ways: DR and NAT inside, TUN behind a
 //! router.
 
-use crate::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// The VIP.
 pub const VIP: &str = "172.16.10.21";

@@ -3,6 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use lb_lab::content;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,7 +12,6 @@ use tokio::{
 };
 
 use super::{SENTENCE, TURN, losses, tally::Tally};
-use crate::content;
 
 /// A lost packet is sent again several times in less.
 const STALL: Duration = Duration::from_secs(20);

@@ -4,9 +4,8 @@
 use std::{collections::BTreeMap, fs, os::fd::AsRawFd};
 
 use anyhow::{Context, Result};
+use lb_lab::{lab::Lab, namespace::Namespace};
 use nix::errno::Errno;
-
-use crate::{lab::Lab, namespace::Namespace};
 
 /// How long a sender waits for an acknowledgement before it sends again, as an option of routes:
 /// longer than any that is merely late on a busy machine takes.

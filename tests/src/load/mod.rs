@@ -15,6 +15,7 @@ mod tally;
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use lb_lab::{descriptors, namespace::Namespace, wait::wait_at_most};
 use tokio::{
     runtime::Builder,
     sync::{Semaphore, watch},
@@ -24,7 +25,6 @@ use tokio::{
 
 use self::connection::Connection;
 pub use self::tally::Tally;
-use crate::{descriptors, namespace::Namespace, wait::wait_at_most};
 
 /// A service, over both protocols.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use lb_lab::wait::wait_until;
 
 use super::{Target, Volume};
-use crate::wait::wait_until;
 
 /// Counts, and what went wrong.
 #[derive(Debug)]

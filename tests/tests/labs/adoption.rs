@@ -6,10 +6,12 @@ use std::{fs, path::PathBuf};
 use aya::maps::{Array, Map, MapData};
 use lb_common::layout::{LAYOUT, Settings};
 use lb_ctl::dataplane::{Parts, attach};
-use lb_tests::{
+use lb_lab::{
     client::{Client, Connection},
-    director::Director,
     lab::Lab,
+};
+use lb_tests::{
+    director::Director,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
 use nix::sys::signal::Signal;

@@ -6,11 +6,13 @@ use std::{
     process::Command,
 };
 
+use lb_lab::{
+    lab::Lab,
+    process::{Output, run},
+};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
-    process::{Output, run},
 };
 use nix::sys::signal::Signal;
 

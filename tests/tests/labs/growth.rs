@@ -9,9 +9,9 @@ use std::{
 };
 
 use aya::maps::{Array, Map, MapData};
+use lb_lab::lab::Lab;
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
     tables::{Connection, Counters},
 };

@@ -2,13 +2,10 @@
 //! alone, with a file that names an interface and nothing else.
 
 use anyhow::ensure;
+use lb_lab::{lab::Lab, process::Output, topology::Topology, wait::wait_until};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel},
-    process::Output,
-    topology::Topology,
-    wait::wait_until,
 };
 use nix::sys::signal::Signal;
 

@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
+use lb_lab::{client::tally, lab::Lab, wait::wait_until};
 use lb_tests::{
-    client::tally,
     director::Director,
-    lab::Lab,
     labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
-    wait::wait_until,
 };
 
 #[test]

@@ -1,7 +1,9 @@
-use lb_tests::{
+use lb_lab::{
     capture::{Capture, Kind},
-    director::Director,
     lab::Lab,
+};
+use lb_tests::{
+    director::Director,
     labs::l2_nat_port_mapping::{CONFIGURATION, SERVICE, UDP_SERVICE, topology},
 };
 

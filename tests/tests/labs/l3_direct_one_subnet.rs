@@ -1,10 +1,12 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use lb_tests::{
+use lb_lab::{
     capture::{Kind, Tally},
     client::tally,
-    director::Director,
     lab::Lab,
+};
+use lb_tests::{
+    director::Director,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, UDP_SERVICE, topology},
 };
 

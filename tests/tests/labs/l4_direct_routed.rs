@@ -1,12 +1,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::ensure;
+use lb_lab::{client::tally, lab::Lab, wait::wait_until};
 use lb_tests::{
-    client::tally,
     director::Director,
-    lab::Lab,
     labs::l4_direct_routed::{CONFIGURATION, SERVICE, topology},
-    wait::wait_until,
 };
 
 /// Longer than any answer takes here, and shorter than a SYN is repeated.

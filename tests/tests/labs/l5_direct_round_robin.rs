@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::l5_direct_round_robin::{CONFIGURATION, SERVICE, VIP, topology},
-    wait::wait_until,
 };
 
 #[test]

@@ -1,14 +1,10 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use anyhow::ensure;
+use lb_lab::{capture::Tally, client::tally, content, lab::Lab, wait::wait_until};
 use lb_tests::{
-    capture::Tally,
-    client::tally,
-    content,
     director::Director,
-    lab::Lab,
     labs::l7_tunnel::{CONFIGURATION, SERVICE, UDP_SERVICE, topology},
-    wait::wait_until,
 };
 
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 11);

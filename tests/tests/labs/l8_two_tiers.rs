@@ -1,13 +1,10 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use lb_lab::{client::Client, lab::Lab, process::Process, wait::wait_until};
 use lb_tests::{
-    client::Client,
     director::Director,
-    lab::Lab,
     labs::l8_two_tiers::{CONFIGURATION, NGINX, SERVICE, topology},
-    process::Process,
-    wait::wait_until,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;

@@ -10,14 +10,14 @@ use std::{
 };
 
 use etherparse::{PacketBuilder, ip_number};
-use lb_tests::{
+use lb_lab::{
     capture::Kind,
     lab::Lab,
-    labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel},
     topology::{Host, Topology},
     wait::wait_until,
     xdp::{self, Verdict},
 };
+use lb_tests::labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
@@ -50,7 +50,7 @@ fn a_server_sees_the_client_and_keeps_the_connection() {
 fn uploads_and_downloads_arrive_whole() {
     let lab = Lab::realise(&l1_nat_weighted::topology()).unwrap();
     let client = lab.client("director", "192.168.100.39:80").unwrap();
-    let body = lb_tests::content::bytes(0, 300_000);
+    let body = lb_lab::content::bytes(0, 300_000);
     let reply = client.connect().unwrap().post("/echo", body.clone());
     assert_eq!(reply.unwrap().body, body);
     let mut download = client.connect().unwrap().download(4_000_000).unwrap();

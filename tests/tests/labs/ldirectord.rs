@@ -2,12 +2,10 @@
 //! by ipvsadm.
 
 use anyhow::ensure;
+use lb_lab::{lab::Lab, process::Process, wait::wait_until};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::l3_direct_one_subnet::{SERVICE, topology},
-    process::Process,
-    wait::wait_until,
 };
 use nix::sys::signal::Signal;
 

@@ -1,11 +1,13 @@
 //! Edits while connections of other servers carry data.
 
-use lb_tests::{
+use lb_lab::{
     client::{Client, Download},
-    director::Director,
     lab::Lab,
-    labs::{l1_nat_weighted, l3_direct_one_subnet},
     topology::{Host, Topology},
+};
+use lb_tests::{
+    director::Director,
+    labs::{l1_nat_weighted, l3_direct_one_subnet},
 };
 
 /// More than fits into all buffers between a server and a client that does not read.

@@ -1,11 +1,8 @@
 use std::collections::BTreeMap;
 
+use lb_lab::{capture::Tally, client::tally, content, lab::Lab};
 use lb_tests::{
-    capture::Tally,
-    client::tally,
-    content,
     director::Director,
-    lab::Lab,
     labs::mixed_methods::{CONFIGURATION, SERVICE, topology},
 };
 

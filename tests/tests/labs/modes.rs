@@ -1,11 +1,9 @@
 //! The XDP program attached by the driver and by the kernel.
 
+use lb_lab::{content, lab::Lab, topology::Topology};
 use lb_tests::{
-    content,
     director::{Director, Mode},
-    lab::Lab,
     labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel},
-    topology::Topology,
 };
 
 #[test]

@@ -1,10 +1,9 @@
 //! Real servers whose Ethernet address is not known, or no longer what it was.
 
+use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
-    wait::wait_until,
 };
 use nix::sys::signal::Signal;
 

@@ -4,12 +4,14 @@
 use std::{fs, thread};
 
 use anyhow::ensure;
-use lb_tests::{
-    director::Director,
+use lb_lab::{
     lab::Lab,
-    labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
     wait::wait_until,
     xdp::{self, Verdict},
+};
+use lb_tests::{
+    director::Director,
+    labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
 };
 use nix::{
     sys::{

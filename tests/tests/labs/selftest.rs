@@ -6,13 +6,13 @@
 use std::fs;
 
 use anyhow::ensure;
-use lb_tests::{
-    director::Director,
+use lb_lab::{
     lab::Lab,
     process::{Process, run},
     topology::{Host, Topology},
     wait::wait_until,
 };
+use lb_tests::director::Director;
 
 const VIP: &str = "207.175.44.110";
 const PAYLOAD: &str = "0123456789abcdefghijklmnopqrstuv";

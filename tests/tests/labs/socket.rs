@@ -14,13 +14,15 @@ use std::{
 };
 
 use anyhow::ensure;
-use lb_tests::{
+use lb_lab::{
     client::Client,
-    director::Director,
     lab::Lab,
-    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
     process::{Process, run},
     wait::wait_until,
+};
+use lb_tests::{
+    director::Director,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
 use nix::sys::signal::Signal;
 

@@ -1,9 +1,8 @@
 //! The data plane outlives the daemon.
 
+use lb_lab::{client::Client, lab::Lab};
 use lb_tests::{
-    client::Client,
     director::Director,
-    lab::Lab,
     labs::{
         l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
         l7_tunnel,

@@ -9,13 +9,10 @@ use aya::{
 };
 use lb_common::layout::{Port, Settings};
 use lb_ctl::dataplane::{Parts, attach};
+use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
 use lb_tests::{
-    client::Client,
     director::Director,
-    lab::Lab,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
-    topology::Topology,
-    wait::wait_until,
 };
 use nix::sys::signal::Signal;
 

@@ -3,12 +3,14 @@
 use std::{thread, time::Duration};
 
 use aya::maps::{Array, Map, MapData};
-use lb_tests::{
-    director::Director,
+use lb_lab::{
     lab::Lab,
-    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
     wait::wait_until,
     xdp::{self, Verdict},
+};
+use lb_tests::{
+    director::Director,
+    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
 
 /// On the servers' subnet, and nobody's.
@@ -31,7 +33,7 @@ fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
         wait_until("somebody asks for the new server", || {
             let machine = lab.host("director")?;
             let mut ip = machine.command("ip");
-            let asked = lb_tests::process::run(ip.args(["neigh", "show", "to", ABSENT]))?;
+            let asked = lb_lab::process::run(ip.args(["neigh", "show", "to", ABSENT]))?;
             anyhow::ensure!(asked.stdout.contains("INCOMPLETE"), "{asked:?}");
             Ok(())
         })

@@ -5,14 +5,13 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use lb_common::connection::{Bucket, STATE_FREE, Word};
-use lb_tests::{
+use lb_lab::{
     client::Client,
-    director::Director,
     lab::Lab,
-    tables::Counters,
     topology::{Host, Topology},
     wait::wait_until,
 };
+use lb_tests::{director::Director, tables::Counters};
 use nix::sys::signal::Signal;
 
 use crate::{

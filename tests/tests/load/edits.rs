@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use lb_lab::wait::wait_until;
 use lb_tests::{
     labs::load::{Configuration, service, targets},
     tables::Counters,
-    wait::wait_until,
 };
 
 use crate::field::{Field, recount};

@@ -6,13 +6,12 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::{
     director::Director,
-    lab::Lab,
     labs::load::{Configuration, service, targets, topology},
     load::{Load, Volume, losses},
     tables::{Counters, Stats},
-    wait::wait_until,
 };
 
 /// One load at a time is enough for a machine.

@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path};
 
-use lb_tests::{bench::footprint::Footprint, dataplane::Bench};
+use lb_tests::{dataplane::Bench, footprint::Footprint};
 
 /// A file of its own, for it is meant to be written anew.
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budget.json");

@@ -3,11 +3,10 @@
 use std::{fs, process::Command};
 
 use anyhow::ensure;
-
+use lb_lab::wait::wait_until;
 use lb_tests::{
     dataplane::{Bench, INGRESS, Server, Service, Verdict, server_mac},
     packets::{ACK, CLIENT, DIRECTOR, Packet, SYN},
-    wait::wait_until,
 };
 
 use crate::support::{add_interface, answer, bench_with, ip, open, segment, server, vip};

@@ -1,6 +1,6 @@
 //! The labs of the demo: one for each forwarding method, all with three real servers.
 
-use lb_tests::topology::{Host, Topology};
+use lb_lab::topology::{Host, Topology};
 
 /// A lab and what is said about it.
 pub struct Story {

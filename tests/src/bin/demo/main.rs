@@ -13,7 +13,8 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser;
-use lb_tests::{client::tally, director::Director, lab::Lab};
+use lb_lab::{client::tally, lab::Lab};
+use lb_tests::director::Director;
 
 use crate::{labs::Story, screen::Screen};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lb_tests::namespace;
+use lb_lab::namespace;
 use nix::{
     sys::signal::{SigSet, Signal, kill},
     unistd::Pid,

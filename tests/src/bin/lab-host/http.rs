@@ -12,7 +12,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use lb_tests::content;
+use lb_lab::content;
 use tokio::net::TcpListener;
 
 const CHUNK: usize = 64 << 10;

@@ -1,0 +1,212 @@
+//! The command line: as typed, and as used.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, builder::PossibleValuesParser, value_parser};
+use lb_bench::{GROUPS, Group, Length, Report};
+
+/// Measures what the director costs
+///
+/// Rows appear as they come: the median of several values, what the middle eight tenths of
+/// them lie between, and whether the target is met. Exits with 1 when something could not be measured,
+/// or got worse than --compare's.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask bench", version, after_long_help = groups_explained())]
+pub struct Arguments {
+    /// What to measure; see below
+    #[arg(value_name = "GROUP", value_parser = group_names(), hide_possible_values = true)]
+    groups: Vec<String>,
+    /// Measure just long enough to see whether it works, and roughly how fast
+    #[arg(long)]
+    quick: bool,
+    /// Values for each figure
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// Rows whose case contains this. Targets that compare with katran are known only where
+    /// "reference: lookup of 40 bytes" is measured too
+    #[arg(long, value_name = "SUBSTRING")]
+    only: Option<String>,
+    /// Where to write report.json, performance.md and its plots [default: a new folder in
+    /// bench/ in cargo's target directory]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write docs/performance.md, its plots and its report, too
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    docs: bool,
+    /// Measure nothing: take the figures from this report. May be given several times, for
+    /// reports of the same commit on the same machine
+    #[arg(long, value_name = "REPORT.json", conflicts_with_all = ["quick", "samples"])]
+    from: Vec<PathBuf>,
+    /// Compare with an older report, row by row
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// What counts as no change, beyond what the values themselves spread over
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    threshold: f64,
+}
+
+/// What is to be done.
+pub struct Asked {
+    /// To be measured, in that order.
+    pub groups: Vec<&'static Group>,
+    /// For how long.
+    pub length: Length,
+    /// Where to write all files, if somebody said.
+    pub out: Option<PathBuf>,
+    /// Whether the documentation is to be written.
+    pub docs: bool,
+    /// Instead of measuring.
+    pub from: Option<Report>,
+    /// What to compare with.
+    pub compare: Option<Report>,
+    /// In percent.
+    pub threshold: f64,
+    only: Option<String>,
+    /// A report's groups, whichever it has.
+    all_groups: bool,
+}
+
+impl Arguments {
+    /// Reads the files that are named, before anybody spends minutes measuring.
+    pub fn asked(self) -> Result<Asked> {
+        let named = |group: &&Group| self.groups.iter().any(|name| name == group.name);
+        let from = read_all(&self.from)?;
+        let default = |group: &&Group| group.by_default;
+        let unnamed = self.groups.is_empty();
+        let groups = match unnamed {
+            true => GROUPS.iter().filter(default).collect(),
+            false => GROUPS.iter().filter(named).collect(),
+        };
+        Ok(Asked {
+            groups,
+            all_groups: unnamed && from.is_some(),
+            length: Length {
+                quick: self.quick,
+                samples: self.samples,
+            },
+            out: self.out,
+            docs: self.docs,
+            from,
+            compare: self.compare.as_deref().map(read).transpose()?,
+            threshold: self.threshold,
+            only: self.only,
+        })
+    }
+}
+
+impl Asked {
+    /// Whether a row of this name is asked for.
+    pub fn wants(&self, case: &str) -> bool {
+        let only = self.only.as_ref();
+        only.is_none_or(|part| case.contains(part.as_str()))
+    }
+
+    /// What is asked for, of a report.
+    pub fn part_of(&self, report: &Report) -> Report {
+        let mut part = report.clone();
+        part.rows.retain(|row| {
+            let group = || self.groups.iter().any(|group| group.name == row.group);
+            (self.all_groups || group()) && self.wants(&row.case)
+        });
+        part
+    }
+}
+
+/// One report of several, none of none.
+fn read_all(paths: &[PathBuf]) -> Result<Option<Report>> {
+    let mut all: Option<Report> = None;
+    for path in paths {
+        let report = read(path)?;
+        match &mut all {
+            None => all = Some(report),
+            Some(all) => all
+                .join(report)
+                .with_context(|| format!("cannot add {} to the other reports", path.display()))?,
+        }
+    }
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<Report> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the report {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not a report", path.display()))
+}
+
+fn group_names() -> PossibleValuesParser {
+    GROUPS.iter().map(|group| group.name).into()
+}
+
+fn groups_explained() -> String {
+    let mut text = String::from("Groups:\n");
+    for group in GROUPS {
+        let note = if group.by_default {
+            ""
+        } else {
+            " (only when named)"
+        };
+        text += &format!("  {:<12} {}{note}\n", group.name, group.question);
+    }
+    text
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..f64::INFINITY).contains(&percent) => Ok(percent),
+        _ => Err("a percentage is 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_bench::{Row, Unit};
+
+    use super::*;
+
+    fn asked(arguments: &[&str]) -> Asked {
+        let arguments = ["bench"].iter().chain(arguments);
+        let arguments = Arguments::try_parse_from(arguments).expect("arguments");
+        arguments.asked().expect("no files")
+    }
+
+    #[test]
+    fn arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_report_is_cut_down_to_what_is_asked_for() {
+        let row = |group, case| Row::new(group, case, Unit::Ratio, vec![1.0]);
+        let report = Report {
+            rows: vec![
+                row("program", "DR, 1 flow"),
+                row("program", "TUN, 1 flow"),
+                row("elsewhere", "DR, 1 flow"),
+            ],
+            ..Report::default()
+        };
+        let part = asked(&["program", "--only", "DR"]).part_of(&report);
+        assert_eq!(part.rows, report.rows[..1]);
+    }
+
+    #[test]
+    fn a_report_that_is_none_is_named() {
+        let arguments = ["bench", "--compare", "/dev/null"];
+        let arguments = Arguments::try_parse_from(arguments).expect("arguments");
+        let error = arguments.asked().err().expect("an error");
+        assert_eq!(error.to_string(), "/dev/null is not a report");
+    }
+
+    #[test]
+    fn thresholds_are_percentages() {
+        assert_eq!(percent("2.5"), Ok(2.5));
+        for wrong in ["-1", "NaN", "inf", "much"] {
+            assert!(percent(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Connections through the real daemon, in a lab with real servers: how fast they open, what
+//! the director adds to them, what their bytes and what idle ones cost.
+//!
+//! Everything shares the machine's CPUs: client, servers and switches work as much as the
+//! director, so rates are those of the lab, and the baseline beside them, the same client
+//! straight at the same kind of server, says what of it is the director's.
+
+mod held;
+mod visits;
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use lb_lab::{
+    lab::Lab,
+    topology::{Host, Topology},
+    wait::wait_until,
+};
+use lb_tests::director::Director;
+
+use super::{
+    nginx::{LARGE, Nginx},
+    processors,
+    report::{Row, Unit},
+};
+
+const GROUP: &str = "connections";
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Values for each figure.
+    pub samples: u32,
+    /// Connections at the same time, when as many as possible are opened.
+    pub clients: u32,
+    /// Seconds for each value of the rate.
+    pub seconds: u32,
+    /// Connections one by one for each value of the latency.
+    pub visits: u32,
+    /// Numbers of connections to be held.
+    pub held: &'static [u32],
+}
+
+/// A way from the client to a server.
+struct Way {
+    name: &'static str,
+    address: Ipv4Addr,
+    /// Whether it leads through the director.
+    balanced: bool,
+}
+
+/// Ports of every service. A client has some 32 000 ports for each (`connect` takes every
+/// other one). The more there are, the longer until it comes back to one.
+const PORTS: [u16; 4] = [80, 81, 82, 83];
+
+impl Way {
+    fn addresses(&self) -> [SocketAddrV4; PORTS.len()] {
+        PORTS.map(|port| SocketAddrV4::new(self.address, port))
+    }
+}
+
+/// The baseline first. TUN's servers take packets out of their tunnel by a process where the
+/// kernel has no IPIP (see [`Lab`]), which then costs more than all the rest.
+const WAYS: [Way; 4] = [
+    Way {
+        name: "straight to a server",
+        address: Ipv4Addr::new(172, 16, 20, 3),
+        balanced: false,
+    },
+    Way {
+        name: "DR",
+        address: DIRECT,
+        balanced: true,
+    },
+    Way {
+        name: "NAT",
+        address: Ipv4Addr::new(172, 16, 20, 102),
+        balanced: true,
+    },
+    Way {
+        name: "TUN",
+        address: Ipv4Addr::new(172, 16, 20, 103),
+        balanced: true,
+    },
+];
+const DIRECT: Ipv4Addr = Ipv4Addr::new(172, 16, 20, 101);
+
+/// The director's file. Connections that are over are forgotten soon, lest their ports be met
+/// again: then they would be continued, not opened (as IPVS does with `conn_reuse_mode=1`).
+fn file(connections: u32) -> String {
+    let mut file = format!(
+        "interfaces: [eth0, eth1]
+connections: {connections}
+timeouts: {{tcpfin: 1s}}
+services:
+"
+    );
+    let [_, dr, nat, tun] = &WAYS;
+    for (way, method, server) in [
+        (dr, "dr", "172.16.20.3"),
+        (nat, "nat", "192.168.120.4"),
+        (tun, "tun", "172.16.20.5"),
+    ] {
+        for address in way.addresses() {
+            file += &format!(
+                "  - {{address: '{address}', forward: {method}, servers: [{{address: {server}}}]}}\n"
+            );
+        }
+    }
+    file
+}
+
+fn topology() -> Topology {
+    Topology::new(
+        "conns",
+        [
+            Host::new("client").on("outside", "172.16.20.2/24"),
+            Host::new("director")
+                .on("outside", "172.16.20.17/24")
+                .and("172.16.20.101/32")
+                .and("172.16.20.102/32")
+                .and("172.16.20.103/32")
+                .on("inside", "192.168.120.17/24")
+                .forwards(),
+            Host::new("direct")
+                .on("outside", "172.16.20.3/24")
+                .holds_silently("172.16.20.101"),
+            Host::new("translated")
+                .on("inside", "192.168.120.4/24")
+                .gateway("192.168.120.17"),
+            Host::new("tunnelled")
+                .on("outside", "172.16.20.5/24")
+                .decapsulates_for("172.16.20.103"),
+        ],
+    )
+}
+
+/// Measures everything.
+pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
+    let lab = Lab::realise(&topology())?;
+    let mut servers = Vec::new();
+    for host in ["direct", "translated", "tunnelled"] {
+        servers.push(Nginx::start(lab.host(host)?.as_ref(), &PORTS)?);
+    }
+    // It has the VIP on its tunnel, in the network where the director answers for it.
+    lab.host("tunnelled")?.sysctls(&[
+        ("ipv4/conf/all/arp_ignore", "1"),
+        ("ipv4/conf/all/arp_announce", "2"),
+    ])?;
+    // Every client that goes leaves a port behind that its server remembers for a minute.
+    let ports = [("ipv4/ip_local_port_range", "1025 65000")];
+    lab.host("client")?.sysctls(&ports)?;
+    let path = Path {
+        director: Director::start(&lab, &file(1_000_000))?,
+        lab: &lab,
+    };
+    path.warm_up()?;
+    path.rates(effort, &mut done)?;
+    path.latencies(effort, &mut done)?;
+    path.transfers(effort, &mut done)?;
+    drop(path);
+    for &number in effort.held {
+        held::measure(&lab, number, effort.samples, &mut done)?;
+    }
+    Ok(())
+}
+
+/// Places of ways, each once in every round. Each round begins with another one, so that none
+/// always follows the same.
+fn turns(rounds: u32) -> impl Iterator<Item = usize> {
+    let ways = WAYS.len();
+    (0..rounds as usize).flat_map(move |round| (0..ways).map(move |step| (round + step) % ways))
+}
+
+/// A director, and what is around it.
+struct Path<'a> {
+    director: Director,
+    lab: &'a Lab,
+}
+
+impl Path<'_> {
+    /// Until the director knows all next hops.
+    fn warm_up(&self) -> Result<()> {
+        for way in &WAYS {
+            wait_until(&format!("{} answers", way.name), || {
+                visits::one_by_one(self.lab.host("client")?, &way.addresses(), 1)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Connections that the director has opened on this way so far.
+    fn opened(&self, way: &Way) -> Result<u64> {
+        if !way.balanced {
+            return Ok(0);
+        }
+        let stats = self.director.stats()?;
+        let services = way.addresses();
+        let services = services.iter().map(|address| {
+            let service = stats.service(&format!("tcp/{address}"))?;
+            Ok(service.counters.connections)
+        });
+        services.sum()
+    }
+
+    /// Does something on a way, and makes sure that so many connections passed the director.
+    ///
+    /// The director need not have opened all of them: `connect` goes through the ports by random
+    /// steps (Linux 6.0), and meets some again before their last connection is forgotten.
+    fn passing<T>(
+        &self,
+        way: &Way,
+        work: impl FnOnce() -> Result<T>,
+        connections: impl FnOnce(&T) -> u64,
+    ) -> Result<T> {
+        let before = self.opened(way)?;
+        let result = work().with_context(|| format!("on the way {}", way.name))?;
+        let opened = self.opened(way)? - before;
+        let expected = if way.balanced {
+            connections(&result)
+        } else {
+            0
+        };
+        ensure!(
+            opened >= expected - expected / 4,
+            "{}: of {expected} connections, the director opened {opened}",
+            way.name
+        );
+        Ok(result)
+    }
+
+    fn rates(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
+        let client = self.lab.host("client")?;
+        let mut rates = WAYS.map(|_| Vec::new());
+        for place in turns(effort.samples) {
+            let (way, rates) = (&WAYS[place], &mut rates[place]);
+            let crowd = || visits::crowd(client, &way.addresses(), effort.clients, effort.seconds);
+            let crowd = self.passing(way, crowd, |crowd| crowd.connections)?;
+            rates.push(crowd.rate);
+        }
+        for (way, rates) in WAYS.iter().zip(rates) {
+            let case = format!("new connections, {} clients, {}", effort.clients, way.name);
+            done(Row::new(GROUP, case, Unit::ConnectionsPerSecond, rates));
+        }
+        Ok(())
+    }
+
+    fn latencies(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
+        let client = self.lab.host("client")?;
+        /// Of a way: in the order of the rounds.
+        type Rounds = Vec<f64>;
+        let mut latencies: [[Rounds; 2]; WAYS.len()] = Default::default();
+        for place in turns(effort.samples) {
+            let (way, [half, most]) = (&WAYS[place], &mut latencies[place]);
+            let visit = || visits::one_by_one(client, &way.addresses(), effort.visits);
+            let times = self.passing(way, visit, |times| times.len() as u64)?;
+            let micros = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+            let times = Row::new(GROUP, way.name, Unit::Microseconds, micros);
+            half.push(times.quantile(0.5));
+            most.push(times.quantile(0.99));
+        }
+        let row = |case, values| Row::new(GROUP, case, Unit::Microseconds, values);
+        for (place, percentile) in ["p50", "p99"].into_iter().enumerate() {
+            for (way, latencies) in WAYS.iter().zip(&latencies) {
+                let case = format!("one connection, {percentile}, {}", way.name);
+                done(row(case, latencies[place].clone()));
+            }
+            let [straight, balanced @ ..] = &latencies;
+            for (way, latencies) in WAYS.iter().skip(1).zip(balanced) {
+                let pairs = latencies[place].iter().zip(&straight[place]);
+                let added = pairs.map(|(with, without)| with - without).collect();
+                let case = format!("one connection, {percentile}, added by {}", way.name);
+                done(row(case, added));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a download costs all CPUs together, in the kernel: client, server, switch and
+    /// director, and whatever else the machine does in the kernel meanwhile. What programs work
+    /// for themselves is not in it, so that compilers at work next door disturb little; client
+    /// and server work nearly all in the kernel.
+    fn transfers(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
+        let client = self.lab.host("client")?;
+        let gigabits = LARGE as f64 * 8.0 / 1e9;
+        let mut costs = WAYS.map(|_| Vec::new());
+        for place in turns(effort.samples) {
+            let (way, costs) = (&WAYS[place], &mut costs[place]);
+            let download = || -> Result<Duration> {
+                let before = processors::in_kernel()?;
+                visits::download(client, way.addresses()[0])?;
+                Ok(processors::in_kernel()?.saturating_sub(before))
+            };
+            let busy = self.passing(way, download, |_| 1)?;
+            costs.push(busy.as_secs_f64() * 1e3 / gigabits);
+        }
+        let row = |case, values| Row::new(GROUP, case, Unit::CpuMillisecondsPerGigabit, values);
+        let [straight, balanced @ ..] = &costs;
+        for (way, costs) in WAYS.iter().skip(1).zip(balanced) {
+            let pairs = costs.iter().zip(straight);
+            let added = pairs.map(|(with, without)| with - without).collect();
+            done(row(format!("download, added by {}", way.name), added));
+        }
+        for (way, costs) in WAYS.iter().zip(costs) {
+            let case = format!("download, client, server and all between, {}", way.name);
+            done(row(case, costs));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+//! The benchmark: what the director costs, in figures that anyone can rerun.
+//!
+//! Each group of measurements is one file, and fills in rows of one [`Report`].
+
+pub mod compare;
+pub mod connections;
+pub mod control;
+pub mod daemon;
+pub mod document;
+pub mod feed;
+pub mod figures;
+pub mod groups;
+pub mod guest;
+pub mod nginx;
+mod origin;
+pub mod path;
+pub mod peer;
+pub mod plot;
+pub mod processors;
+pub mod program;
+pub mod report;
+
+pub use self::{
+    groups::{GROUPS, Group, Length, Observer},
+    report::{Report, Row, Unit},
+};
