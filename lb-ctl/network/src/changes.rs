@@ -1,31 +1,31 @@
-//! What the consumer is told of changes.
+//! What the user of this crate is told about changes of the network.
 
 use std::sync::Arc;
 
 use super::Shared;
 
-/// What has changed since the last one. All that a neighbour goes through without its MAC
-/// address becoming another, known or unknown, is no change.
+/// What has changed since the last one that was returned. A neighbour whose state changes but
+/// whose MAC address stays the same (known or unknown) has not changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Interfaces came, went, or have another name, MAC address, MTU or state.
-    pub links: bool,
+pub struct Changed {
+    /// Interfaces appeared, disappeared, or have another name, MAC address, MTU or state.
+    pub interfaces: bool,
     /// This machine's addresses.
     pub addresses: bool,
-    /// Routes or rules. Told again a moment after any change but of neighbours, for the
-    /// kernel announces some changes before it makes them.
+    /// Routes or rules. Reported a second time 200 ms after every change except those of
+    /// neighbours, because the kernel announces some changes before it makes them.
     pub routes: bool,
     /// MAC addresses of neighbours.
     pub neighbours: bool,
-    /// It concerns an address that [`Routing`](super::Routing) was asked about: ask again.
-    /// Without it, the change only concerns whoever looks up routes in other ways.
+    /// At least one answer that [`Routing`](super::Routing) gave may be wrong now: ask again.
+    /// When false, the change matters only to those who look up routes themselves.
     pub answers: bool,
 }
 
-impl Change {
-    /// After messages of the kernel were lost.
+impl Changed {
+    /// After messages of the kernel were lost, anything may have changed.
     pub(super) const EVERYTHING: Self = Self {
-        links: true,
+        interfaces: true,
         addresses: true,
         routes: true,
         neighbours: true,
@@ -33,7 +33,7 @@ impl Change {
     };
 }
 
-/// Tells of changes for as long as the [`Routing`](super::Routing) it was made with lives.
+/// Reports changes until the [`Routing`](super::Routing) that it was made with is dropped.
 #[derive(Debug)]
 pub struct Changes {
     shared: Arc<Shared>,
@@ -44,14 +44,14 @@ impl Changes {
         Self { shared }
     }
 
-    /// Waits for a change, and returns all that has changed since the last one. Nothing is
-    /// lost when the wait is given up. Where routes change all the time (BGP), so does this:
-    /// to do something costly about it, wait a little for more.
-    pub async fn next(&mut self) -> Change {
+    /// Waits for a change and returns all changes since the last call. Dropping the future loses
+    /// nothing. Where routes change all the time (BGP), this returns all the time: before costly
+    /// work, wait a little so that several changes are handled at once.
+    pub async fn next(&mut self) -> Changed {
         loop {
             let news = self.shared.news.notified();
-            if let Some(change) = self.shared.tables().take_change() {
-                return change;
+            if let Some(changed) = self.shared.tables().take_changed() {
+                return changed;
             }
             news.await;
         }

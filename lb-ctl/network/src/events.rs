@@ -1,4 +1,4 @@
-//! What the kernel announces, as far as it matters here.
+//! Reads the kernel's announcements, as far as they matter here.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use rtnetlink::{
 };
 
 use super::{
-    links::Port,
+    interfaces::Interface,
     neighbours::{Neighbour, NextHop},
     routes::{self, EVERYWHERE, Span},
 };
 
-/// Message types of nexthop objects (`linux/rtnetlink.h`), which the library does not read.
+/// Message types of nexthop objects (`linux/rtnetlink.h`), which the netlink library cannot parse.
 const RTM_NEWNEXTHOP: u16 = 104;
 const RTM_DELNEXTHOP: u16 = 105;
 
-/// Something that happened.
+/// A change that the kernel announced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// An interface is like this now.
-    Link(Port),
-    /// The interface of this index is gone.
-    LinkGone(u32),
-    /// Addresses of this machine came or went.
+    /// The present state of an interface.
+    Interface(Interface),
+    /// The interface with this index is gone.
+    InterfaceGone(u32),
+    /// This machine has got or lost an address.
     Address,
     /// Routes of these addresses may have changed.
     Route(Span),
-    /// A neighbour is like this now.
+    /// The present state of a neighbour.
     Neighbour(NextHop, Neighbour),
-    /// A neighbour was forgotten.
+    /// The kernel has deleted a neighbour.
     NeighbourGone(NextHop),
 }
 
-/// A message that cannot be read, so that nobody knows what happened.
+/// A message that cannot be parsed: what changed is unknown.
 #[derive(Debug)]
 pub(super) struct Unreadable(String);
 
@@ -44,7 +44,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Reads a datagram of the kernel's.
+/// Parses a datagram of the kernel's.
 pub(super) fn read(mut datagram: &[u8]) -> Result<Vec<Event>, Unreadable> {
     let mut events = Vec::new();
     while !datagram.is_empty() {
@@ -72,9 +72,11 @@ pub(super) fn read(mut datagram: &[u8]) -> Result<Vec<Event>, Unreadable> {
 
 fn event(message: &RouteNetlinkMessage) -> Option<Event> {
     match message {
-        RouteNetlinkMessage::NewLink(link) => Port::from_message(link).map(Event::Link),
-        RouteNetlinkMessage::DelLink(link) => {
-            Port::from_message(link).map(|port| Event::LinkGone(port.interface))
+        RouteNetlinkMessage::NewLink(message) => {
+            Interface::from_message(message).map(Event::Interface)
+        }
+        RouteNetlinkMessage::DelLink(message) => {
+            Interface::from_message(message).map(|interface| Event::InterfaceGone(interface.index))
         }
         RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_) => {
             Some(Event::Address)

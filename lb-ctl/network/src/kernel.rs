@@ -1,9 +1,10 @@
-//! Questions to the kernel, and requests.
+//! Asks the kernel, and makes it send ARP requests.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use futures::{Stream, StreamExt as _, TryStreamExt as _, pin_mut};
+use futures_core::Stream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use nix::errno::Errno;
 use rtnetlink::{
     Error, Handle,
@@ -19,19 +20,20 @@ use rtnetlink::{
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    links::Port,
+    interfaces::Interface,
     neighbours::{Neighbour, NextHop},
     routes::Route,
 };
 
-/// The kernel answers at once. More than this says that its answer was lost.
+/// The kernel answers at once. After this long, its answer is taken for lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where to ask. Not where changes are heard, lest a flood of them pushes answers out.
+/// A netlink socket for questions. Announcements have another one: many of them would fill the
+/// queue, and answers would be lost.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
-    /// One question at a time: however many wait, each has its turn before its patience ends,
-    /// and answers never fill the socket's queue.
+    /// One question at a time, so that answers never fill the socket's queue. The wait for the
+    /// lock does not count towards [`PATIENCE`].
     handle: Arc<Mutex<Handle>>,
 }
 
@@ -39,15 +41,15 @@ impl Kernel {
     pub(super) fn open() -> Result<Self> {
         let (connection, handle, _) =
             rtnetlink::new_connection().context("cannot open a netlink socket for routes")?;
-        // Ends when the last handle is gone.
+        // This task ends when the last handle is dropped.
         tokio::spawn(connection);
         let handle = Arc::new(Mutex::new(handle));
         Ok(Self { handle })
     }
 
     /// All interfaces, and all IPv4 neighbours.
-    pub(super) async fn snapshot(&self) -> Result<(Vec<Port>, Vec<(NextHop, Neighbour)>)> {
-        let links = self.links().await?;
+    pub(super) async fn snapshot(&self) -> Result<(Vec<Interface>, Vec<(NextHop, Neighbour)>)> {
+        let interfaces = self.interfaces().await?;
         let handle = self.handle.lock().await;
         let request = handle.neighbours().get();
         let neighbours = request.set_address_family(AddressFamily::Inet).execute();
@@ -55,24 +57,27 @@ impl Kernel {
             .await
             .context("cannot list the neighbours (RTM_GETNEIGH)")?;
         let neighbours = neighbours.iter().filter_map(Neighbour::from_message);
-        Ok((links, neighbours.collect()))
+        Ok((interfaces, neighbours.collect()))
     }
 
     /// All interfaces.
-    pub(super) async fn links(&self) -> Result<Vec<Port>> {
+    pub(super) async fn interfaces(&self) -> Result<Vec<Interface>> {
         let handle = self.handle.lock().await;
-        let links = collect(handle.link().get().execute())
+        let messages = collect(handle.link().get().execute())
             .await
             .context("cannot list the interfaces (RTM_GETLINK)")?;
-        Ok(links.iter().filter_map(Port::from_message).collect())
+        Ok(messages
+            .iter()
+            .filter_map(Interface::from_message)
+            .collect())
     }
 
-    /// The interface of this index.
-    pub(super) async fn link(&self, index: u32) -> Result<Option<Port>> {
+    /// The interface with this index.
+    pub(super) async fn interface(&self, index: u32) -> Result<Option<Interface>> {
         let handle = self.handle.lock().await;
         let answer = first(handle.link().get().match_index(index).execute()).await;
         match answer {
-            Ok(link) => Ok(Port::from_message(&link)),
+            Ok(message) => Ok(Interface::from_message(&message)),
             Err(error) if errno(&error) == Some(Errno::ENODEV) => Ok(None),
             Err(error) => {
                 Err(error.context(format!("cannot look at interface {index} (RTM_GETLINK)")))
@@ -97,7 +102,7 @@ impl Kernel {
         none.ok_or_else(|| error.context(format!("cannot look up {address} (RTM_GETROUTE)")))
     }
 
-    /// What is known of this neighbour. Needs Linux 5.0.
+    /// What the kernel knows of this neighbour. Needs Linux 5.0.
     pub(super) async fn neighbour(&self, hop: NextHop) -> Result<Option<Neighbour>> {
         let question = RouteNetlinkMessage::GetNeighbour(message(hop));
         let answer = self.request(question, 0).await;
@@ -117,21 +122,21 @@ impl Kernel {
         }
     }
 
-    /// Sends ARP requests for a neighbour that the kernel knows nothing of.
+    /// Sends ARP requests for a neighbour that the kernel has no entry for.
     pub(super) async fn ask_new(&self, hop: NextHop) -> Result<()> {
-        // Unless an entry was made meanwhile: see `ask_again`.
+        // If somebody has made an entry meanwhile, leave it alone: see `ask_again`.
         let flags = NLM_F_CREATE | NLM_F_EXCL;
         self.change(hop, NeighbourState::None, flags).await
     }
 
-    /// Sends ARP requests for a neighbour that did not answer. This would make a permanent
-    /// entry lose its MAC address (`__neigh_update` since Linux 5.16).
+    /// Sends ARP requests for a neighbour that did not answer. Not for permanent entries: they
+    /// would lose their MAC address (`__neigh_update` since Linux 5.16).
     pub(super) async fn ask_again(&self, hop: NextHop) -> Result<()> {
         self.change(hop, NeighbourState::None, 0).await
     }
 
-    /// Sends ARP requests to a neighbour at the MAC address it had, which stays in use while
-    /// the answer is awaited. Not for permanent entries: they would no longer be.
+    /// Sends ARP requests to a neighbour at its last MAC address, which stays in use until the
+    /// answer comes. Not for permanent entries: they would become ordinary ones.
     pub(super) async fn probe(&self, hop: NextHop) -> Result<()> {
         self.change(hop, NeighbourState::Probe, 0).await
     }
@@ -147,7 +152,7 @@ impl Kernel {
             return Ok(());
         };
         match errno(&error) {
-            // It came, went or failed at this moment, or its interface did. We shall hear.
+            // The neighbour or its interface changed at this moment: an announcement follows.
             Some(
                 Errno::EEXIST | Errno::ENOENT | Errno::EINVAL | Errno::ENODEV | Errno::ENETDOWN,
             ) => Ok(()),
@@ -174,12 +179,12 @@ impl Kernel {
         let mut answers = handle.request(message)?;
         let answer = timeout(PATIENCE, answers.next()).await;
         match answer.context("the kernel did not answer")? {
-            // No more than that it was done.
+            // A bare acknowledgement.
             None => Ok(None),
             Some(message) => match message.payload {
                 NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
                 NetlinkPayload::Error(error) => Err(Error::NetlinkError(error).into()),
-                other => bail!("the kernel's answer makes no sense: {other:?}"),
+                other => bail!("the kernel's answer is not of the expected kind: {other:?}"),
             },
         }
     }
@@ -196,7 +201,7 @@ fn message(hop: NextHop) -> NeighbourMessage {
 }
 
 async fn first<T>(answers: impl Stream<Item = Result<T, Error>>) -> Result<T> {
-    pin_mut!(answers);
+    let mut answers = pin!(answers);
     let answer = timeout(PATIENCE, answers.try_next()).await;
     let answer = answer.context("the kernel did not answer")??;
     answer.context("the kernel answered nothing")

@@ -1,13 +1,13 @@
-//! How an IPv4 address is reached at layer 2, as the kernel's routes and neighbours have it.
+//! How an IPv4 address is reached at layer 2, according to the kernel's routes and neighbours.
 //!
-//! What the kernel said is remembered (`tables`) and forgotten when the kernel announces a
-//! change (`listener`), so asking again is cheap: after a change, ask for every address.
-//! Everything belongs to the network namespace of the thread that called [`Routing::open`].
+//! The kernel's answers are cached (`tables`) until the kernel announces a change (`listener`).
+//! So it costs little to ask again for every address after a change. Everything belongs to the
+//! network namespace of the thread that called [`Routing::open`].
 
 mod changes;
 mod events;
+mod interfaces;
 mod kernel;
-mod links;
 mod listener;
 mod neighbours;
 mod reach;
@@ -28,8 +28,8 @@ use tokio::{
 };
 
 pub use self::{
-    changes::{Change, Changes},
-    links::Port,
+    changes::{Changed, Changes},
+    interfaces::Interface,
     reach::{Hop, Reach},
 };
 use self::{
@@ -39,51 +39,52 @@ use self::{
     tables::{Step, Tables},
 };
 
-/// Answers how addresses are reached, until it is dropped.
+/// Answers how addresses are reached, as long as it is not dropped.
 #[derive(Debug)]
 pub struct Routing {
     kernel: Kernel,
-    /// For questions about interfaces, which do not wait behind thousands about addresses.
-    interfaces: Kernel,
+    /// A second socket: a question about an interface does not wait behind thousands about
+    /// addresses.
+    for_interfaces: Kernel,
     shared: Arc<Shared>,
     follower: JoinHandle<()>,
 }
 
-/// What [`Routing`], [`Changes`] and the task that follows the kernel have in common.
+/// What [`Routing`], [`Changes`] and the task that follows the kernel share.
 #[derive(Debug)]
 struct Shared {
     tables: Mutex<Tables>,
-    /// Something is there for [`Changes`].
+    /// Wakes [`Changes`].
     news: Notify,
 }
 
 impl Routing {
-    /// Starts to follow the kernel, from tasks of the current tokio runtime.
+    /// Starts to follow the kernel, in tasks of the current tokio runtime.
     ///
     /// # Errors
     /// The kernel's netlink cannot be used.
     pub async fn open() -> Result<(Self, Changes)> {
         let kernel = Kernel::open()?;
-        let interfaces = Kernel::open()?;
-        // First listen, then look: what changes in between is heard.
+        let for_interfaces = Kernel::open()?;
+        // Listen first, then ask: a change in between is heard.
         let listener = Listener::open()?;
-        let (links, neighbours) = kernel.snapshot().await?;
+        let (interfaces, neighbours) = kernel.snapshot().await?;
         let shared = Arc::new(Shared {
-            tables: Mutex::new(Tables::new(links, neighbours)),
+            tables: Mutex::new(Tables::new(interfaces, neighbours)),
             news: Notify::new(),
         });
         let follower = tokio::spawn(listener.follow(kernel.clone(), Arc::clone(&shared)));
         let changes = Changes::new(Arc::clone(&shared));
         let routing = Self {
             kernel,
-            interfaces,
+            for_interfaces,
             shared,
             follower,
         };
         Ok((routing, changes))
     }
 
-    /// How the address is reached, as far as is known: nobody is asked by ARP.
+    /// How the address is reached, as far as the kernel knows. Sends no ARP request.
     ///
     /// # Errors
     /// The kernel does not answer.
@@ -96,13 +97,13 @@ impl Routing {
                     let route = self.kernel.route(address).await?;
                     self.shared.tables().learn_route(generation, address, route);
                 }
-                Step::AskLink(index) => {
-                    let Some(port) = self.kernel.link(index).await? else {
+                Step::AskInterface(index) => {
+                    let Some(interface) = self.kernel.interface(index).await? else {
                         return Ok(Reach::None(format!(
                             "the route to {address} leaves by interface {index}, which is gone"
                         )));
                     };
-                    self.shared.tables().learn_link(generation, port);
+                    self.shared.tables().learn_interface(generation, interface);
                 }
                 Step::AskNeighbour(hop) => {
                     let neighbour = self.kernel.neighbour(hop).await?;
@@ -113,8 +114,8 @@ impl Routing {
         }
     }
 
-    /// As [`Self::reach`], but a next hop that is not known is asked for by ARP, and its
-    /// answer awaited.
+    /// As [`Self::reach`], but if the kernel does not know the next hop's MAC address, sends ARP
+    /// requests and waits for the answer, at most for `patience`.
     ///
     /// # Errors
     /// The kernel does not answer, or its neighbour table is full.
@@ -139,13 +140,13 @@ impl Routing {
         }
     }
 
-    /// Has the kernel find out whether the address's next hop is still there, under the same
-    /// MAC address. A live neighbour notices an ARP request and keeps getting its packets;
-    /// what became of another is told through [`Changes`]: gone within three seconds with the
-    /// kernel's default settings, and found again, if it has moved, by the next `refresh`.
+    /// Makes the kernel check by ARP that the address's next hop still answers at the same MAC
+    /// address. Meanwhile packets keep going there. [`Changes`] reports when it does not: within
+    /// three seconds with the kernel's default settings. If it has moved to another MAC address,
+    /// the next `refresh` finds it.
     ///
-    /// Nobody else does: packets that the XDP program forwards do not count as use of a
-    /// neighbour, so the kernel would let the entry grow old, and delete it after a minute.
+    /// The kernel does not check by itself: packets that the XDP program forwards do not count as
+    /// use of a neighbour, so its entry becomes stale and is deleted after a minute.
     ///
     /// # Errors
     /// The kernel does not answer, or its neighbour table is full.
@@ -154,7 +155,7 @@ impl Routing {
         let hop = {
             let tables = self.shared.tables();
             match tables.watch(address) {
-                // What was set by hand stays, until its change is announced.
+                // An entry that was set by hand needs no check: the kernel announces changes.
                 Some((hop, _)) if !tables.is_fixed(hop) => hop,
                 _ => return Ok(()),
             }
@@ -166,32 +167,33 @@ impl Routing {
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub async fn ports(&self) -> Result<Vec<Port>> {
-        let mut ports = self.interfaces.links().await?;
-        ports.retain(|port| port.ethernet);
-        Ok(ports)
+    pub async fn interfaces(&self) -> Result<Vec<Interface>> {
+        let mut interfaces = self.for_interfaces.interfaces().await?;
+        interfaces.retain(|interface| interface.ethernet);
+        Ok(interfaces)
     }
 
     /// The interface of that name, Ethernet or not.
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub async fn port(&self, name: &str) -> Result<Option<Port>> {
-        let ports = self.interfaces.links().await?;
-        Ok(ports.into_iter().find(|port| port.name == name))
+    pub async fn interface(&self, name: &str) -> Result<Option<Interface>> {
+        let mut interfaces = self.for_interfaces.interfaces().await?.into_iter();
+        Ok(interfaces.find(|interface| interface.name == name))
     }
 
     /// The index of the interface of that name.
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub async fn link_index(&self, name: &str) -> Result<Option<u32>> {
-        Ok(self.port(name).await?.map(|port| port.interface))
+    pub async fn index(&self, name: &str) -> Result<Option<u32>> {
+        Ok(self.interface(name).await?.map(|interface| interface.index))
     }
 
-    /// Starts ARP for a next hop that is not known, or in this standing.
+    /// Makes the kernel send ARP requests for a next hop that it does not know, or that has
+    /// this standing.
     async fn query(&self, hop: NextHop, too: Standing) -> Result<()> {
-        // What we know may be out of date, and the wrong question ruins a permanent entry.
+        // The cache may be out of date, and the wrong request destroys a permanent entry: ask.
         let Some(neighbour) = self.kernel.neighbour(hop).await? else {
             return self.kernel.ask_new(hop).await;
         };

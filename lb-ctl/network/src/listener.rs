@@ -1,8 +1,8 @@
-//! Follows what the kernel announces.
+//! Follows the kernel's announcements.
 //!
-//! The socket is read here and not by the library's connection, because of what comes after
-//! an overrun: what is still queued must be thrown away *before* the kernel is asked anew, or
-//! older news would overwrite what it said.
+//! The netlink library's own connection cannot be used here, because of overruns. When the
+//! kernel has dropped messages, those still queued must be thrown away *before* everything is
+//! asked for again. Otherwise an old message would overwrite a newer answer.
 
 use std::{
     io::{self, ErrorKind},
@@ -35,17 +35,17 @@ const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Neigh,
 ];
 
-/// Room for what the kernel announces while we do other things, in bytes of its memory: some
-/// five thousand messages. More costs only asking for everything again.
+/// The kernel's buffer for announcements that were not read yet, in bytes: about five thousand
+/// messages. An overrun is harmless: everything is asked for again.
 const QUEUE: usize = 4 << 20;
 
-/// More than the kernel puts into one datagram (32 KiB).
+/// The kernel puts at most 32 KiB into one datagram.
 const DATAGRAM: usize = 64 << 10;
 
-/// Between attempts, when the kernel does not answer.
+/// Pause before the next attempt when the kernel did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The socket that hears of changes.
+/// The socket that receives announcements.
 pub(super) struct Listener {
     socket: TokioSocket,
     buffer: Vec<u8>,
@@ -56,7 +56,7 @@ impl Listener {
         let mut socket =
             TokioSocket::new(NETLINK_ROUTE).context("cannot open a netlink socket for routes")?;
         if let Err(error) = setsockopt(socket.socket_ref(), RcvBufForce, &QUEUE) {
-            tracing::debug!("netlink: the queue keeps its default size: {error}");
+            tracing::debug!("netlink: the receive buffer keeps its default size: {error}");
         }
         socket
             .socket_mut()
@@ -64,13 +64,15 @@ impl Listener {
             .context("cannot bind a netlink socket for routes")?;
         for group in GROUPS {
             let joined = socket.socket_ref().add_membership(group as u32);
-            joined.with_context(|| format!("cannot hear of changes of routes ({group:?})"))?;
+            joined.with_context(|| {
+                format!("cannot subscribe to the kernel's announcements ({group:?})")
+            })?;
         }
         let buffer = Vec::with_capacity(DATAGRAM);
         Ok(Self { socket, buffer })
     }
 
-    /// Keeps the tables as the kernel has them, for ever.
+    /// Keeps the tables equal to the kernel's. Never returns.
     pub(super) async fn follow(mut self, kernel: Kernel, shared: Arc<Shared>) {
         loop {
             let settles_at = shared.tables().settles_at();
@@ -101,12 +103,12 @@ impl Listener {
         }
     }
 
-    /// An error says that something was lost.
+    /// Receives a datagram. An error means that announcements were lost.
     async fn hear(&mut self) -> io::Result<Vec<Event>> {
         self.buffer.clear();
         let sender = self.socket.recv_from(&mut self.buffer).await?;
         if sender.port_number() != 0 {
-            return Ok(Vec::new()); // not from the kernel
+            return Ok(Vec::new()); // some process sent it, not the kernel
         }
         events::read(&self.buffer).map_err(|error| {
             tracing::warn!("netlink: {error}");
@@ -118,8 +120,8 @@ impl Listener {
         loop {
             self.discard();
             match kernel.snapshot().await {
-                Ok((links, neighbours)) => {
-                    shared.tables().replace(links, neighbours);
+                Ok((interfaces, neighbours)) => {
+                    shared.tables().replace(interfaces, neighbours);
                     return;
                 }
                 Err(error) => {
@@ -130,8 +132,8 @@ impl Listener {
         }
     }
 
-    /// Throws away what is queued. The kernel queues nothing more after an overrun until all
-    /// is read.
+    /// Throws away what is queued. After an overrun the kernel queues nothing until the queue is
+    /// empty.
     fn discard(&mut self) {
         loop {
             self.buffer.clear();

@@ -9,7 +9,7 @@ use rtnetlink::packet_route::{
     },
 };
 
-/// Where a packet goes next.
+/// The next machine on a packet's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct NextHop {
     /// Index of the interface.
@@ -18,24 +18,25 @@ pub(super) struct NextHop {
     pub address: Ipv4Addr,
 }
 
-/// What the kernel has on a next hop. By default, nothing.
+/// The kernel's entry for a next hop. The default says that it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Neighbour {
-    /// As it last was.
+    /// Its last known MAC address.
     mac: Option<[u8; 6]>,
     state: NeighbourState,
 }
 
-/// What can be done with a [`Neighbour`].
+/// How far a [`Neighbour`] is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It can be sent to, until it fails to answer.
+    /// Its MAC address is known and in use.
     Usable,
-    /// What it is was set by hand or by the driver. Not to be touched.
+    /// It was set by hand or by the driver: must not be changed.
     Fixed,
-    /// The kernel waits for its answer, to a first question or (still usable) another.
+    /// The kernel has sent ARP requests and waits for an answer. A MAC address that was known
+    /// before stays in use.
     Asked,
-    /// It is not known, or did not answer.
+    /// The kernel has no entry, or the neighbour did not answer.
     Unknown,
 }
 
@@ -64,8 +65,8 @@ impl Neighbour {
         }
     }
 
-    /// From a message about an IPv4 neighbour. Bridges' forwarding tables and proxies have
-    /// messages of the same type.
+    /// From a message about an IPv4 neighbour. `None` for other messages of the same type: those
+    /// about a bridge's forwarding table, and about proxy entries.
     pub(super) fn from_message(message: &NeighbourMessage) -> Option<(NextHop, Self)> {
         let header = &message.header;
         if header.family != AddressFamily::Inet || header.flags.contains(NeighbourFlags::Proxy) {

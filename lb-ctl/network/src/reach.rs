@@ -1,4 +1,4 @@
-//! What there is to say about an address.
+//! The answer: how an address is reached.
 
 use std::{fmt, net::Ipv4Addr};
 
@@ -7,21 +7,21 @@ use std::{fmt, net::Ipv4Addr};
 pub enum Reach {
     /// The address is one of this machine's own.
     Local,
-    /// By Ethernet.
+    /// Through a next hop on an Ethernet interface.
     Hop(Hop),
     /// There is a route, but the next hop has not answered ARP (yet).
     Unresolved {
         /// Name of the interface that the route leaves by.
         interface: String,
-        /// Who should answer: the gateway, or the address itself.
+        /// The one who should answer: the gateway, or the address itself.
         next_hop: Ipv4Addr,
     },
-    /// There is no way; why, for a person.
+    /// It cannot be reached; the reason, for people to read.
     None(String),
 }
 
 impl Reach {
-    /// False where packets have nowhere to go, at least for now.
+    /// False if packets to the address cannot be sent now.
     #[must_use]
     pub fn is_known(&self) -> bool {
         matches!(self, Self::Local | Self::Hop(_))
@@ -35,14 +35,14 @@ pub struct Hop {
     pub interface: u32,
     /// Its name.
     pub interface_name: String,
-    /// What kind of device it is, as in [`Port::kind`](super::Port::kind).
+    /// The kind of device, as in [`Interface::kind`](super::Interface::kind).
     pub kind: String,
     /// Its MAC address.
     pub source_mac: [u8; 6],
     /// The MAC address of the next hop.
     pub next_hop_mac: [u8; 6],
-    /// Largest IP packet that the interface and the route take, in bytes. What path MTU
-    /// discovery found is left out: it would soon be out of date.
+    /// Largest IP packet that the interface and the route take, in bytes. Results of path MTU
+    /// discovery are left out, because the kernel does not announce when they expire.
     pub mtu: u16,
     /// The address that the kernel would send from; 0.0.0.0 if this machine has none for it.
     pub source: Ipv4Addr,

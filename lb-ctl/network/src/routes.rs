@@ -1,4 +1,4 @@
-//! Routes: where the kernel would send what is for an address.
+//! Routes: where the kernel would send a packet for an address.
 
 use std::{net::Ipv4Addr, ops::RangeInclusive};
 
@@ -7,7 +7,7 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
 
-/// Addresses, from the first to the last.
+/// A range of addresses, the last included.
 pub(super) type Span = RangeInclusive<Ipv4Addr>;
 
 /// All of them.
@@ -20,7 +20,7 @@ pub(super) enum Route {
     Local,
     /// Out by an interface.
     Via(Via),
-    /// Nowhere; why, for a person.
+    /// Nowhere; the reason, for people to read.
     None(String),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Via {
     pub next_hop: Ipv4Addr,
     /// The address that the kernel would send from.
     pub source: Ipv4Addr,
-    /// Largest IP packet, where the route sets one.
+    /// Largest IP packet, if the route sets a limit.
     pub mtu: Option<u32>,
 }
 
@@ -86,7 +86,7 @@ impl Route {
             }
         }
         if exception {
-            // Found by path MTU discovery. Nobody announces when it expires.
+            // Found by path MTU discovery: the kernel does not announce when it expires.
             via.mtu = None;
         }
         match interface {

@@ -1,12 +1,12 @@
-//! What the kernel said so far.
+//! The cache of the kernel's answers.
 //!
-//! Nothing here waits or asks. Whoever looks something up is told the answer or the next
-//! question for the kernel ([`Step`]), and brings back what it said, unless that may be out
-//! of date by then: every change that may concern routes begins a new *generation*, and
-//! what was asked in an older one is not learnt.
+//! Nothing here does I/O. A look-up returns the answer or the next question for the kernel
+//! ([`Step`]); the caller asks the kernel and brings the answer back. An announcement may come
+//! between the question and the answer. Therefore every change that may affect routes begins a
+//! new *generation*, and an answer to a question of an older generation is thrown away.
 //!
-//! The rule that keeps answers from growing stale: a route is only forgotten together with
-//! telling the consumer, so an answer that was given is either still right or was recalled.
+//! Invariant: a route is removed from the cache only together with setting
+//! [`Changed::answers`]. So every answer that was given is either still right or was revoked.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -19,31 +19,33 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    changes::Change,
+    changes::Changed,
     events::Event,
-    links::Port,
+    interfaces::Interface,
     neighbours::{Neighbour, NextHop, Standing},
     reach::{Hop, Reach},
     routes::{EVERYWHERE, Route, Span, Via},
 };
 
 /// The kernel announces that an interface went down, or that a route is deleted, before it
-/// changes its routing table, and answers questions meanwhile (it needs no lock for that since
-/// Linux 4.14). So what was asked this soon after an announcement is recalled once more.
+/// changes its routing table, and answers questions in between (without a lock since
+/// Linux 4.14). So answers from this long after an announcement are revoked once more.
 const SETTLING: Duration = Duration::from_millis(200);
 
-/// The mirror of the kernel's tables, as far as anybody asked.
+/// The kernel's interfaces and neighbours, and routes to those addresses that were asked about.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    links: HashMap<u32, Port>,
+    /// By index.
+    interfaces: HashMap<u32, Interface>,
     neighbours: HashMap<NextHop, Neighbour>,
     routes: BTreeMap<Ipv4Addr, Route>,
-    /// Next hops of `routes` (and perhaps more), each with those who wait for news of it.
+    /// Next hops of `routes` (and perhaps more), each with the tasks that wait for a change of
+    /// it.
     watched: HashMap<NextHop, Arc<Notify>>,
     generation: u64,
-    /// What is to be recalled again, and when.
+    /// Routes that will be revoked again, and when.
     settling: VecDeque<(Instant, Span)>,
-    change: Change,
+    changed: Changed,
 }
 
 /// How a look-up goes on.
@@ -51,25 +53,25 @@ pub(super) struct Tables {
 pub(super) enum Step {
     /// This is the answer.
     Known(Reach),
-    /// After asking for the address's route.
+    /// Ask for the address's route, then look up again.
     AskRoute,
-    /// After asking for the interface of this index.
-    AskLink(u32),
-    /// After asking for this neighbour.
+    /// Ask for the interface with this index, then look up again.
+    AskInterface(u32),
+    /// Ask for this neighbour, then look up again.
     AskNeighbour(NextHop),
 }
 
 impl Tables {
-    pub(super) fn new(links: Vec<Port>, neighbours: Vec<(NextHop, Neighbour)>) -> Self {
-        let links = links.into_iter().map(|port| (port.interface, port));
+    pub(super) fn new(interfaces: Vec<Interface>, neighbours: Vec<(NextHop, Neighbour)>) -> Self {
+        let interfaces = interfaces.into_iter();
         Self {
-            links: links.collect(),
+            interfaces: interfaces.map(|it| (it.index, it)).collect(),
             neighbours: neighbours.into_iter().collect(),
             ..Self::default()
         }
     }
 
-    /// The answer or the next question, and the generation in which it arose.
+    /// The answer or the next question, and the generation that it belongs to.
     pub(super) fn look_up(&mut self, address: Ipv4Addr) -> (Step, u64) {
         (self.step(address), self.generation)
     }
@@ -79,7 +81,7 @@ impl Tables {
             return Step::Known(Reach::Local);
         }
         if address.is_unspecified() {
-            // The kernel would take it for itself.
+            // The kernel would answer that this is an address of its own.
             return Step::Known(Reach::None(format!("{address} is no machine's address")));
         }
         let via = match self.routes.get(&address) {
@@ -88,11 +90,11 @@ impl Tables {
             Some(Route::None(why)) => return Step::Known(Reach::None(why.clone())),
             Some(Route::Via(via)) => via,
         };
-        let Some(port) = self.links.get(&via.interface) else {
-            return Step::AskLink(via.interface);
+        let Some(interface) = self.interfaces.get(&via.interface) else {
+            return Step::AskInterface(via.interface);
         };
-        if let Some(obstacle) = port.obstacle() {
-            let name = &port.name;
+        if let Some(obstacle) = interface.obstacle() {
+            let name = &interface.name;
             return Step::Known(Reach::None(format!(
                 "the route to {address} leaves by {name}, {obstacle}"
             )));
@@ -104,23 +106,23 @@ impl Tables {
         };
         Step::Known(match neighbour.mac() {
             Some(next_hop_mac) => Reach::Hop(Hop {
-                interface: port.interface,
-                interface_name: port.name.clone(),
-                kind: port.kind.clone(),
-                source_mac: port.mac,
+                interface: interface.index,
+                interface_name: interface.name.clone(),
+                kind: interface.kind.clone(),
+                source_mac: interface.mac,
                 next_hop_mac,
-                mtu: via.mtu_through(port),
+                mtu: via.mtu_through(interface),
                 source: via.source,
                 next_hop: via.next_hop,
             }),
             None => Reach::Unresolved {
-                interface: port.name.clone(),
+                interface: interface.name.clone(),
                 next_hop: via.next_hop,
             },
         })
     }
 
-    /// The next hop on the way to an address, and where news of it are told.
+    /// The next hop on the way to an address, and what wakes those who wait for a change of it.
     pub(super) fn watch(&self, address: Ipv4Addr) -> Option<(NextHop, Arc<Notify>)> {
         let Some(Route::Via(via)) = self.routes.get(&address) else {
             return None;
@@ -130,7 +132,7 @@ impl Tables {
         Some((hop, Arc::clone(news)))
     }
 
-    /// Whether there is still reason to wait for news of this next hop.
+    /// Whether it is still worth waiting for this next hop's MAC address.
     pub(super) fn is_unresolved(&self, hop: NextHop) -> bool {
         let watched = self.watched.contains_key(&hop);
         watched && self.neighbours.get(&hop).is_some_and(|n| n.mac().is_none())
@@ -148,15 +150,15 @@ impl Tables {
         }
     }
 
-    pub(super) fn learn_link(&mut self, generation: u64, port: Port) {
+    pub(super) fn learn_interface(&mut self, generation: u64, interface: Interface) {
         if generation == self.generation {
-            self.links.insert(port.interface, port);
+            self.interfaces.insert(interface.index, interface);
         }
     }
 
     pub(super) fn learn_neighbour(&mut self, generation: u64, hop: NextHop, it: Neighbour) {
         if generation == self.generation {
-            // What was heard since is newer.
+            // What was announced since is newer.
             self.neighbours.entry(hop).or_insert(it);
         }
     }
@@ -164,25 +166,25 @@ impl Tables {
     /// Takes in what the kernel announced.
     pub(super) fn apply(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Link(port) => {
-                if self.links.get(&port.interface) != Some(&port) {
-                    self.links.insert(port.interface, port);
-                    self.change.links = true;
-                    self.recall_and_settle(EVERYWHERE, now);
+            Event::Interface(interface) => {
+                if self.interfaces.get(&interface.index) != Some(&interface) {
+                    self.interfaces.insert(interface.index, interface);
+                    self.changed.interfaces = true;
+                    self.revoke_and_settle(EVERYWHERE, now);
                 }
             }
-            Event::LinkGone(index) => {
-                self.links.remove(&index);
-                self.change.links = true;
-                self.recall_and_settle(EVERYWHERE, now);
+            Event::InterfaceGone(index) => {
+                self.interfaces.remove(&index);
+                self.changed.interfaces = true;
+                self.revoke_and_settle(EVERYWHERE, now);
             }
             Event::Address => {
-                self.change.addresses = true;
-                self.recall_and_settle(EVERYWHERE, now);
+                self.changed.addresses = true;
+                self.revoke_and_settle(EVERYWHERE, now);
             }
             Event::Route(span) => {
-                self.change.routes = true;
-                self.recall_and_settle(span, now);
+                self.changed.routes = true;
+                self.revoke_and_settle(span, now);
             }
             Event::Neighbour(hop, neighbour) => self.note(hop, Some(neighbour)),
             Event::NeighbourGone(hop) => self.note(hop, None),
@@ -193,41 +195,45 @@ impl Tables {
         let watcher = self.watched.get(&hop);
         let before = match (neighbour, watcher) {
             (Some(neighbour), _) => self.neighbours.insert(hop, neighbour),
-            // Known to be unknown: an older answer that is still under way must not be learnt.
+            // Keep an empty entry: an older answer that is still on its way must not replace it.
             (None, Some(_)) => self.neighbours.insert(hop, Neighbour::default()),
             (None, None) => self.neighbours.remove(&hop),
         };
         let mac = |neighbour: Option<Neighbour>| neighbour.and_then(|n| n.mac());
         if mac(before) != mac(neighbour) {
-            self.change.neighbours = true;
-            self.change.answers |= watcher.is_some();
+            self.changed.neighbours = true;
+            self.changed.answers |= watcher.is_some();
         }
         if let Some(watcher) = watcher {
             watcher.notify_waiters();
         }
     }
 
-    /// Starts again from what the kernel has now.
-    pub(super) fn replace(&mut self, links: Vec<Port>, neighbours: Vec<(NextHop, Neighbour)>) {
-        self.recall(&EVERYWHERE);
+    /// Throws the cache away and begins again with the kernel's present state.
+    pub(super) fn replace(
+        &mut self,
+        interfaces: Vec<Interface>,
+        neighbours: Vec<(NextHop, Neighbour)>,
+    ) {
+        self.revoke(&EVERYWHERE);
         let generation = self.generation;
         *self = Self {
             generation,
-            change: Change::EVERYTHING,
-            ..Self::new(links, neighbours)
+            changed: Changed::EVERYTHING,
+            ..Self::new(interfaces, neighbours)
         };
     }
 
-    fn recall_and_settle(&mut self, span: Span, now: Instant) {
-        self.recall(&span);
+    fn revoke_and_settle(&mut self, span: Span, now: Instant) {
+        self.revoke(&span);
         self.settling.push_back((now + SETTLING, span));
     }
 
-    /// Forgets routes, and tells those who know them.
-    fn recall(&mut self, span: &Span) {
+    /// Revokes the answers for these addresses, and wakes those who wait for their next hops.
+    fn revoke(&mut self, span: &Span) {
         self.generation += 1;
         if *span == EVERYWHERE {
-            self.change.answers |= !self.routes.is_empty();
+            self.changed.answers |= !self.routes.is_empty();
             self.routes.clear();
             for watcher in mem::take(&mut self.watched).into_values() {
                 watcher.notify_waiters();
@@ -236,7 +242,7 @@ impl Tables {
         }
         let addresses: Vec<_> = self.routes.range(span.clone()).map(|(a, _)| *a).collect();
         for address in addresses {
-            self.change.answers = true;
+            self.changed.answers = true;
             if let Some(Route::Via(via)) = self.routes.remove(&address)
                 && let Some(watcher) = self.watched.get(&via.hop())
             {
@@ -250,24 +256,24 @@ impl Tables {
         self.settling.front().map(|(when, _)| *when)
     }
 
-    /// Recalls what was asked while the kernel was at work.
+    /// Revokes what was answered while the kernel was still changing its tables.
     pub(super) fn settle(&mut self, now: Instant) {
         while let Some((when, _)) = self.settling.front()
             && *when <= now
         {
             if let Some((_, span)) = self.settling.pop_front() {
-                self.change.routes = true;
-                self.recall(&span);
+                self.changed.routes = true;
+                self.revoke(&span);
             }
         }
     }
 
     pub(super) fn is_changed(&self) -> bool {
-        self.change != Change::default()
+        self.changed != Changed::default()
     }
 
-    pub(super) fn take_change(&mut self) -> Option<Change> {
-        self.is_changed().then(|| mem::take(&mut self.change))
+    pub(super) fn take_changed(&mut self) -> Option<Changed> {
+        self.is_changed().then(|| mem::take(&mut self.changed))
     }
 }
 
@@ -279,9 +285,9 @@ impl Via {
         }
     }
 
-    fn mtu_through(&self, port: &Port) -> u16 {
+    fn mtu_through(&self, interface: &Interface) -> u16 {
         let of_route = self.mtu.and_then(|mtu| u16::try_from(mtu).ok());
-        of_route.map_or(port.mtu, |mtu| mtu.min(port.mtu))
+        of_route.map_or(interface.mtu, |mtu| mtu.min(interface.mtu))
     }
 }
 
@@ -299,9 +305,9 @@ mod tests {
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
     const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
 
-    fn port() -> Port {
-        Port {
-            interface: HOP.interface,
+    fn interface() -> Interface {
+        Interface {
+            index: HOP.interface,
             name: "eth0".to_owned(),
             mac: [2, 0, 0, 0, 0, 1],
             mtu: 1500,
@@ -328,7 +334,7 @@ mod tests {
     /// Tables in which the server is reached.
     fn tables() -> Tables {
         let neighbour = Neighbour::new(Reachable, MAC);
-        let mut tables = Tables::new(vec![port()], vec![(HOP, neighbour)]);
+        let mut tables = Tables::new(vec![interface()], vec![(HOP, neighbour)]);
         assert_eq!(tables.look_up(SERVER), (Step::AskRoute, 0));
         tables.learn_route(0, SERVER, route());
         assert_eq!(mac(&mut tables), Some(MAC));
@@ -346,24 +352,24 @@ mod tests {
     fn a_neighbour_that_only_changes_its_state_is_no_news() {
         let mut tables = tables();
         tables.apply(is_now(Stale, MAC), Instant::now());
-        assert_eq!(tables.take_change(), None);
+        assert_eq!(tables.take_changed(), None);
 
         tables.apply(is_now(Stale, OTHER_MAC), Instant::now());
-        let change = tables.take_change().unwrap();
-        assert!(change.neighbours && change.answers);
+        let changed = tables.take_changed().unwrap();
+        assert!(changed.neighbours && changed.answers);
         assert_eq!(mac(&mut tables), Some(OTHER_MAC));
 
         tables.apply(is_now(Failed, OTHER_MAC), Instant::now());
-        assert!(tables.take_change().unwrap().answers);
+        assert!(tables.take_changed().unwrap().answers);
         assert_eq!(mac(&mut tables), None);
     }
 
     #[test]
     fn a_neighbour_that_nobody_asked_about_changes_no_answers() {
-        let mut tables = Tables::new(vec![port()], vec![]);
+        let mut tables = Tables::new(vec![interface()], vec![]);
         tables.apply(is_now(Reachable, MAC), Instant::now());
-        let change = tables.take_change().unwrap();
-        assert!(change.neighbours && !change.answers);
+        let changed = tables.take_changed().unwrap();
+        assert!(changed.neighbours && !changed.answers);
     }
 
     #[test]
@@ -371,13 +377,13 @@ mod tests {
         let mut tables = tables();
         let elsewhere = Ipv4Addr::new(10, 9, 0, 0)..=Ipv4Addr::new(10, 9, 255, 255);
         tables.apply(Event::Route(elsewhere), Instant::now());
-        let change = tables.take_change().unwrap();
-        assert!(change.routes && !change.answers);
+        let changed = tables.take_changed().unwrap();
+        assert!(changed.routes && !changed.answers);
         assert_eq!(mac(&mut tables), Some(MAC));
 
         let here = Ipv4Addr::new(10, 0, 0, 0)..=Ipv4Addr::new(10, 0, 0, 255);
         tables.apply(Event::Route(here), Instant::now());
-        assert!(tables.take_change().unwrap().answers);
+        assert!(tables.take_changed().unwrap().answers);
         assert_eq!(tables.look_up(SERVER).0, Step::AskRoute);
     }
 
@@ -394,28 +400,28 @@ mod tests {
     fn what_was_asked_right_after_an_announcement_is_recalled_again() {
         let mut tables = tables();
         let now = Instant::now();
-        let down = Port {
+        let down = Interface {
             up: false,
-            ..port()
+            ..interface()
         };
-        tables.apply(Event::Link(down), now);
-        tables.take_change();
+        tables.apply(Event::Interface(down), now);
+        tables.take_changed();
         let (_, generation) = tables.look_up(SERVER);
         tables.learn_route(generation, SERVER, route());
 
         tables.settle(now);
-        assert_eq!(tables.take_change(), None);
+        assert_eq!(tables.take_changed(), None);
         let when = tables.settles_at().unwrap();
         tables.settle(when);
-        let change = tables.take_change().unwrap();
-        assert!(change.routes && change.answers);
+        let changed = tables.take_changed().unwrap();
+        assert!(changed.routes && changed.answers);
         assert_eq!(tables.look_up(SERVER).0, Step::AskRoute);
         assert_eq!(tables.settles_at(), None);
     }
 
     #[test]
     fn a_neighbour_that_went_while_it_was_asked_for_stays_unknown() {
-        let mut tables = Tables::new(vec![port()], vec![]);
+        let mut tables = Tables::new(vec![interface()], vec![]);
         tables.learn_route(0, SERVER, route());
         let (step, generation) = tables.look_up(SERVER);
         assert_eq!(step, Step::AskNeighbour(HOP));
@@ -427,21 +433,21 @@ mod tests {
     #[test]
     fn starting_again_tells_everything() {
         let mut tables = tables();
-        tables.replace(vec![port()], vec![]);
-        assert_eq!(tables.take_change(), Some(Change::EVERYTHING));
+        tables.replace(vec![interface()], vec![]);
+        assert_eq!(tables.take_changed(), Some(Changed::EVERYTHING));
         assert_eq!(tables.look_up(SERVER), (Step::AskRoute, 1));
     }
 
     #[test]
     fn an_interface_that_takes_no_packets_is_named() {
         let mut tables = tables();
-        let tunnel = Port {
+        let tunnel = Interface {
             ethernet: false,
             name: "tun0".to_owned(),
             kind: "tun".to_owned(),
-            ..port()
+            ..interface()
         };
-        tables.learn_link(0, tunnel);
+        tables.learn_interface(0, tunnel);
         let why =
             "the route to 10.0.0.2 leaves by tun0, which is not an Ethernet interface (a tun)";
         let none = Reach::None(why.to_owned());

@@ -1,35 +1,30 @@
-//! Routes and neighbours of real network namespaces: a director on the networks of two peers,
-//! `eth0` with 10.0.0.0/24 and `eth1` with 10.1.0.0/24. Needs root.
+//! Routes and neighbours of real network namespaces: a director with two interfaces, `eth0` in
+//! 10.0.0.0/24 and `eth1` in 10.1.0.0/24, and a peer at the other end of both. Needs root.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    net::Ipv4Addr,
-    process::{self, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lb_network::{Change, Changes, Hop, Port, Reach, Routing};
-use nix::sched::{CloneFlags, setns};
+use lb_lab::{
+    namespace::{Namespace, remove_leftovers, unique_prefix},
+    process,
+};
+use lb_network::{Changed, Changes, Hop, Interface, Reach, Routing};
 use tokio::{
     select,
     time::{Instant, interval, timeout},
 };
 
-/// Generous: nothing that is waited for takes a tenth of it.
+/// Ten times longer than anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const DIRECTOR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-/// Has no machine.
+/// No machine has this address.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 99);
-/// Behind a gateway, in a network that tests make a route to.
+/// In a network behind a gateway. The tests add the route to it.
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
-/// The server's, and its gateway's.
+/// Of the server, which is also the gateway.
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const NEW_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
 
@@ -41,9 +36,9 @@ fn a_neighbour_that_is_not_known_is_resolved() -> Result<()> {
             next_hop: SERVER,
         };
         assert_eq!(routing.reach(SERVER).await?, unresolved);
-        let eth0 = port(routing, "eth0").await?;
+        let eth0 = interface(routing, "eth0").await?;
         let expected = Hop {
-            interface: eth0.interface,
+            interface: eth0.index,
             interface_name: "eth0".to_owned(),
             kind: "veth".to_owned(),
             source_mac: eth0.mac,
@@ -65,7 +60,7 @@ fn a_neighbour_that_is_not_known_is_resolved() -> Result<()> {
 fn behind_a_gateway_the_gateway_is_the_next_hop() -> Result<()> {
     in_a_lab(async |lab, routing, _| {
         lab.director
-            .ip("route add 192.0.2.0/24 via 10.0.0.2 mtu 1400")?;
+            .ip(["route add 192.0.2.0/24 via 10.0.0.2 mtu 1400"])?;
         let hop = hop(routing.resolve(FAR, PATIENCE).await?)?;
         assert_eq!((hop.next_hop, hop.next_hop_mac), (SERVER, MAC));
         assert_eq!((hop.source, hop.mtu), (DIRECTOR, 1400));
@@ -80,9 +75,9 @@ fn own_addresses_are_local_as_long_as_they_are_there() -> Result<()> {
             assert_eq!(routing.reach(own).await?, Reach::Local, "{own}");
         }
         assert_eq!(none(routing.reach(FAR).await?)?, no_route(FAR));
-        lab.director.ip("address add 192.0.2.7/32 dev lo")?;
+        lab.director.ip(["address add 192.0.2.7/32 dev lo"])?;
         until(routing, changes, FAR, |reach| reach == &Reach::Local).await?;
-        lab.director.ip("address del 192.0.2.7/32 dev lo")?;
+        lab.director.ip(["address del 192.0.2.7/32 dev lo"])?;
         until(routing, changes, FAR, is_none).await?;
         Ok(())
     })
@@ -97,7 +92,7 @@ fn where_there_is_no_way_the_reason_is_told() -> Result<()> {
             "unreachable 198.51.100.3",
             "198.51.100.4 dev lo",
         ] {
-            lab.director.ip(&format!("route add {route}"))?;
+            lab.director.ip([format!("route add {route}")])?;
         }
         for (address, why) in [
             ([203, 0, 113, 1], "there is no route to 203.0.113.1"),
@@ -135,9 +130,9 @@ fn without_an_answer_to_arp_patience_ends() -> Result<()> {
 fn an_answer_to_arp_may_be_late() -> Result<()> {
     in_a_lab(async |lab, routing, _| {
         let appear = async {
-            // After the kernel gave up for the first time.
+            // Not before the kernel has given up once.
             until_neighbour(lab, NOBODY, "FAILED").await?;
-            lab.peer.ip("address add 10.0.0.99/24 dev eth0")
+            lab.peer.ip(["address add 10.0.0.99/24 dev eth0"])
         };
         let (reach, appeared) = tokio::join!(routing.resolve(NOBODY, PATIENCE), appear);
         appeared?;
@@ -150,8 +145,8 @@ fn an_answer_to_arp_may_be_late() -> Result<()> {
 fn a_neighbour_that_announces_another_mac_address_is_followed() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.resolve(SERVER, PATIENCE).await?;
-        lab.peer.sysctl("conf/eth0/arp_notify", "1")?;
-        lab.peer.ip("link set eth0 address 02:00:00:00:00:77")?;
+        lab.peer.sysctls(&[("ipv4/conf/eth0/arp_notify", "1")])?;
+        lab.peer.ip(["link set eth0 address 02:00:00:00:00:77"])?;
         until(routing, changes, SERVER, is_at(NEW_MAC)).await?;
         Ok(())
     })
@@ -161,7 +156,7 @@ fn a_neighbour_that_announces_another_mac_address_is_followed() -> Result<()> {
 fn a_neighbour_that_moved_silently_is_found_by_refreshing() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.resolve(SERVER, PATIENCE).await?;
-        lab.peer.ip("link set eth0 address 02:00:00:00:00:77")?;
+        lab.peer.ip(["link set eth0 address 02:00:00:00:00:77"])?;
         let mut refreshes = interval(Duration::from_millis(20));
         loop {
             select! {
@@ -184,7 +179,7 @@ fn a_neighbour_that_died_is_noticed_by_refreshing() -> Result<()> {
         until_neighbour(lab, SERVER, "REACHABLE").await?;
         assert_eq!(routing.reach(SERVER).await?, alive);
 
-        lab.peer.ip("address del 10.0.0.2/24 dev eth0")?;
+        lab.peer.ip(["address del 10.0.0.2/24 dev eth0"])?;
         routing.refresh(SERVER).await?;
         until(routing, changes, SERVER, is_unresolved).await?;
         Ok(())
@@ -196,7 +191,7 @@ fn a_permanent_neighbour_is_left_alone() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         assert!(is_unresolved(&routing.reach(NOBODY).await?));
         let permanent = "10.0.0.99 dev eth0 lladdr 02:00:00:00:00:77 nud permanent";
-        lab.director.ip(&format!("neigh add {permanent}"))?;
+        lab.director.ip([format!("neigh add {permanent}")])?;
         until(routing, changes, NOBODY, is_at(NEW_MAC)).await?;
         routing.refresh(NOBODY).await?;
         routing.resolve(NOBODY, PATIENCE).await?;
@@ -208,18 +203,18 @@ fn a_permanent_neighbour_is_left_alone() -> Result<()> {
 fn another_state_of_a_neighbour_wakes_nobody() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.resolve(SERVER, PATIENCE).await?;
-        let change = changes.next().await;
-        assert!(change.neighbours && change.answers, "{change:?}");
+        let changed = changes.next().await;
+        assert!(changed.neighbours && changed.answers, "{changed:?}");
 
         lab.director
-            .ip("neigh change 10.0.0.2 dev eth0 nud stale")?;
+            .ip(["neigh change 10.0.0.2 dev eth0 nud stale"])?;
         until_neighbour(lab, SERVER, "STALE").await?;
         routing.refresh(SERVER).await?;
         until_neighbour(lab, SERVER, "REACHABLE").await?;
-        // The next to be told is something else.
-        lab.director.ip("link set eth0 mtu 1400")?;
-        let change = changes.next().await;
-        assert!(change.links && !change.neighbours, "{change:?}");
+        // The neighbour's states were not reported: the next change is that of the interface.
+        lab.director.ip(["link set eth0 mtu 1400"])?;
+        let changed = changes.next().await;
+        assert!(changed.interfaces && !changed.neighbours, "{changed:?}");
         assert_eq!(hop(routing.reach(SERVER).await?)?.mtu, 1400);
         Ok(())
     })
@@ -228,19 +223,21 @@ fn another_state_of_a_neighbour_wakes_nobody() -> Result<()> {
 #[test]
 fn another_route_is_noticed() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
-        lab.director.ip("route add 192.0.2.0/24 via 10.0.0.2")?;
+        lab.director.ip(["route add 192.0.2.0/24 via 10.0.0.2"])?;
         routing.resolve(FAR, PATIENCE).await?;
         let other = Ipv4Addr::new(10, 1, 0, 2);
-        lab.director.ip("route replace 192.0.2.0/24 via 10.1.0.2")?;
+        lab.director
+            .ip(["route replace 192.0.2.0/24 via 10.1.0.2"])?;
         let reach = until(routing, changes, FAR, is_unresolved).await?;
         assert!(matches!(reach, Reach::Unresolved { next_hop, .. } if next_hop == other));
         let hop = hop(routing.resolve(FAR, PATIENCE).await?)?;
         assert_eq!((hop.interface_name.as_str(), hop.next_hop), ("eth1", other));
 
-        lab.director.ip("route del 192.0.2.0/24")?;
+        lab.director.ip(["route del 192.0.2.0/24"])?;
         until(routing, changes, FAR, is_none).await?;
-        lab.director.ip("rule add to 192.0.2.7 lookup 77")?;
-        lab.director.ip("route add default via 10.0.0.2 table 77")?;
+        lab.director.ip(["rule add to 192.0.2.7 lookup 77"])?;
+        lab.director
+            .ip(["route add default via 10.0.0.2 table 77"])?;
         until(routing, changes, FAR, is_hop).await?;
         Ok(())
     })
@@ -250,10 +247,10 @@ fn another_route_is_noticed() -> Result<()> {
 fn a_route_that_nobody_asked_about_changes_no_answers() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.reach(SERVER).await?;
-        lab.director.ip("route add 192.0.2.0/24 via 10.0.0.2")?;
-        let expected = Change {
+        lab.director.ip(["route add 192.0.2.0/24 via 10.0.0.2"])?;
+        let expected = Changed {
             routes: true,
-            ..Change::default()
+            ..Changed::default()
         };
         assert_eq!(changes.next().await, expected);
         Ok(())
@@ -264,21 +261,21 @@ fn a_route_that_nobody_asked_about_changes_no_answers() -> Result<()> {
 fn when_an_interface_goes_down_packets_take_the_next_best_route() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         let director = &lab.director;
-        director.ip("route add 192.0.2.0/24 via 10.0.0.2 metric 1")?;
-        director.ip("route add 192.0.2.0/24 via 10.1.0.2 metric 2")?;
+        director.ip(["route add 192.0.2.0/24 via 10.0.0.2 metric 1"])?;
+        director.ip(["route add 192.0.2.0/24 via 10.1.0.2 metric 2"])?;
         routing.resolve(FAR, PATIENCE).await?;
         routing.resolve(SERVER, PATIENCE).await?;
         routing
             .resolve(Ipv4Addr::new(10, 1, 0, 2), PATIENCE)
             .await?;
 
-        // The kernel does not announce that this removes routes.
-        director.ip("link set eth0 down")?;
+        // This removes routes, which the kernel does not announce.
+        director.ip(["link set eth0 down"])?;
         until(routing, changes, SERVER, is_none).await?;
         let reach = until(routing, changes, FAR, is_hop).await?;
         assert_eq!(hop(reach)?.interface_name, "eth1");
 
-        director.ip("link set eth0 up")?;
+        director.ip(["link set eth0 up"])?;
         until(routing, changes, SERVER, is_unresolved).await?;
         assert!(is_hop(&routing.resolve(SERVER, PATIENCE).await?));
         Ok(())
@@ -289,13 +286,13 @@ fn when_an_interface_goes_down_packets_take_the_next_best_route() -> Result<()> 
 fn an_interface_whose_cable_is_pulled_takes_no_packets() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.resolve(SERVER, PATIENCE).await?;
-        lab.peer.ip("link set eth0 down")?;
+        lab.peer.ip(["link set eth0 down"])?;
         let reach = until(routing, changes, SERVER, is_none).await?;
         assert_eq!(
             none(reach)?,
             "the route to 10.0.0.2 leaves by eth0, which has no carrier"
         );
-        lab.peer.ip("link set eth0 up")?;
+        lab.peer.ip(["link set eth0 up"])?;
         until(routing, changes, SERVER, is_unresolved).await?;
         assert!(is_hop(&routing.resolve(SERVER, PATIENCE).await?));
         Ok(())
@@ -307,7 +304,7 @@ fn when_announcements_are_lost_everything_is_looked_at_again() -> Result<()> {
     in_a_lab(async |lab, routing, changes| {
         routing.resolve(SERVER, PATIENCE).await?;
         changes.next().await;
-        // More than the queue holds, while nobody reads it: `ip` keeps this thread waiting.
+        // Overruns the queue: this thread, which would read it, waits for `ip`.
         let mut flood = String::new();
         for number in 0..20_000 {
             let mac = format!("02:00:00:00:01:{:02x}", number % 2);
@@ -316,10 +313,10 @@ fn when_announcements_are_lost_everything_is_looked_at_again() -> Result<()> {
         flood += "neigh replace 10.0.0.2 dev eth0 lladdr 02:00:00:00:00:77 nud permanent\n";
         flood += "route add 192.0.2.0/24 via 10.0.0.2\n";
         assert_eq!(none(routing.reach(FAR).await?)?, no_route(FAR));
-        lab.director.ip(&flood)?;
+        lab.director.ip([flood])?;
 
-        let everything = Change {
-            links: true,
+        let everything = Changed {
+            interfaces: true,
             addresses: true,
             routes: true,
             neighbours: true,
@@ -328,8 +325,8 @@ fn when_announcements_are_lost_everything_is_looked_at_again() -> Result<()> {
         while changes.next().await != everything {}
         assert!(is_at(NEW_MAC)(&routing.reach(SERVER).await?));
         assert!(is_at(NEW_MAC)(&routing.reach(FAR).await?));
-        // And it goes on listening.
-        lab.director.ip("route del 192.0.2.0/24")?;
+        // Later announcements are heard, too.
+        lab.director.ip(["route del 192.0.2.0/24"])?;
         until(routing, changes, FAR, is_none).await?;
         Ok(())
     })
@@ -338,27 +335,28 @@ fn when_announcements_are_lost_everything_is_looked_at_again() -> Result<()> {
 #[test]
 fn interfaces_are_described() -> Result<()> {
     in_a_lab(async |_, routing, _| {
-        let ports = routing.ports().await?;
-        let names: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
+        let interfaces = routing.interfaces().await?;
+        let names: Vec<_> = interfaces.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["eth0", "eth1"]);
-        let eth0 = port(routing, "eth0").await?;
+        let eth0 = interface(routing, "eth0").await?;
         assert!(eth0.up && eth0.carrier && eth0.ethernet);
         assert_eq!((eth0.kind.as_str(), eth0.mtu), ("veth", 1500));
-        assert!(!port(routing, "lo").await?.ethernet);
+        assert!(!interface(routing, "lo").await?.ethernet);
 
-        let index = routing.link_index("eth0").await?;
-        assert_eq!(index, Some(eth0.interface));
-        assert_eq!(routing.link_index("eth9").await?, None);
+        let index = routing.index("eth0").await?;
+        assert_eq!(index, Some(eth0.index));
+        assert_eq!(routing.index("eth9").await?, None);
         Ok(())
     })
 }
 
-async fn port(routing: &Routing, name: &str) -> Result<Port> {
-    let port = routing.port(name).await?;
-    port.with_context(|| format!("there is no {name}"))
+async fn interface(routing: &Routing, name: &str) -> Result<Interface> {
+    let interface = routing.interface(name).await?;
+    interface.with_context(|| format!("there is no {name}"))
 }
 
-/// Waits, by nothing but the changes that are told, until the address is reached in such a way.
+/// Waits until the answer for the address is as wanted. Asks again only when [`Changes`] says so:
+/// a change that is not reported ends in a timeout.
 async fn until(
     routing: &Routing,
     changes: &mut Changes,
@@ -375,11 +373,11 @@ async fn until(
     Ok(reach)
 }
 
-/// Waits until the kernel's entry for a neighbour of eth0 reads so.
+/// Waits until the kernel's entry for a neighbour of eth0 contains these words.
 async fn until_neighbour(lab: &Lab, address: Ipv4Addr, state: &str) -> Result<()> {
     let start = Instant::now();
     loop {
-        let entry = lab.director.ip(&format!("neigh show {address} dev eth0"))?;
+        let entry = neighbour(&lab.director, address)?;
         if entry.contains(state) {
             return Ok(());
         }
@@ -389,6 +387,16 @@ async fn until_neighbour(lab: &Lab, address: Ipv4Addr, state: &str) -> Result<()
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The kernel's entry for a neighbour of eth0, as `ip` writes it.
+fn neighbour(director: &Namespace, address: Ipv4Addr) -> Result<String> {
+    let address = address.to_string();
+    let mut ip = Command::new("ip");
+    ip.args(["-n", director.name()]);
+    let output = process::run(ip.args(["neigh", "show", &address, "dev", "eth0"]))?;
+    ensure!(output.code == Some(0), "ip neigh: {output:?}");
+    Ok(output.stdout)
 }
 
 fn hop(reach: Reach) -> Result<Hop> {
@@ -425,7 +433,7 @@ fn is_at(mac: [u8; 6]) -> impl Fn(&Reach) -> bool {
     move |reach| matches!(reach, Reach::Hop(hop) if hop.next_hop_mac == mac)
 }
 
-/// The director and its peers, who are one machine.
+/// A director and one other machine, which is its peer on both networks.
 struct Lab {
     director: Namespace,
     peer: Namespace,
@@ -436,9 +444,7 @@ fn in_a_lab(
     test: impl AsyncFnOnce(&Lab, &Routing, &mut Changes) -> Result<()> + Send,
 ) -> Result<()> {
     let lab = Lab::create()?;
-    let namespace = File::open(format!("/run/netns/{}", lab.director.0))?;
-    let run = || {
-        setns(namespace, CloneFlags::CLONE_NEWNET).context("enter the director's namespace")?;
+    lab.director.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -449,91 +455,34 @@ fn in_a_lab(
                 .await
                 .context("takes too long")?
         })
-    };
-    match thread::scope(|scope| scope.spawn(run).join()) {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    })
 }
 
 impl Lab {
     fn create() -> Result<Self> {
-        let director = Namespace::create()?;
-        let peer = Namespace::create()?;
+        remove_leftovers();
+        let prefix = unique_prefix();
+        let director = Namespace::create(&format!("{prefix}-director"))?;
+        let peer = Namespace::create(&format!("{prefix}-peer"))?;
         for network in 0..2 {
-            director.ip(&format!(
-                "link add eth{network} type veth peer name eth{network} \
-                 address 02:00:00:00:{network:02x}:02 netns {peer}\n\
-                 address add 10.{network}.0.1/24 dev eth{network}\n\
-                 link set eth{network} up",
-                peer = peer.0,
-            ))?;
-            peer.ip(&format!(
-                "address add 10.{network}.0.2/24 dev eth{network}\n\
-                 link set eth{network} up"
-            ))?;
-            // So that the kernel gives up soon.
-            director.sysctl(&format!("neigh/eth{network}/retrans_time_ms"), "20")?;
+            let interface = format!("eth{network}");
+            director.ip([
+                format!(
+                    "link add {interface} type veth peer name {interface} \
+                     address 02:00:00:00:{network:02x}:02 netns {}",
+                    peer.name()
+                ),
+                format!("address add 10.{network}.0.1/24 dev {interface}"),
+                format!("link set {interface} up"),
+            ])?;
+            peer.ip([
+                format!("address add 10.{network}.0.2/24 dev {interface}"),
+                format!("link set {interface} up"),
+            ])?;
+            // Three unanswered ARP requests then take 60 ms instead of 3 s.
+            let retransmit = format!("ipv4/neigh/{interface}/retrans_time_ms");
+            director.sysctls(&[(&retransmit, "20")])?;
         }
         Ok(Self { director, peer })
-    }
-}
-
-/// A network namespace that goes away with this value.
-struct Namespace(String);
-
-impl Namespace {
-    fn create() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("lbr-{}-{number}", process::id());
-        let added = Command::new("ip").args(["netns", "add", &name]).status()?;
-        ensure!(added.success(), "cannot make a network namespace: be root");
-        let namespace = Self(name);
-        for table in ["all", "default"] {
-            namespace.write(&format!("ipv6/conf/{table}/disable_ipv6"), "1")?;
-        }
-        namespace.ip("link set lo up")?;
-        Ok(namespace)
-    }
-
-    /// Runs commands of `ip`, one a line.
-    fn ip(&self, commands: &str) -> Result<String> {
-        let mut ip = Command::new("ip")
-            .args(["-n", &self.0, "-batch", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut input = ip.stdin.take().context("no standard input")?;
-        input.write_all(commands.as_bytes())?;
-        drop(input);
-        let output = ip.wait_with_output()?;
-        ensure!(output.status.success(), "ip failed: {commands}");
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// Sets a sysctl of `net.ipv4`.
-    fn sysctl(&self, name: &str, value: &str) -> Result<()> {
-        self.write(&format!("ipv4/{name}"), value)
-    }
-
-    fn write(&self, name: &str, value: &str) -> Result<()> {
-        let namespace = File::open(format!("/run/netns/{}", self.0))?;
-        let path = format!("/proc/sys/net/{name}");
-        // Whose sysctl it is, is decided by the thread that opens the file.
-        let write = || {
-            setns(namespace, CloneFlags::CLONE_NEWNET)?;
-            fs::write(&path, value).with_context(|| format!("cannot write {path}"))
-        };
-        match thread::scope(|scope| scope.spawn(write).join()) {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
     }
 }

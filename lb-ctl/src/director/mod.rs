@@ -171,7 +171,7 @@ async fn start(
         services: desired.services.len() as u32,
     };
     for name in &desired.interfaces {
-        if routing.link_index(name).await?.is_none() {
+        if routing.index(name).await?.is_none() {
             bail!("interface {name} does not exist; see `ip -brief link` for those that do");
         }
     }
@@ -205,8 +205,8 @@ async fn start(
     }
     let addresses = director.reaches.unknown_of(servers);
     let found = scouts::explore(&routing, addresses).await;
-    let ports = routing.ports().await?;
-    let remembered = resume::remembered(&director.dataplane, &ports, &found);
+    let interfaces = routing.interfaces().await?;
+    let remembered = resume::remembered(&director.dataplane, &interfaces, &found);
     director.reaches.learn_after(remembered, found);
     let outcome = match course {
         Course::File => director.apply(desired, options.checksum).await,

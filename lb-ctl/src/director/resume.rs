@@ -8,7 +8,7 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use anyhow::Result;
-use lb_network::{Hop, Port, Reach, Routing};
+use lb_network::{Hop, Interface, Reach, Routing};
 
 use super::{RunOptions, state::Director};
 use crate::{config, dataplane::Dataplane, desired::Desired, plan::plan};
@@ -72,9 +72,12 @@ pub async fn live(
     services.sort_by_key(|service| places.get(&service.id).copied().unwrap_or(usize::MAX));
 
     let attached = dataplane.handled()?;
-    let mut interfaces = routing.ports().await?;
-    interfaces.retain(|port| attached.contains(&port.interface));
-    let names: Vec<_> = interfaces.into_iter().map(|port| port.name).collect();
+    let mut interfaces = routing.interfaces().await?;
+    interfaces.retain(|interface| attached.contains(&interface.index));
+    let names: Vec<_> = interfaces
+        .into_iter()
+        .map(|interface| interface.name)
+        .collect();
     Ok(Some(Desired {
         services,
         timeouts: dataplane.timeouts(),
@@ -97,7 +100,7 @@ pub fn tell(options: &RunOptions, desired: &Desired, live: &Desired) {
 /// goes on sending there, as under a daemon that had been running all the time.
 pub fn remembered(
     dataplane: &Dataplane,
-    ports: &[Port],
+    interfaces: &[Interface],
     found: &[(Ipv4Addr, Reach)],
 ) -> Vec<(Ipv4Addr, Reach)> {
     let hop = |(address, reach): &(Ipv4Addr, Reach)| {
@@ -108,13 +111,13 @@ pub fn remembered(
         else {
             return None;
         };
-        let port = ports.iter().find(|port| port.name == *interface)?;
-        let last = dataplane.next_hop(*address, port.interface)?;
+        let interface = interfaces.iter().find(|known| known.name == *interface)?;
+        let last = dataplane.next_hop(*address, interface.index)?;
         let hop = Hop {
-            interface: port.interface,
-            interface_name: port.name.clone(),
-            kind: port.kind.clone(),
-            source_mac: port.mac,
+            interface: interface.index,
+            interface_name: interface.name.clone(),
+            kind: interface.kind.clone(),
+            source_mac: interface.mac,
             next_hop_mac: last.next_hop_mac,
             mtu: last.mtu,
             source: last.source,

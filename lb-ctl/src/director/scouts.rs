@@ -3,7 +3,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures_util::future::join_all;
 use lb_network::{Reach, Routing};
 use tokio::sync::mpsc;
 

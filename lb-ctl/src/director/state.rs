@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use lb_network::{Change, Reach, Routing};
+use lb_network::{Changed, Reach, Routing};
 
 use super::{
     RunOptions, ipvs,
@@ -367,7 +367,7 @@ impl Director {
     async fn interfaces(&self, desired: &Desired) -> Result<HashMap<String, u32>> {
         let mut found = HashMap::new();
         for name in &desired.interfaces {
-            let index = self.routing.link_index(name).await?;
+            let index = self.routing.index(name).await?;
             let index = index.ok_or_else(|| {
                 anyhow!("interface {name} does not exist; see `ip -brief link` for those that do")
             })?;
@@ -378,7 +378,7 @@ impl Director {
 
     /// Attaches to interfaces: all of them or none.
     async fn attach(&mut self, interfaces: &[(String, u32)]) -> Result<()> {
-        self.update_ports().await?;
+        self.update_interfaces().await?;
         let modes: &[Mode] = match self.choice {
             ModeChoice::Only(mode) => &[mode],
             ModeChoice::Auto if self.native_serves(interfaces).await? => {
@@ -419,11 +419,11 @@ impl Director {
     /// transmits in the driver arrives only if the other end, which may be in any namespace,
     /// runs XDP too.
     async fn native_serves(&self, interfaces: &[(String, u32)]) -> Result<bool> {
-        let ports = self.routing.ports().await?;
-        let in_question = ports
+        let known = self.routing.interfaces().await?;
+        let mut in_question = known
             .iter()
-            .filter(|port| interfaces.iter().any(|&(_, index)| index == port.interface));
-        Ok(in_question.into_iter().all(|port| port.kind != "veth"))
+            .filter(|known| interfaces.iter().any(|&(_, index)| index == known.index));
+        Ok(in_question.all(|interface| interface.kind != "veth"))
     }
 
     fn detach_others(&mut self, wanted: &HashMap<String, u32>) -> Result<()> {
@@ -438,13 +438,13 @@ impl Director {
     }
 
     /// Routes, neighbours or interfaces have changed.
-    pub async fn network_changed(&mut self, change: Change) -> Result<()> {
-        if change.links {
-            self.update_ports().await?;
+    pub async fn network_changed(&mut self, changed: Changed) -> Result<()> {
+        if changed.interfaces {
+            self.update_interfaces().await?;
             self.reattach().await?;
         }
         self.epoch += 1;
-        if change.answers {
+        if changed.answers {
             self.scouts.update(|| self.reaches.addresses());
         }
         // Clients may be reached otherwise even where no server is.
@@ -455,7 +455,7 @@ impl Director {
     /// Attaches to interfaces that went away and came back.
     async fn reattach(&mut self) -> Result<()> {
         for name in self.desired.interfaces.clone() {
-            let now = self.routing.link_index(&name).await?;
+            let now = self.routing.index(&name).await?;
             let then = self.attached.get(&name).map(|&(index, _)| index);
             if now == then {
                 continue;
@@ -524,11 +524,11 @@ impl Director {
         }
     }
 
-    async fn update_ports(&self) -> Result<()> {
-        let ports = self.routing.ports().await?;
-        let interfaces = ports.iter().map(|port| Interface {
-            index: port.interface,
-            mac: port.mac,
+    async fn update_interfaces(&self) -> Result<()> {
+        let known = self.routing.interfaces().await?;
+        let interfaces = known.iter().map(|known| Interface {
+            index: known.index,
+            mac: known.mac,
         });
         self.dataplane
             .set_interfaces(&interfaces.collect::<Vec<_>>());

@@ -49,5 +49,5 @@ async fn bytes(Path(length): Path<u64>) -> Response {
         let rest = (length - offset).min(CHUNK as u64);
         Ok::<_, Infallible>(content::bytes(offset, rest as usize))
     });
-    Response::new(Body::from_stream(futures::stream::iter(chunks)))
+    Response::new(Body::from_stream(futures_util::stream::iter(chunks)))
 }

@@ -5,38 +5,38 @@ use rtnetlink::packet_route::{
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
 };
 
-/// An interface.
+/// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    /// Its index.
-    pub interface: u32,
+pub struct Interface {
+    /// The kernel's number for it.
+    pub index: u32,
     /// Its name.
     pub name: String,
-    /// Its MAC address; zeros if it has none of six bytes.
+    /// Its MAC address; zeros if it has no address of six bytes.
     pub mac: [u8; 6],
-    /// Largest IP packet that it takes, in bytes.
+    /// Largest IP packet that it sends, in bytes.
     pub mtu: u16,
     /// It is switched on (`ip link set up`).
     pub up: bool,
-    /// Somebody is at the other end of the cable.
+    /// It has a carrier: the other end of the cable is up, too.
     pub carrier: bool,
     /// It carries Ethernet frames.
     pub ethernet: bool,
-    /// What kind of device it is, in the words of `ip link`: `vlan`, `bridge`, `bond`, `veth`
-    /// …; empty for a device of its own.
+    /// The kind of device, as `ip link` calls it: `vlan`, `bridge`, `bond`, `veth` …; empty for
+    /// hardware.
     pub kind: String,
 }
 
-impl Port {
-    /// From a message about an interface. There are others of that type: what a bridge says
-    /// of its ports, what a radio has heard.
+impl Interface {
+    /// From a message about an interface. `None` for other messages of the same type: those of a
+    /// bridge about its members, and those about wireless events.
     pub(super) fn from_message(message: &LinkMessage) -> Option<Self> {
         if message.header.interface_family != AddressFamily::Unspec {
             return None;
         }
         let flags = message.header.flags;
-        let mut port = Self {
-            interface: message.header.index,
+        let mut interface = Self {
+            index: message.header.index,
             name: String::new(),
             mac: [0; 6],
             mtu: 0,
@@ -48,28 +48,28 @@ impl Port {
         let mut whole = false;
         for attribute in &message.attributes {
             match attribute {
-                LinkAttribute::IfName(name) => port.name.clone_from(name),
+                LinkAttribute::IfName(name) => interface.name.clone_from(name),
                 LinkAttribute::Address(mac) => {
-                    port.mac = mac.as_slice().try_into().unwrap_or_default();
+                    interface.mac = mac.as_slice().try_into().unwrap_or_default();
                 }
                 LinkAttribute::Mtu(mtu) => {
-                    port.mtu = u16::try_from(*mtu).unwrap_or(u16::MAX);
+                    interface.mtu = u16::try_from(*mtu).unwrap_or(u16::MAX);
                     whole = true;
                 }
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {
                         if let LinkInfo::Kind(kind) = info {
-                            port.kind = kind.to_string();
+                            interface.kind = kind.to_string();
                         }
                     }
                 }
                 _ => {}
             }
         }
-        whole.then_some(port)
+        whole.then_some(interface)
     }
 
-    /// Why packets cannot leave by it, if so, to follow its name.
+    /// Why packets cannot leave by it, if they cannot: words that follow its name in a sentence.
     pub(super) fn obstacle(&self) -> Option<String> {
         if !self.ethernet {
             let kind = match self.kind.as_str() {
@@ -110,18 +110,22 @@ mod tests {
         ];
         let wireless = vec![LinkAttribute::IfName("eth7".to_owned())];
 
-        let port = Port::from_message(&message(AddressFamily::Unspec, whole.clone())).unwrap();
-        assert_eq!((port.interface, port.name.as_str()), (7, "eth7"));
-        assert_eq!((port.mtu, port.mac), (u16::MAX, [2, 0, 0, 0, 0, 7]));
-        assert_eq!(port.obstacle(), None);
-
-        // A bridge's word on a port that joined or left it.
+        let interface =
+            Interface::from_message(&message(AddressFamily::Unspec, whole.clone())).unwrap();
+        assert_eq!((interface.index, interface.name.as_str()), (7, "eth7"));
         assert_eq!(
-            Port::from_message(&message(AddressFamily::Bridge, whole)),
+            (interface.mtu, interface.mac),
+            (u16::MAX, [2, 0, 0, 0, 0, 7])
+        );
+        assert_eq!(interface.obstacle(), None);
+
+        // What a bridge announces when an interface joins or leaves it.
+        assert_eq!(
+            Interface::from_message(&message(AddressFamily::Bridge, whole)),
             None
         );
         assert_eq!(
-            Port::from_message(&message(AddressFamily::Unspec, wireless)),
+            Interface::from_message(&message(AddressFamily::Unspec, wireless)),
             None
         );
     }
