@@ -1,6 +1,6 @@
-//! Compiles the eBPF programs, for the binary to carry.
+//! Compiles the eBPF program, which the binary carries.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 use xtask::toolchain::{self, Package};
@@ -8,7 +8,7 @@ use xtask::toolchain::{self, Package};
 fn main() -> ExitCode {
     match compile() {
         Ok(()) => ExitCode::SUCCESS,
-        // As an error of `main` it would drown in a backtrace.
+        // Returned from `main`, cargo would show it below a backtrace.
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -23,9 +23,12 @@ fn compile() -> Result<()> {
     }
     println!("cargo:rerun-if-env-changed=LB_CACHE");
 
-    // A target directory of its own: cargo holds the lock of the other.
-    let out = env::var_os("OUT_DIR").context("OUT_DIR is not set: cargo sets it")?;
-    let object = toolchain::build_ebpf(Package::Director, &Path::new(&out).join("ebpf"))?;
+    let out = env::var_os("OUT_DIR").context("cargo did not set OUT_DIR")?;
+    let out = Path::new(&out);
+    let shared = toolchain::build_ebpf(Package::Director, &toolchain::target_dir(out))?;
+    // A copy of this build's own: a build of another profile may be replacing the shared one.
+    let object = out.join("lb-ebpf");
+    fs::copy(&shared, &object).with_context(|| format!("cannot copy {}", shared.display()))?;
     println!("cargo:rustc-env=LB_EBPF_OBJECT={}", object.display());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
 use anyhow::Result;
-use xtask::toolchain::Package;
+use xtask::toolchain::{Package, target_dir};
 
 use crate::{
     build,
@@ -20,7 +20,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     let mut command = cargo(&["build", "--release"]);
     command.args(["--package", "lb-bench", "--bin", "bench"]);
     command.args(["--package", "lb-tests", "--bin", "lab-host"]);
-    let objects = target()?.join("ebpf-bench");
+    let objects = target_dir(&target()?);
     let mut object = PathBuf::new();
     step(title, || {
         object = toolchain.build(Package::Bench, &objects)?;

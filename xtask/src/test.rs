@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use xtask::toolchain::target_dir;
 
 use crate::{
     build,
@@ -53,7 +54,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     for (title, arguments) in [("format", FORMAT), ("clippy", CLIPPY)] {
         step(title, || run(title, &mut cargo(arguments)))?;
     }
-    let objects = target()?.join("ebpf-lint");
+    let objects = target_dir(&target()?);
     step("clippy, for the eBPF programs", || toolchain.lint(&objects))?;
     let binary = build::build()?;
     // cargo test has the last word but one: its summaries are what is read.

@@ -46,7 +46,18 @@ impl Package {
     }
 }
 
-/// Compiles a package into a target directory of its own, and gives the path of the object.
+/// The target directory for the kernel, within the target directory that `place` is in. All
+/// profiles, build scripts and verbs share it, so that an object is compiled once. It is not the
+/// outer one, because the cargo that runs a build script holds that one's lock.
+#[must_use]
+pub fn target_dir(place: &Path) -> PathBuf {
+    // Cargo marks each of its target directories by this file.
+    let mut above = place.ancestors();
+    let target = above.find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    target.unwrap_or(place).join("ebpf")
+}
+
+/// Compiles a package into a target directory, and gives the path of the object.
 pub fn build_ebpf(package: Package, target_dir: &Path) -> Result<PathBuf> {
     let survey = Survey::take()?;
     let Some(toolchain) = survey.toolchain() else {

@@ -1,53 +1,88 @@
-//! The HTTP server of a real server: says who it is in every answer.
+//! The HTTP server of a real server: names itself in the header `server` of every response.
 
-use std::{convert::Infallible, future, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr};
 
 use anyhow::{Context, Result};
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::{ConnectInfo, DefaultBodyLimit, Path},
-    http::{HeaderValue, header::SERVER},
-    middleware::map_response,
-    response::Response,
-    routing::{get, post},
+use futures_util::stream;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Frame, Incoming},
+    header::{HeaderValue, SERVER},
+    server::conn::http1,
+    service::service_fn,
 };
+use hyper_util::rt::TokioIo;
 use lb_lab::content;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const CHUNK: usize = 64 << 10;
+
+type Body = BoxBody<Bytes, Infallible>;
 
 pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
-    let page = format!("{name}\n");
     let server = HeaderValue::from_str(name)?;
-    let routes = Router::new()
-        .route("/", get(async || page))
-        .route("/client", get(client))
-        .route("/bytes/{length}", get(bytes))
-        .route("/echo", post(async |body: Bytes| body))
-        .layer(DefaultBodyLimit::disable())
-        .layer(map_response(move |mut response: Response| {
-            response.headers_mut().insert(SERVER, server.clone());
-            future::ready(response)
-        }));
     crate::ready();
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    Ok(axum::serve(listener, service).await?)
+    loop {
+        let (stream, client) = listener.accept().await.context("accept a connection")?;
+        let server = server.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve_connection(stream, client, &server).await {
+                eprintln!("connection of {client}: {error:#}");
+            }
+        });
+    }
 }
 
-/// The client's address, as this server sees it.
-async fn client(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
-    client.to_string()
+async fn serve_connection(
+    stream: TcpStream,
+    client: SocketAddr,
+    server: &HeaderValue,
+) -> hyper::Result<()> {
+    let service = service_fn(async |request| {
+        let mut response = answer(request, client, server).await?;
+        response.headers_mut().insert(SERVER, server.clone());
+        Ok::<_, hyper::Error>(response)
+    });
+    http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
 }
 
-/// So many bytes, the same on every server; made as the client takes them.
-async fn bytes(Path(length): Path<u64>) -> Response {
+async fn answer(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    server: &HeaderValue,
+) -> hyper::Result<Response<Body>> {
+    let path = request.uri().path();
+    let length = path.strip_prefix("/bytes/").map(str::parse);
+    Ok(match (request.method(), path, length) {
+        (&Method::GET, "/", _) => whole([server.as_bytes(), b"\n"].concat()),
+        // The client's address, as this server sees it.
+        (&Method::GET, "/client", _) => whole(client.to_string()),
+        (&Method::GET, _, Some(Ok(length))) => Response::new(bytes(length)),
+        (&Method::POST, "/echo", _) => whole(request.into_body().collect().await?.to_bytes()),
+        _ => {
+            let mut response = whole("no such page\n");
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    })
+}
+
+fn whole(body: impl Into<Bytes>) -> Response<Body> {
+    Response::new(Full::new(body.into()).boxed())
+}
+
+/// So many bytes, the same on every server. Each chunk is made when the client can take it.
+fn bytes(length: u64) -> Body {
     let chunks = (0..length).step_by(CHUNK).map(move |offset| {
         let rest = (length - offset).min(CHUNK as u64);
-        Ok::<_, Infallible>(content::bytes(offset, rest as usize))
+        let chunk = content::bytes(offset, rest as usize);
+        Ok(Frame::data(chunk.into()))
     });
-    Response::new(Body::from_stream(futures_util::stream::iter(chunks)))
+    StreamBody::new(stream::iter(chunks)).boxed()
 }
