@@ -38,6 +38,7 @@ macro_rules! options {
                 key: stringify!($field),
                 help: $help.trim_ascii(),
                 hint: <$type as Value>::HINT,
+                words: <$type as Value>::words,
                 set: |options, word| {
                     options.$field = Value::from_text(word)?;
                     Ok(())

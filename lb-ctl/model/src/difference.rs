@@ -246,7 +246,6 @@ mod tests {
                     ServerOptions {
                         weight: 5,
                         forward: Some(Method::Nat),
-                        description: Some("the old one".parse().unwrap()),
                         ..plain()
                     },
                 ),
@@ -256,7 +255,7 @@ mod tests {
         web.options.name = Some("web".parse().unwrap());
         let mut tls = service("tcp/192.0.2.1:443", vec![server("10.0.0.1:8443", plain())]);
         tls.options.forward = Method::Nat;
-        tls.options.description = Some("the shop".parse().unwrap());
+        tls.options.name = Some("shop".parse().unwrap());
         let mut after = desired("eth1", vec![web, tls]);
         after.timeouts.tcp.0 = 600;
         assert_eq!(
@@ -266,10 +265,9 @@ mod tests {
                 "- udp/192.0.2.1:53",
                 "~ tcp/192.0.2.1:80 name none -> web, scheduler wlc -> wrr",
                 "- tcp/192.0.2.1:80 server 10.0.0.2:80",
-                "~ tcp/192.0.2.1:80 server 10.0.0.1:80 description none -> \"the old one\", \
-                 weight 1 -> 5, forward none -> nat",
+                "~ tcp/192.0.2.1:80 server 10.0.0.1:80 weight 1 -> 5, forward none -> nat",
                 "+ tcp/192.0.2.1:80 server 10.0.0.3:80 weight 2 forward tun",
-                "+ tcp/192.0.2.1:443 wlc nat description \"the shop\"",
+                "+ tcp/192.0.2.1:443 wlc nat name shop",
                 "+ tcp/192.0.2.1:443 server 10.0.0.1:8443 weight 1",
                 "- interface eth0",
                 "+ interface eth1",

@@ -40,7 +40,7 @@ pub use self::{
     state::State,
     traffic::{Counters, Load},
     values::{
-        Checksum, Description, Engine, Mask, Method, Name, Persistence, Scheduler, SchedulerFlags,
-        Seconds, Tunnel,
+        Checksum, Engine, Mask, Method, Name, Persistence, Scheduler, SchedulerFlags, Seconds,
+        Text, Tunnel,
     },
 };

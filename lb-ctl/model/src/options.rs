@@ -12,8 +12,7 @@ use crate::{
     declare::options,
     fault::Fault,
     values::{
-        Description, Engine, Method, Name, Persistence, Scheduler, SchedulerFlags, Seconds, Tunnel,
-        Value,
+        Engine, Method, Name, Persistence, Scheduler, SchedulerFlags, Seconds, Tunnel, Value,
     },
 };
 
@@ -22,8 +21,6 @@ options! {
     pub struct ServiceOptions {
         /// A name for it, which the other verbs take
         name: Option<Name> = None,
-        /// What it is for, in a sentence
-        description: Option<Description> = None,
         /// How it chooses a server for a new connection
         scheduler: Scheduler = Scheduler::Wlc,
         /// Flags of the scheduler
@@ -42,8 +39,6 @@ options! {
 options! {
     /// What an operator says of a server besides where it is.
     pub struct ServerOptions {
-        /// What it is, in a sentence
-        description: Option<Description> = None,
         /// Its share of new connections; 0 takes none
         weight: u32 = 1,
         /// Its forwarding method; the service's unless given
@@ -105,6 +100,8 @@ pub struct Row<T> {
     pub help: &'static str,
     /// What stands for its value in help.
     pub hint: &'static str,
+    /// The words for its values, where there are only a few that can be used.
+    pub words: fn() -> Vec<&'static str>,
     /// Sets it to what a word means.
     pub set: fn(&mut T, &str) -> Result<(), Fault>,
     /// Its value as a word.
@@ -219,8 +216,16 @@ impl<'de, T: Options> Deserialize<'de> for Whole<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategies;
+    use crate::{strategies, values::Text};
     use proptest::prelude::*;
+
+    options! {
+        /// Options with every kind of value that those above may come not to have.
+        pub struct Others {
+            /// A line of text
+            text: Option<Text> = None,
+        }
+    }
 
     fn patch<T: Options>(words: &[(&str, &str)]) -> Result<Patch, Fault> {
         let mut patch = Patch::default();
@@ -236,11 +241,11 @@ mod tests {
             name: Some("web".parse().unwrap()),
             ..ServiceOptions::default()
         };
-        let changes = patch::<ServiceOptions>(&[("scheduler", "wrr"), ("description", "a b")]);
+        let changes = patch::<ServiceOptions>(&[("scheduler", "wrr"), ("persistence", "60s")]);
         changes.unwrap().put(&mut options).unwrap();
         assert_eq!(options.scheduler, Scheduler::Wrr);
         assert_eq!(options.name, Some("web".parse().unwrap()));
-        assert_eq!(options.description, Some("a b".parse().unwrap()));
+        assert!(options.persistence.is_some());
         let away = patch::<ServiceOptions>(&[("name", "")]).unwrap();
         away.put(&mut options).unwrap();
         assert_eq!(options.name, None);
@@ -261,15 +266,17 @@ mod tests {
     fn changes_are_told_old_and_new() {
         let (before, mut after) = (ServiceOptions::default(), ServiceOptions::default());
         after.name = Some("web".parse().unwrap());
-        after.description = Some("front page".parse().unwrap());
         after.forward = Method::Tun;
         assert_eq!(
             before.changes(&after),
-            [
-                "name none -> web",
-                "description none -> \"front page\"",
-                "forward dr -> tun"
-            ]
+            ["name none -> web", "forward dr -> tun"]
+        );
+        let text = Others {
+            text: Some("front page".parse().unwrap()),
+        };
+        assert_eq!(
+            Others::default().changes(&text),
+            ["text none -> \"front page\""]
         );
     }
 
@@ -298,10 +305,22 @@ mod tests {
         fn options_come_back_from_every_way_in_which_they_are_written(
             service in strategies::all_service_options(),
             server in strategies::all_server_options(),
+            text in strategies::text(),
         ) {
             come_back(&service);
             come_back(&server);
+            come_back(&Others { text: Some(text) });
         }
+    }
+
+    #[test]
+    fn an_option_with_few_values_says_which() {
+        let words = |key| (ServiceOptions::row(key).unwrap().words)();
+        assert_eq!(words("scheduler"), ["rr", "wrr", "lc", "wlc"]);
+        assert_eq!(words("forward"), ["dr", "nat", "tun"]);
+        assert!(words("name").is_empty());
+        let words = ServerOptions::row("forward").unwrap().words;
+        assert_eq!(words(), ["dr", "nat", "tun"]);
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub const WEIGHTS: RangeInclusive<u32> = 0..=65_535;
 pub const MOST_SERVERS: usize = 1024;
 /// Longest name of a service, in characters.
 pub const NAME_CHARACTERS: usize = 64;
-/// Longest description, in characters.
-pub const DESCRIPTION_CHARACTERS: usize = 200;
+/// Longest line of text, in characters.
+pub const TEXT_CHARACTERS: usize = 200;
 /// Longest name of an interface, in bytes (`IFNAMSIZ` without its final 0).
 const INTERFACE_BYTES: usize = 15;
 
@@ -129,15 +129,15 @@ pub fn name(name: &str) -> Result<(), Fault> {
     )))
 }
 
-/// What a description may be: a line of text.
-pub fn description(text: &str) -> Result<(), Fault> {
-    let fits = (1..=DESCRIPTION_CHARACTERS).contains(&text.chars().count());
+/// What a line of text for people may be.
+pub fn text(text: &str) -> Result<(), Fault> {
+    let fits = (1..=TEXT_CHARACTERS).contains(&text.chars().count());
     let trimmed = text.trim() == text;
     if fits && trimmed && !text.chars().any(char::is_control) {
         return Ok(());
     }
     Err(Fault::new(format!(
-        "`{}` is not a description: give one line of 1 to {DESCRIPTION_CHARACTERS} characters, without spaces at its ends",
+        "`{}` cannot be shown: give one line of 1 to {TEXT_CHARACTERS} characters, without spaces at its ends",
         text.escape_debug()
     )))
 }
@@ -254,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_are_lines_of_text() {
-        assert_eq!(description("The shop's front page: \"www\" — 主页"), Ok(()));
+    fn a_text_is_one_line() {
+        assert_eq!(text("The shop's front page: \"www\" — 主页"), Ok(()));
         for bad in ["", " a", "a ", "a\nb", "a\x1b[31mb", &"x".repeat(201)] {
-            assert!(description(bad).is_err(), "{bad:?}");
+            assert!(text(bad).is_err(), "{bad:?}");
         }
     }
 

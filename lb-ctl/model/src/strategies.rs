@@ -8,7 +8,7 @@ use proptest::{collection, option, prelude::*, sample};
 use crate::{
     Change, Checksum, Desired, End, Endpoint, Mask, Method, Patch, Persistence, Protocol,
     Scheduler, SchedulerFlags, Seconds, Server, ServerId, ServerOptions, Service, ServiceId,
-    ServiceOptions, ServiceRef, Timeouts, Tunnel, options::Options, packet_path, rules,
+    ServiceOptions, ServiceRef, Text, Timeouts, Tunnel, options::Options, packet_path, rules,
     spelling::Named,
 };
 
@@ -121,7 +121,6 @@ pub fn all_service_options() -> impl Strategy<Value = ServiceOptions> {
     });
     (
         option::of(name),
-        option::of(description()),
         sample::select(Scheduler::ALL),
         0..8u8,
         sample::select(Method::ALL),
@@ -130,17 +129,14 @@ pub fn all_service_options() -> impl Strategy<Value = ServiceOptions> {
         any::<bool>(),
     )
         .prop_map(
-            |(name, description, scheduler, flags, forward, persistence, engine, one_packet)| {
-                ServiceOptions {
-                    name: name.map(|name| name.parse().expect("a name")),
-                    description: description.map(|text| text.parse().expect("a description")),
-                    scheduler,
-                    scheduler_flags: SchedulerFlags(flags),
-                    forward,
-                    persistence,
-                    persistence_engine: engine.map(|name| name.parse().expect("an engine")),
-                    one_packet,
-                }
+            |(name, scheduler, flags, forward, persistence, engine, one_packet)| ServiceOptions {
+                name: name.map(|name| name.parse().expect("a name")),
+                scheduler,
+                scheduler_flags: SchedulerFlags(flags),
+                forward,
+                persistence,
+                persistence_engine: engine.map(|name| name.parse().expect("an engine")),
+                one_packet,
             },
         )
 }
@@ -156,27 +152,24 @@ pub fn all_server_options() -> impl Strategy<Value = ServerOptions> {
         }),
     ];
     (
-        option::of(description()),
         prop_oneof![Just(1), rules::WEIGHTS],
         option::of(sample::select(Method::ALL)),
         any::<u32>(),
         any::<u32>(),
         tunnel,
     )
-        .prop_map(
-            |(description, weight, forward, upper, lower, tunnel)| ServerOptions {
-                description: description.map(|text| text.parse().expect("a description")),
-                weight,
-                forward,
-                upper,
-                lower,
-                tunnel,
-            },
-        )
+        .prop_map(|(weight, forward, upper, lower, tunnel)| ServerOptions {
+            weight,
+            forward,
+            upper,
+            lower,
+            tunnel,
+        })
 }
 
-fn description() -> impl Strategy<Value = &'static str> {
-    sample::select(vec![
+/// Lines of text, some of which mean something else where they are not in quotes.
+pub fn text() -> impl Strategy<Value = Text> {
+    let texts = sample::select(vec![
         "front page",
         "no",
         "5",
@@ -184,7 +177,8 @@ fn description() -> impl Strategy<Value = &'static str> {
         "\"quoted\" 'twice'",
         "{x: [y]}",
         "前台 — 主页",
-    ])
+    ]);
+    texts.prop_map(|text| text.parse().expect("a line of text"))
 }
 
 /// A change of services and servers that [`desired`] has, and of some that nothing may have.

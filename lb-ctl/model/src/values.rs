@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::{
     fault::Fault,
-    rules,
+    packet_path, rules,
     spelling::{self, Named, as_text},
 };
 
@@ -19,23 +19,20 @@ pub trait Value: Clone + PartialEq + Serialize + DeserializeOwned {
     /// What stands for a value in help, such as `NAME`.
     const HINT: &'static str;
 
+    /// The words for its values, where there are only a few that can be used.
+    fn words() -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// From one word.
     fn from_text(text: &str) -> Result<Self, Fault>;
 
     /// As people read it; [`from_text`](Self::from_text) takes it.
     fn text(&self) -> String;
 
-    /// From a value of a file. A number is taken as it is written.
+    /// From a value of a file.
     fn from_file(value: &Json) -> Result<Self, Fault> {
-        match value {
-            Json::Null => Err(Fault::new(
-                "it has no value: give one, or leave the key out",
-            )),
-            Json::String(text) => Self::from_text(text),
-            Json::Bool(_) | Json::Number(_) => Self::from_text(&value.to_string()),
-            Json::Array(_) => Err(Fault::new("this is a list, expected a single value")),
-            Json::Object(_) => Err(Fault::new("this is a mapping, expected a single value")),
-        }
+        Self::from_text(&word(value)?)
     }
 
     /// As a file says it; [`from_file`](Self::from_file) takes it.
@@ -44,9 +41,48 @@ pub trait Value: Clone + PartialEq + Serialize + DeserializeOwned {
     }
 }
 
+/// A value of a file that is one word or number, as text.
+pub fn word(value: &Json) -> Result<String, Fault> {
+    match value {
+        Json::String(text) => Ok(text.clone()),
+        Json::Bool(_) | Json::Number(_) => Ok(value.to_string()),
+        Json::Null => Err(Fault::new(
+            "it has no value: give one, or leave the key out",
+        )),
+        Json::Array(_) => Err(not_single("list")),
+        Json::Object(_) => Err(not_single("mapping")),
+    }
+}
+
+/// A value of a file that is a text. A number is not: a file may write it in another way than
+/// it is read, as `1.10`.
+pub fn text(value: &Json) -> Result<&str, Fault> {
+    match value {
+        Json::String(text) => Ok(text),
+        Json::Bool(_) | Json::Number(_) => Err(Fault::new(
+            "a number or truth value cannot be a text: put it in quotes",
+        )),
+        Json::Null => Err(Fault::new(
+            "it has no value: give one, or leave the key out",
+        )),
+        Json::Array(_) => Err(not_single("list")),
+        Json::Object(_) => Err(not_single("mapping")),
+    }
+}
+
+fn not_single(found: &str) -> Fault {
+    Fault::new(format!(
+        "this is a {found}, expected a single value (in quotes if it has brackets or braces)"
+    ))
+}
+
 /// An option that need not have a value. The word for none is empty.
 impl<T: Value> Value for Option<T> {
     const HINT: &'static str = T::HINT;
+
+    fn words() -> Vec<&'static str> {
+        T::words()
+    }
 
     fn from_text(text: &str) -> Result<Self, Fault> {
         match text {
@@ -128,10 +164,10 @@ impl Value for Seconds {
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
-/// What a service or server is for, in a sentence.
+/// A line of text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Description(String);
+pub struct Text(String);
 
 /// The name of a persistence engine: with `sip`, the clients of a Call-ID are one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,15 +213,7 @@ macro_rules! texts {
             }
 
             fn from_file(value: &Json) -> Result<Self, Fault> {
-                match value {
-                    Json::String(text) => text.parse(),
-                    Json::Bool(_) | Json::Number(_) => Err(Fault::new(
-                        "a number or truth value cannot be a text: put it in quotes",
-                    )),
-                    Json::Null => Err(Fault::new("it has no value: give one, or leave the key out")),
-                    Json::Array(_) => Err(Fault::new("this is a list, expected a text")),
-                    Json::Object(_) => Err(Fault::new("this is a mapping, expected a text")),
-                }
+                text(value)?.parse()
             }
         }
     )*};
@@ -193,13 +221,13 @@ macro_rules! texts {
 
 texts! {
     Name, "NAME", rules::name;
-    Description, "TEXT", rules::description;
+    Text, "TEXT", rules::text;
     Engine, "ENGINE", rules::engine;
 }
 
 /// Types with a few values travel as their words.
 macro_rules! words {
-    ($($type:ident, $hint:literal;)*) => {$(
+    ($($type:ident, $hint:literal, $usable:path;)*) => {$(
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
@@ -230,6 +258,10 @@ macro_rules! words {
         impl Value for $type {
             const HINT: &'static str = $hint;
 
+            fn words() -> Vec<&'static str> {
+                $usable.iter().map(Named::name).collect()
+            }
+
             fn from_text(word: &str) -> Result<Self, Fault> {
                 Self::parse(word)
             }
@@ -242,8 +274,8 @@ macro_rules! words {
 }
 
 words! {
-    Scheduler, "NAME";
-    Method, "METHOD";
+    Scheduler, "NAME", packet_path::SCHEDULERS;
+    Method, "METHOD", packet_path::METHODS;
 }
 
 /// How a service chooses a server for a new connection: IPVS's schedulers.
@@ -312,7 +344,7 @@ impl Named for Scheduler {
         let found = Self::ALL.iter().find(|scheduler| scheduler.name() == word);
         found
             .cloned()
-            .ok_or_else(|| spelling::not_one_of(word, crate::packet_path::SCHEDULERS))
+            .ok_or_else(|| spelling::not_one_of(word, packet_path::SCHEDULERS))
     }
 }
 
@@ -357,7 +389,7 @@ impl Named for Method {
         let found = Self::ALL.iter().find(|method| method.name() == word);
         found
             .copied()
-            .ok_or_else(|| spelling::not_one_of(word, crate::packet_path::METHODS))
+            .ok_or_else(|| spelling::not_one_of(word, packet_path::METHODS))
     }
 }
 
@@ -663,11 +695,7 @@ mod tests {
         comes_back(true);
         comes_back(4_000_000_000u32);
         comes_back("主页-1.example@site".parse::<Name>().unwrap());
-        comes_back(
-            "What it is for: \"everything\""
-                .parse::<Description>()
-                .unwrap(),
-        );
+        comes_back("What it is for: \"everything\"".parse::<Text>().unwrap());
         Scheduler::ALL.iter().cloned().for_each(comes_back);
         Method::ALL.iter().copied().for_each(comes_back);
         (0..8).map(SchedulerFlags).for_each(comes_back);
