@@ -7,7 +7,7 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
 };
 
-use super::{
+use crate::{
     interfaces::Interface,
     neighbours::{Neighbour, NextHop},
     routes::{self, EVERYWHERE, Span},
@@ -19,7 +19,7 @@ const RTM_DELNEXTHOP: u16 = 105;
 
 /// A change that the kernel announced.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// The present state of an interface.
     Interface(Interface),
     /// The interface with this index is gone.
@@ -36,7 +36,7 @@ pub(super) enum Event {
 
 /// A message that cannot be parsed: what changed is unknown.
 #[derive(Debug)]
-pub(super) struct Unreadable(String);
+pub(crate) struct Unreadable(String);
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +45,7 @@ impl fmt::Display for Unreadable {
 }
 
 /// Parses a datagram of the kernel's.
-pub(super) fn read(mut datagram: &[u8]) -> Result<Vec<Event>, Unreadable> {
+pub(crate) fn read(mut datagram: &[u8]) -> Result<Vec<Event>, Unreadable> {
     let mut events = Vec::new();
     while !datagram.is_empty() {
         let header = NetlinkBuffer::new_checked(datagram).map_err(|e| Unreadable(e.to_string()))?;

@@ -30,7 +30,7 @@ pub struct Interface {
 impl Interface {
     /// From a message about an interface. `None` for other messages of the same type: those of a
     /// bridge about its members, and those about wireless events.
-    pub(super) fn from_message(message: &LinkMessage) -> Option<Self> {
+    pub(crate) fn from_message(message: &LinkMessage) -> Option<Self> {
         if message.header.interface_family != AddressFamily::Unspec {
             return None;
         }
@@ -70,7 +70,7 @@ impl Interface {
     }
 
     /// Why packets cannot leave by it, if they cannot: words that follow its name in a sentence.
-    pub(super) fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         if !self.ethernet {
             let kind = match self.kind.as_str() {
                 "" => String::new(),

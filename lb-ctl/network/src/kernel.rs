@@ -19,7 +19,7 @@ use rtnetlink::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{
+use crate::{
     interfaces::Interface,
     neighbours::{Neighbour, NextHop},
     routes::Route,
@@ -31,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A netlink socket for questions. Announcements have another one: many of them would fill the
 /// queue, and answers would be lost.
 #[derive(Clone, Debug)]
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// One question at a time, so that answers never fill the socket's queue. The wait for the
     /// lock does not count towards [`PATIENCE`].
     handle: Arc<Mutex<Handle>>,
 }
 
 impl Kernel {
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let (connection, handle, _) =
             rtnetlink::new_connection().context("cannot open a netlink socket for routes")?;
         // This task ends when the last handle is dropped.
@@ -48,7 +48,7 @@ impl Kernel {
     }
 
     /// All interfaces, and all IPv4 neighbours.
-    pub(super) async fn snapshot(&self) -> Result<(Vec<Interface>, Vec<(NextHop, Neighbour)>)> {
+    pub(crate) async fn snapshot(&self) -> Result<(Vec<Interface>, Vec<(NextHop, Neighbour)>)> {
         let interfaces = self.interfaces().await?;
         let handle = self.handle.lock().await;
         let request = handle.neighbours().get();
@@ -61,7 +61,7 @@ impl Kernel {
     }
 
     /// All interfaces.
-    pub(super) async fn interfaces(&self) -> Result<Vec<Interface>> {
+    pub(crate) async fn interfaces(&self) -> Result<Vec<Interface>> {
         let handle = self.handle.lock().await;
         let messages = collect(handle.link().get().execute())
             .await
@@ -73,7 +73,7 @@ impl Kernel {
     }
 
     /// The interface with this index.
-    pub(super) async fn interface(&self, index: u32) -> Result<Option<Interface>> {
+    pub(crate) async fn interface(&self, index: u32) -> Result<Option<Interface>> {
         let handle = self.handle.lock().await;
         let answer = first(handle.link().get().match_index(index).execute()).await;
         match answer {
@@ -86,7 +86,7 @@ impl Kernel {
     }
 
     /// Where packets to this address go.
-    pub(super) async fn route(&self, address: Ipv4Addr) -> Result<Route> {
+    pub(crate) async fn route(&self, address: Ipv4Addr) -> Result<Route> {
         let mut question = RouteMessage::default();
         question.header.address_family = AddressFamily::Inet;
         question.header.destination_prefix_length = 32;
@@ -103,7 +103,7 @@ impl Kernel {
     }
 
     /// What the kernel knows of this neighbour. Needs Linux 5.0.
-    pub(super) async fn neighbour(&self, hop: NextHop) -> Result<Option<Neighbour>> {
+    pub(crate) async fn neighbour(&self, hop: NextHop) -> Result<Option<Neighbour>> {
         let question = RouteNetlinkMessage::GetNeighbour(message(hop));
         let answer = self.request(question, 0).await;
         match answer {
@@ -123,7 +123,7 @@ impl Kernel {
     }
 
     /// Sends ARP requests for a neighbour that the kernel has no entry for.
-    pub(super) async fn ask_new(&self, hop: NextHop) -> Result<()> {
+    pub(crate) async fn ask_new(&self, hop: NextHop) -> Result<()> {
         // If somebody has made an entry meanwhile, leave it alone: see `ask_again`.
         let flags = NLM_F_CREATE | NLM_F_EXCL;
         self.change(hop, NeighbourState::None, flags).await
@@ -131,13 +131,13 @@ impl Kernel {
 
     /// Sends ARP requests for a neighbour that did not answer. Not for permanent entries: they
     /// would lose their MAC address (`__neigh_update` since Linux 5.16).
-    pub(super) async fn ask_again(&self, hop: NextHop) -> Result<()> {
+    pub(crate) async fn ask_again(&self, hop: NextHop) -> Result<()> {
         self.change(hop, NeighbourState::None, 0).await
     }
 
     /// Sends ARP requests to a neighbour at its last MAC address, which stays in use until the
     /// answer comes. Not for permanent entries: they would become ordinary ones.
-    pub(super) async fn probe(&self, hop: NextHop) -> Result<()> {
+    pub(crate) async fn probe(&self, hop: NextHop) -> Result<()> {
         self.change(hop, NeighbourState::Probe, 0).await
     }
 

@@ -4,6 +4,7 @@
 //! So it costs little to ask again for every address after a change. Everything belongs to the
 //! network namespace of the thread that called [`Routing::open`].
 
+mod changed;
 mod changes;
 mod events;
 mod interfaces;
@@ -12,23 +13,20 @@ mod listener;
 mod neighbours;
 mod reach;
 mod routes;
+mod shared;
 mod tables;
 
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use tokio::{
-    sync::Notify,
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
 pub use self::{
-    changes::{Changed, Changes},
+    changed::Changed,
+    changes::Changes,
     interfaces::Interface,
     reach::{Hop, Reach},
 };
@@ -36,7 +34,8 @@ use self::{
     kernel::Kernel,
     listener::Listener,
     neighbours::{NextHop, Standing},
-    tables::{Step, Tables},
+    shared::Shared,
+    tables::Step,
 };
 
 /// Answers how addresses are reached, as long as it is not dropped.
@@ -50,14 +49,6 @@ pub struct Routing {
     follower: JoinHandle<()>,
 }
 
-/// What [`Routing`], [`Changes`] and the task that follows the kernel share.
-#[derive(Debug)]
-struct Shared {
-    tables: Mutex<Tables>,
-    /// Wakes [`Changes`].
-    news: Notify,
-}
-
 impl Routing {
     /// Starts to follow the kernel, in tasks of the current tokio runtime.
     ///
@@ -69,10 +60,7 @@ impl Routing {
         // Listen first, then ask: a change in between is heard.
         let listener = Listener::open()?;
         let (interfaces, neighbours) = kernel.snapshot().await?;
-        let shared = Arc::new(Shared {
-            tables: Mutex::new(Tables::new(interfaces, neighbours)),
-            news: Notify::new(),
-        });
+        let shared = Arc::new(Shared::new(interfaces, neighbours));
         let follower = tokio::spawn(listener.follow(kernel.clone(), Arc::clone(&shared)));
         let changes = Changes::new(Arc::clone(&shared));
         let routing = Self {
@@ -208,12 +196,5 @@ impl Routing {
 impl Drop for Routing {
     fn drop(&mut self) {
         self.follower.abort();
-    }
-}
-
-impl Shared {
-    /// Never held across an `await`.
-    fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,10 +20,10 @@ use rtnetlink::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{
-    Shared,
+use crate::{
     events::{self, Event},
     kernel::Kernel,
+    shared::Shared,
 };
 
 const GROUPS: [MulticastGroup; 6] = [
@@ -46,13 +46,13 @@ const DATAGRAM: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The socket that receives announcements.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     socket: TokioSocket,
     buffer: Vec<u8>,
 }
 
 impl Listener {
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let mut socket =
             TokioSocket::new(NETLINK_ROUTE).context("cannot open a netlink socket for routes")?;
         if let Err(error) = setsockopt(socket.socket_ref(), RcvBufForce, &QUEUE) {
@@ -73,7 +73,7 @@ impl Listener {
     }
 
     /// Keeps the tables equal to the kernel's. Never returns.
-    pub(super) async fn follow(mut self, kernel: Kernel, shared: Arc<Shared>) {
+    pub(crate) async fn follow(mut self, kernel: Kernel, shared: Arc<Shared>) {
         loop {
             let settles_at = shared.tables().settles_at();
             tokio::select! {

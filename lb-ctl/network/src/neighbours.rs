@@ -11,7 +11,7 @@ use rtnetlink::packet_route::{
 
 /// The next machine on a packet's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct NextHop {
+pub(crate) struct NextHop {
     /// Index of the interface.
     pub interface: u32,
     /// The gateway, or the destination itself.
@@ -20,7 +20,7 @@ pub(super) struct NextHop {
 
 /// The kernel's entry for a next hop. The default says that it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Neighbour {
+pub(crate) struct Neighbour {
     /// Its last known MAC address.
     mac: Option<[u8; 6]>,
     state: NeighbourState,
@@ -28,7 +28,7 @@ pub(super) struct Neighbour {
 
 /// How far a [`Neighbour`] is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Its MAC address is known and in use.
     Usable,
     /// It was set by hand or by the driver: must not be changed.
@@ -41,7 +41,7 @@ pub(super) enum Standing {
 }
 
 impl Neighbour {
-    pub(super) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Standing {
         match self.state {
             NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay => {
                 Standing::Usable
@@ -53,7 +53,7 @@ impl Neighbour {
     }
 
     /// The MAC address to send to.
-    pub(super) fn mac(&self) -> Option<[u8; 6]> {
+    pub(crate) fn mac(&self) -> Option<[u8; 6]> {
         match self.state {
             NeighbourState::Reachable
             | NeighbourState::Stale
@@ -67,7 +67,7 @@ impl Neighbour {
 
     /// From a message about an IPv4 neighbour. `None` for other messages of the same type: those
     /// about a bridge's forwarding table, and about proxy entries.
-    pub(super) fn from_message(message: &NeighbourMessage) -> Option<(NextHop, Self)> {
+    pub(crate) fn from_message(message: &NeighbourMessage) -> Option<(NextHop, Self)> {
         let header = &message.header;
         if header.family != AddressFamily::Inet || header.flags.contains(NeighbourFlags::Proxy) {
             return None;
@@ -94,7 +94,7 @@ impl Neighbour {
     }
 
     #[cfg(test)]
-    pub(super) fn new(state: NeighbourState, mac: [u8; 6]) -> Self {
+    pub(crate) fn new(state: NeighbourState, mac: [u8; 6]) -> Self {
         let mac = Some(mac);
         Self { mac, state }
     }

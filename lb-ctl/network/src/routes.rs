@@ -8,14 +8,14 @@ use rtnetlink::packet_route::route::{
 };
 
 /// A range of addresses, the last included.
-pub(super) type Span = RangeInclusive<Ipv4Addr>;
+pub(crate) type Span = RangeInclusive<Ipv4Addr>;
 
 /// All of them.
-pub(super) const EVERYWHERE: Span = Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST;
+pub(crate) const EVERYWHERE: Span = Ipv4Addr::UNSPECIFIED..=Ipv4Addr::BROADCAST;
 
 /// The kernel's answer for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// To this machine itself.
     Local,
     /// Out by an interface.
@@ -26,7 +26,7 @@ pub(super) enum Route {
 
 /// A route that leaves this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Via {
+pub(crate) struct Via {
     /// Index of the interface.
     pub interface: u32,
     /// The gateway, or the destination itself.
@@ -39,7 +39,7 @@ pub(super) struct Via {
 
 impl Route {
     /// From the answer to a question for this address.
-    pub(super) fn from_message(address: Ipv4Addr, message: &RouteMessage) -> Self {
+    pub(crate) fn from_message(address: Ipv4Addr, message: &RouteMessage) -> Self {
         let why_not = match message.header.kind {
             RouteType::Local => return Self::Local,
             RouteType::Unicast => None,
@@ -97,7 +97,7 @@ impl Route {
 
     /// From the error that the kernel answered with, if it speaks of the route
     /// (`fib_props` in `net/ipv4/fib_semantics.c`).
-    pub(super) fn from_error(address: Ipv4Addr, error: Errno) -> Option<Self> {
+    pub(crate) fn from_error(address: Ipv4Addr, error: Errno) -> Option<Self> {
         let why = match error {
             Errno::ENETUNREACH => format!("there is no route to {address}"),
             Errno::EHOSTUNREACH => format!("the route to {address} is of the type unreachable"),
@@ -110,7 +110,7 @@ impl Route {
 }
 
 /// The addresses that a route is for.
-pub(super) fn span(message: &RouteMessage) -> Span {
+pub(crate) fn span(message: &RouteMessage) -> Span {
     let length = u32::from(message.header.destination_prefix_length).min(u32::BITS);
     let first = message
         .attributes

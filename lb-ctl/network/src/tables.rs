@@ -18,8 +18,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    changes::Changed,
+use crate::{
+    changed::Changed,
     events::Event,
     interfaces::Interface,
     neighbours::{Neighbour, NextHop, Standing},
@@ -34,7 +34,7 @@ const SETTLING: Duration = Duration::from_millis(200);
 
 /// The kernel's interfaces and neighbours, and routes to those addresses that were asked about.
 #[derive(Debug, Default)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     /// By index.
     interfaces: HashMap<u32, Interface>,
     neighbours: HashMap<NextHop, Neighbour>,
@@ -50,7 +50,7 @@ pub(super) struct Tables {
 
 /// How a look-up goes on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// This is the answer.
     Known(Reach),
     /// Ask for the address's route, then look up again.
@@ -62,7 +62,7 @@ pub(super) enum Step {
 }
 
 impl Tables {
-    pub(super) fn new(interfaces: Vec<Interface>, neighbours: Vec<(NextHop, Neighbour)>) -> Self {
+    pub(crate) fn new(interfaces: Vec<Interface>, neighbours: Vec<(NextHop, Neighbour)>) -> Self {
         let interfaces = interfaces.into_iter();
         Self {
             interfaces: interfaces.map(|it| (it.index, it)).collect(),
@@ -72,7 +72,7 @@ impl Tables {
     }
 
     /// The answer or the next question, and the generation that it belongs to.
-    pub(super) fn look_up(&mut self, address: Ipv4Addr) -> (Step, u64) {
+    pub(crate) fn look_up(&mut self, address: Ipv4Addr) -> (Step, u64) {
         (self.step(address), self.generation)
     }
 
@@ -123,7 +123,7 @@ impl Tables {
     }
 
     /// The next hop on the way to an address, and what wakes those who wait for a change of it.
-    pub(super) fn watch(&self, address: Ipv4Addr) -> Option<(NextHop, Arc<Notify>)> {
+    pub(crate) fn watch(&self, address: Ipv4Addr) -> Option<(NextHop, Arc<Notify>)> {
         let Some(Route::Via(via)) = self.routes.get(&address) else {
             return None;
         };
@@ -133,30 +133,30 @@ impl Tables {
     }
 
     /// Whether it is still worth waiting for this next hop's MAC address.
-    pub(super) fn is_unresolved(&self, hop: NextHop) -> bool {
+    pub(crate) fn is_unresolved(&self, hop: NextHop) -> bool {
         let watched = self.watched.contains_key(&hop);
         watched && self.neighbours.get(&hop).is_some_and(|n| n.mac().is_none())
     }
 
     /// Whether this next hop was set by hand or by the driver.
-    pub(super) fn is_fixed(&self, hop: NextHop) -> bool {
+    pub(crate) fn is_fixed(&self, hop: NextHop) -> bool {
         let neighbour = self.neighbours.get(&hop);
         neighbour.is_some_and(|n| n.standing() == Standing::Fixed)
     }
 
-    pub(super) fn learn_route(&mut self, generation: u64, address: Ipv4Addr, route: Route) {
+    pub(crate) fn learn_route(&mut self, generation: u64, address: Ipv4Addr, route: Route) {
         if generation == self.generation {
             self.routes.insert(address, route);
         }
     }
 
-    pub(super) fn learn_interface(&mut self, generation: u64, interface: Interface) {
+    pub(crate) fn learn_interface(&mut self, generation: u64, interface: Interface) {
         if generation == self.generation {
             self.interfaces.insert(interface.index, interface);
         }
     }
 
-    pub(super) fn learn_neighbour(&mut self, generation: u64, hop: NextHop, it: Neighbour) {
+    pub(crate) fn learn_neighbour(&mut self, generation: u64, hop: NextHop, it: Neighbour) {
         if generation == self.generation {
             // What was announced since is newer.
             self.neighbours.entry(hop).or_insert(it);
@@ -164,7 +164,7 @@ impl Tables {
     }
 
     /// Takes in what the kernel announced.
-    pub(super) fn apply(&mut self, event: Event, now: Instant) {
+    pub(crate) fn apply(&mut self, event: Event, now: Instant) {
         match event {
             Event::Interface(interface) => {
                 if self.interfaces.get(&interface.index) != Some(&interface) {
@@ -210,7 +210,7 @@ impl Tables {
     }
 
     /// Throws the cache away and begins again with the kernel's present state.
-    pub(super) fn replace(
+    pub(crate) fn replace(
         &mut self,
         interfaces: Vec<Interface>,
         neighbours: Vec<(NextHop, Neighbour)>,
@@ -252,12 +252,12 @@ impl Tables {
     }
 
     /// When [`Self::settle`] has something to do.
-    pub(super) fn settles_at(&self) -> Option<Instant> {
+    pub(crate) fn settles_at(&self) -> Option<Instant> {
         self.settling.front().map(|(when, _)| *when)
     }
 
     /// Revokes what was answered while the kernel was still changing its tables.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         while let Some((when, _)) = self.settling.front()
             && *when <= now
         {
@@ -268,11 +268,11 @@ impl Tables {
         }
     }
 
-    pub(super) fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         self.changed != Changed::default()
     }
 
-    pub(super) fn take_changed(&mut self) -> Option<Changed> {
+    pub(crate) fn take_changed(&mut self) -> Option<Changed> {
         self.is_changed().then(|| mem::take(&mut self.changed))
     }
 }

@@ -6,28 +6,21 @@
 //! straight at the same kind of server, says what of it is the director's.
 
 mod held;
+mod lab;
 mod visits;
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lb_lab::{
-    lab::Lab,
-    topology::{Host, Topology},
-    wait::wait_until,
-};
+use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::director::Director;
 
-use super::{
+use self::lab::{GROUP, PORTS, WAYS, Way, file, topology};
+use crate::{
     nginx::{LARGE, Nginx},
     processors,
     report::{Row, Unit},
 };
-
-const GROUP: &str = "connections";
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -42,100 +35,6 @@ pub struct Effort {
     pub visits: u32,
     /// Numbers of connections to be held.
     pub held: &'static [u32],
-}
-
-/// A way from the client to a server.
-struct Way {
-    name: &'static str,
-    address: Ipv4Addr,
-    /// Whether it leads through the director.
-    balanced: bool,
-}
-
-/// Ports of every service. A client has some 32 000 ports for each (`connect` takes every
-/// other one). The more there are, the longer until it comes back to one.
-const PORTS: [u16; 4] = [80, 81, 82, 83];
-
-impl Way {
-    fn addresses(&self) -> [SocketAddrV4; PORTS.len()] {
-        PORTS.map(|port| SocketAddrV4::new(self.address, port))
-    }
-}
-
-/// The baseline first. TUN's servers take packets out of their tunnel by a process where the
-/// kernel has no IPIP (see [`Lab`]), which then costs more than all the rest.
-const WAYS: [Way; 4] = [
-    Way {
-        name: "straight to a server",
-        address: Ipv4Addr::new(172, 16, 20, 3),
-        balanced: false,
-    },
-    Way {
-        name: "DR",
-        address: DIRECT,
-        balanced: true,
-    },
-    Way {
-        name: "NAT",
-        address: Ipv4Addr::new(172, 16, 20, 102),
-        balanced: true,
-    },
-    Way {
-        name: "TUN",
-        address: Ipv4Addr::new(172, 16, 20, 103),
-        balanced: true,
-    },
-];
-const DIRECT: Ipv4Addr = Ipv4Addr::new(172, 16, 20, 101);
-
-/// The director's file. Connections that are over are forgotten soon, lest their ports be met
-/// again: then they would be continued, not opened (as IPVS does with `conn_reuse_mode=1`).
-fn file(connections: u32) -> String {
-    let mut file = format!(
-        "interfaces: [eth0, eth1]
-connections: {connections}
-timeouts: {{tcpfin: 1s}}
-services:
-"
-    );
-    let [_, dr, nat, tun] = &WAYS;
-    for (way, method, server) in [
-        (dr, "dr", "172.16.20.3"),
-        (nat, "nat", "192.168.120.4"),
-        (tun, "tun", "172.16.20.5"),
-    ] {
-        for address in way.addresses() {
-            file += &format!(
-                "  - {{address: '{address}', forward: {method}, servers: [{{address: {server}}}]}}\n"
-            );
-        }
-    }
-    file
-}
-
-fn topology() -> Topology {
-    Topology::new(
-        "conns",
-        [
-            Host::new("client").on("outside", "172.16.20.2/24"),
-            Host::new("director")
-                .on("outside", "172.16.20.17/24")
-                .and("172.16.20.101/32")
-                .and("172.16.20.102/32")
-                .and("172.16.20.103/32")
-                .on("inside", "192.168.120.17/24")
-                .forwards(),
-            Host::new("direct")
-                .on("outside", "172.16.20.3/24")
-                .holds_silently("172.16.20.101"),
-            Host::new("translated")
-                .on("inside", "192.168.120.4/24")
-                .gateway("192.168.120.17"),
-            Host::new("tunnelled")
-                .on("outside", "172.16.20.5/24")
-                .decapsulates_for("172.16.20.103"),
-        ],
-    )
 }
 
 /// Measures everything.

@@ -6,6 +6,7 @@
 
 mod edits;
 mod files;
+mod rows;
 mod rules;
 mod stream;
 
@@ -22,6 +23,7 @@ use nix::sys::signal::Signal;
 use self::{
     edits::{Latencies, edit},
     files::{FIRST_SERVER, Fleet, HELD, LIVE, SERVERS_EACH},
+    rows::{GROUP, milliseconds},
     stream::Stream,
 };
 use super::{
@@ -29,8 +31,6 @@ use super::{
     processors,
     report::{Row, Target, Unit},
 };
-
-const GROUP: &str = "control";
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -272,9 +272,4 @@ fn report_edits(beside: &str, latencies: Latencies, done: &mut impl FnMut(Row)) 
     }
     let case = format!("server add, drain, del until the command ends, {beside}");
     done(milliseconds(case, &command));
-}
-
-fn milliseconds(case: impl Into<String>, values: &[Duration]) -> Row {
-    let values = values.iter().map(|value| value.as_secs_f64() * 1e3);
-    Row::new(GROUP, case, Unit::Milliseconds, values.collect())
 }

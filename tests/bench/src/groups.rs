@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Row, connections, control, guest, path, program};
+use crate::{connections, control, guest, observer::Observer, path, program};
 
 /// Measurements that belong together.
 pub struct Group {
@@ -115,16 +115,6 @@ impl Length {
         let own = if self.quick { quick } else { usual };
         self.samples.unwrap_or(own)
     }
-}
-
-/// Whoever follows what is measured, and says what need not be.
-pub trait Observer {
-    /// Whether this row is asked for. A group may measure it all the same.
-    fn wants(&self, case: &str) -> bool;
-    /// This begins: a row, or what prepares for rows.
-    fn begins(&self, what: &str);
-    /// A row is there.
-    fn done(&self, row: Row);
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod figures;
 pub mod groups;
 pub mod guest;
 pub mod nginx;
+pub mod observer;
 mod origin;
 pub mod path;
 pub mod peer;
@@ -21,6 +22,7 @@ pub mod program;
 pub mod report;
 
 pub use self::{
-    groups::{GROUPS, Group, Length, Observer},
+    groups::{GROUPS, Group, Length},
+    observer::Observer,
     report::{Report, Row, Unit},
 };

@@ -25,7 +25,7 @@ use nix::errno::Errno;
 use super::{
     feed::{Feed, PASS, TRANSMIT, Target, Template},
     figures::{count, flows_of},
-    groups::Observer,
+    observer::Observer,
     peer::{self, Measure},
     report::{Point, Row, Target as Limit, Unit},
 };

@@ -9,7 +9,7 @@ use tokio::{
     time::{Interval, timeout},
 };
 
-use super::{next, tally::Tally};
+use super::{rhythm::next, tally::Tally};
 
 /// Far longer than an answer takes on a busy machine: what has not come by then is lost.
 const LOST: Duration = Duration::from_secs(10);

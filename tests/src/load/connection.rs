@@ -11,10 +11,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{SENTENCE, TURN, losses, tally::Tally};
+use super::{losses, tally::Tally, volume::SENTENCE};
 
 /// A lost packet is sent again several times in less.
 const STALL: Duration = Duration::from_secs(20);
+/// For so long, others wait for one that gets no answer.
+const TURN: Duration = Duration::from_millis(100);
 
 pub struct Connection {
     tally: Arc<Tally>,

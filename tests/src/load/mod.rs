@@ -10,9 +10,11 @@
 mod asker;
 mod connection;
 pub mod losses;
+mod rhythm;
 mod tally;
+mod volume;
 
-use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use lb_lab::{descriptors, namespace::Namespace, wait::wait_at_most};
@@ -20,55 +22,25 @@ use tokio::{
     runtime::Builder,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
+    time::Interval,
 };
 
-use self::connection::Connection;
-pub use self::tally::Tally;
+use self::{
+    connection::Connection,
+    rhythm::{next, rhythm},
+    volume::{ASK, SENTENCE, TALK, TRANSFER, VISIT},
+};
+pub use self::{
+    tally::Tally,
+    volume::{Target, Volume},
+};
 
-/// A service, over both protocols.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// What it is called when something goes wrong.
-    pub name: &'static str,
-    /// Where a TCP echo answers.
-    pub tcp: SocketAddr,
-    /// Where a UDP echo answers.
-    pub udp: SocketAddr,
-}
-
-/// How many clients each service has.
-#[derive(Clone, Copy, Debug)]
-pub struct Volume {
-    /// Connections that say something every [`TALK`].
-    pub talkers: usize,
-    /// Connections that never pause for longer than [`TRANSFER`].
-    pub transfers: usize,
-    /// Clients that open a new connection every [`VISIT`].
-    pub visitors: usize,
-    /// UDP clients that ask every [`ASK`].
-    pub askers: usize,
-}
-
-/// How often a talker says something.
-pub const TALK: Duration = Duration::from_millis(1000);
-/// How often a transfer goes on.
-pub const TRANSFER: Duration = Duration::from_millis(100);
-/// How often a visitor comes.
-pub const VISIT: Duration = Duration::from_millis(80);
-/// How often an asker asks.
-pub const ASK: Duration = Duration::from_millis(100);
-
-/// Bytes that a talker or visitor sends at a time: two segments.
-const SENTENCE: usize = 2000;
 /// Bytes that a transfer sends at a time.
 const CHUNK: usize = 4 * SENTENCE;
 /// How many sentences are on their way at the same time. What waits in front of an interface of
 /// a lab is limited to 256 frames: where a busy machine stops for a moment, all that are due
 /// would come at once.
 const SPEAKING: usize = 64;
-/// For so long, others wait for one that gets no answer.
-const TURN: Duration = Duration::from_millis(100);
 /// Connections that are being opened at the same time, in the beginning.
 const OPENING: usize = 64;
 /// Generous: many wait for their turn on few CPUs.
@@ -252,23 +224,6 @@ async fn run(tallies: &[Arc<Tally>], volume: Volume, stopped: &watch::Receiver<b
         }
     }
     while clients.join_next().await.is_some() {}
-}
-
-/// Ticks of one client of many, which take turns.
-fn rhythm(period: Duration, number: usize, clients: usize) -> Interval {
-    let turn = period.mul_f64(number as f64 / clients as f64);
-    let mut rhythm = interval_at(Instant::now() + turn, period);
-    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    rhythm
-}
-
-/// True at the next tick; false when the load ends.
-async fn next(rhythm: &mut Interval, stopped: &mut watch::Receiver<bool>) -> bool {
-    tokio::select! {
-        biased;
-        _ = stopped.wait_for(|stopped| *stopped) => false,
-        _ = rhythm.tick() => true,
-    }
 }
 
 async fn stay(

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 use lb_lab::wait::wait_until;
 
-use super::{Target, Volume};
+use super::volume::{Target, Volume};
 
 /// Counts, and what went wrong.
 #[derive(Debug)]

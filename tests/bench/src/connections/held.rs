@@ -8,7 +8,7 @@ use lb_lab::lab::Lab;
 use lb_tests::director::Director;
 use nix::sys::signal::{Signal, kill};
 
-use super::{DIRECT, GROUP, PORTS, file};
+use super::lab::{DIRECT, GROUP, PORTS, file};
 use crate::{
     daemon::{self, Clients},
     processors,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lb_lab::{namespace::Namespace, wait::PATIENCE};
 
-use super::super::nginx::LARGE;
+use crate::nginx::LARGE;
 
 /// What a crowd of clients did.
 #[derive(Clone, Copy, Debug)]

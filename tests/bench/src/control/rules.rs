@@ -7,7 +7,7 @@ use lb_tests::director::Director;
 
 use super::{
     files::{Fleet, SERVERS_EACH},
-    milliseconds,
+    rows::milliseconds,
 };
 use crate::report::{Row, Target};
 

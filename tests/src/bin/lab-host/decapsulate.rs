@@ -15,10 +15,12 @@ use nix::{
     sys::socket::{setsockopt, sockopt::RcvBufForce},
 };
 
+use crate::ready;
+
 pub fn run(tun: &str) -> Result<()> {
     let mut device = tun_device(tun).with_context(|| format!("open the TUN device {tun}"))?;
     let mut socket = ipip_socket().context("open a raw socket for IPIP")?;
-    crate::ready();
+    ready::say();
     let mut packet = vec![0; 1 << 16];
     loop {
         let length = socket.read(&mut packet).context("receive IPIP")?;

@@ -9,6 +9,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use crate::ready;
+
 /// Sends its name in a line, then whatever it receives, until the client has no more.
 pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
     descriptors::allow_many()?;
@@ -16,7 +18,7 @@ pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
         .await
         .with_context(|| format!("listen on {listen}"))?;
     let greeting = format!("{name}\n");
-    crate::ready();
+    ready::say();
     loop {
         let (stream, client) = listener.accept().await.context("accept a connection")?;
         let greeting = greeting.clone();

@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use lb_lab::content;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::ready;
+
 const CHUNK: usize = 64 << 10;
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -25,7 +27,7 @@ pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
         .await
         .with_context(|| format!("listen on {listen}"))?;
     let server = HeaderValue::from_str(name)?;
-    crate::ready();
+    ready::say();
     loop {
         let (stream, client) = listener.accept().await.context("accept a connection")?;
         let server = server.clone();

@@ -4,6 +4,7 @@
 mod decapsulate;
 mod echo;
 mod http;
+mod ready;
 mod udp;
 
 use std::net::SocketAddr;
@@ -46,8 +47,4 @@ async fn main() -> Result<()> {
         Role::Echo(Server { name, listen }) => echo::serve(&name, listen).await,
         Role::Decapsulate { tun } => decapsulate::run(&tun),
     }
-}
-
-fn ready() {
-    println!("ready");
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use tokio::net::UdpSocket;
 
+use crate::ready;
+
 /// Answers `question` with `NAME: question`.
 pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
     let socket = UdpSocket::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
-    crate::ready();
+    ready::say();
     let mut buffer = vec![0; 1 << 16];
     loop {
         // An ICMP error about an earlier answer is no reason to stop.
