@@ -36,9 +36,12 @@ pub enum Package {
 }
 
 impl Package {
-    const ALL: [Self; 2] = [Self::Director, Self::Bench];
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Director, Self::Bench];
 
-    fn name(self) -> &'static str {
+    /// The package's name, and the object's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Director => "lb-ebpf",
             Self::Bench => "lb-bench-ebpf",
