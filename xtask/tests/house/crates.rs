@@ -14,6 +14,7 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ),
     ("lb-bench-ebpf", [&[], &[], &[]]),
     ("lb-common", [&[], &[], &[]]),
+    ("lb-config", [&["lb-model"], &[], &["lb-model"]]),
     ("lb-ctl", [&["lb-common", "lb-network"], &["xtask"], &[]]),
     ("lb-ebpf", [&["lb-common"], &[], &[]]),
     (FEATURES, [&[], &[], &[]]),
@@ -33,6 +34,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("lb-common", &["libc", "nix", "tokio"]),
     ("lb-model", &["aya", "libc", "nix", "rtnetlink", "tokio"]),
     ("lb-api", &["aya", "rtnetlink"]),
+    ("lb-config", &["aya", "clap", "libc", "nix", "tokio"]),
     ("lb-network", &["aya", "clap", "serde"]),
     ("lb-lab", &["aya", "clap", "rtnetlink", "serde"]),
     // The build script of the packet path waits for it.

@@ -1,0 +1,54 @@
+//! The configuration file as YAML.
+
+mod document;
+mod faults;
+mod node;
+mod places;
+mod writing;
+
+use lb_model::{Fault, merge::Written};
+
+pub use self::{places::Place, writing::write};
+
+use self::{faults::Faults, node::NotYaml, places::Places};
+use crate::{ConfigError, Problem, source::check_size};
+
+/// Checks a text that came from `file`.
+pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
+    check_size(text, file)?;
+    // Some editors begin a file with a byte order mark, which is not part of its text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let problem = |place, path, fault| Problem {
+        file: file.to_owned(),
+        place,
+        path,
+        fault,
+    };
+    let root = node::read(text).map_err(|NotYaml { place, fault }| {
+        ConfigError::Wrong(vec![problem(place, String::new(), fault)])
+    })?;
+    let mut faults = Faults::default();
+    let written = document::read(&root, &mut faults);
+    let (found, more) = faults.found();
+    if found.is_empty() {
+        return Ok(written);
+    }
+    let places = Places::of(text, found.iter().map(|found| found.path.as_str()));
+    let mut problems: Vec<_> = found
+        .into_iter()
+        .map(|found| {
+            let place = if found.at_key {
+                places.key(&found.path)
+            } else {
+                places.value(&found.path)
+            };
+            problem(place, found.path, found.fault)
+        })
+        .collect();
+    problems.sort_by_key(|problem| problem.place);
+    if more > 0 {
+        let more = Fault::new(format!("{more} more faults are not shown"));
+        problems.push(problem(None, String::new(), more));
+    }
+    Err(ConfigError::Wrong(problems))
+}

@@ -1,0 +1,416 @@
+//! What a tree of values means as a configuration, and everything in it that is wrong.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    net::SocketAddr,
+};
+
+use lb_model::{
+    Endpoint, Family, Fault, Method, Options, Patch, Protocol, Server, ServerOptions, Service,
+    ServiceId, ServiceOptions, Timeouts,
+    merge::Written,
+    packet_path::{self, NotYet},
+    rules,
+    spelling::{self, Named},
+    values::{text, word},
+};
+use serde_json::Value as Json;
+
+use super::{
+    faults::{Faults, Path},
+    node::Node,
+};
+
+/// The keys of a file.
+const DOCUMENT: &[&str] = &["interfaces", "connections", "timeouts", "services"];
+/// The keys of a service that are not options.
+const SERVICE: &[&str] = &["address", "protocol", "servers"];
+/// The keys of a service by firewall mark.
+const MARK: &[&str] = &["mark", "family"];
+/// The keys of a server that are not options.
+const SERVER: &[&str] = &["address"];
+
+const A_LIST: &str = "a list (`[a, b]`, or one `- ` for each item)";
+
+/// What a file means, as far as nothing is wrong with it.
+pub fn read(root: &Node, faults: &mut Faults) -> Written {
+    let path = Path::ROOT;
+    let Some(keys) = mapping(&path, root, "keys such as `services: [...]`", faults) else {
+        return Written::default();
+    };
+    keys.check(&[DOCUMENT], &[], faults);
+    Written {
+        interfaces: keys
+            .get("interfaces")
+            .map(|node| interfaces(&path.key("interfaces"), node, faults)),
+        connections: keys.value("connections", faults, |value| {
+            spelling::number(&word(value)?, rules::CONNECTIONS)
+        }),
+        timeouts: keys
+            .get("timeouts")
+            .map(|node| timeouts(&path.key("timeouts"), node, faults))
+            .unwrap_or_default(),
+        services: keys
+            .get("services")
+            .map(|node| services(&path.key("services"), node, faults)),
+    }
+}
+
+fn interfaces(path: &Path, node: &Node, faults: &mut Faults) -> Vec<String> {
+    let names: Vec<Option<String>> = list(path, node, faults)
+        .iter()
+        .enumerate()
+        .map(|(place, node)| {
+            let path = path.item(place);
+            value(&path, node, faults, |value| {
+                let name = text(value)?;
+                rules::interface(name).map(|()| name.to_owned())
+            })
+        })
+        .collect();
+    for (place, name, first) in repeated(names.iter().map(Option::as_deref)) {
+        let fault = format!("{name} is interfaces[{first}] already");
+        faults.value(&path.item(place), Fault::new(fault));
+    }
+    names.into_iter().flatten().collect()
+}
+
+fn timeouts(path: &Path, node: &Node, faults: &mut Faults) -> Patch {
+    if node.is_nothing() {
+        return Patch::default();
+    }
+    let expected = "a mapping like `{tcp: 900s, tcpfin: 120s, udp: 300s}`";
+    let Some(keys) = mapping(path, node, expected, faults) else {
+        return Patch::default();
+    };
+    keys.check(&[&all_keys::<Timeouts>()], &[], faults);
+    let said = keys.options::<Timeouts>(faults).options;
+    let keys: Vec<_> = keys.0.iter().map(|(key, _)| key.as_str()).collect();
+    Patch::of(&said, &keys)
+}
+
+fn services(path: &Path, node: &Node, faults: &mut Faults) -> Vec<Service> {
+    let services: Vec<Option<Service>> = list(path, node, faults)
+        .iter()
+        .enumerate()
+        .map(|(place, node)| service(&path.item(place), node, faults))
+        .collect();
+    let ids = services.iter().map(|service| Some(service.as_ref()?.id));
+    for (place, id, first) in repeated(ids) {
+        let fault = format!("{id} is a service already: services[{first}]");
+        faults.value(&path.item(place).key("address"), Fault::new(fault));
+    }
+    let names = services
+        .iter()
+        .map(|service| service.as_ref()?.options.name.as_ref());
+    for (place, name, first) in repeated(names) {
+        let fault = format!("`{name}` is the name of services[{first}] already");
+        faults.value(&path.item(place).key("name"), Fault::new(fault));
+    }
+    services.into_iter().flatten().collect()
+}
+
+/// Nothing where it is not known which service is meant.
+fn service(path: &Path, node: &Node, faults: &mut Faults) -> Option<Service> {
+    let expected = "a mapping like `{address: IP:PORT, servers: [...]}`";
+    let keys = mapping(path, node, expected, faults)?;
+    let (usable, unused) = option_keys::<ServiceOptions>(packet_path::UNUSED_SERVICE_OPTIONS);
+    keys.check(&[SERVICE, &usable], &[MARK, &unused], faults);
+    let id = service_id(&keys, faults);
+    let Read { options, wrong } = keys.options::<ServiceOptions>(faults);
+    keys.not_yet(packet_path::service_options(&options), faults);
+    let forward = (!wrong.contains("forward")).then_some(options.forward);
+    let servers = keys
+        .get("servers")
+        .map(|node| servers(&path.key("servers"), node, id, forward, faults))
+        .unwrap_or_default();
+    Some(Service {
+        id: id?,
+        options,
+        servers,
+    })
+}
+
+fn service_id(keys: &Keys, faults: &mut Faults) -> Option<ServiceId> {
+    let id = match (keys.get("address"), keys.get("mark")) {
+        (_, None) => {
+            let at = keys.required("address", faults, |value| {
+                let (address, port) = spelling::endpoint_with_port(&word(value)?)?;
+                Ok(SocketAddr::new(address, port))
+            });
+            let protocol = match keys.get("protocol") {
+                None => Some(Protocol::Tcp),
+                Some(_) => keys.value("protocol", faults, |value| Protocol::parse(&word(value)?)),
+            };
+            ServiceId::Address {
+                protocol: protocol?,
+                at: at?,
+            }
+        }
+        (None, Some(_)) => {
+            let mark = keys.value("mark", faults, |value| {
+                spelling::number(&word(value)?, 1..=u32::MAX)
+            });
+            let family = match keys.get("family") {
+                None => Some(Family::V4),
+                Some(_) => keys.value("family", faults, |value| match text(value)? {
+                    "ipv4" => Ok(Family::V4),
+                    "ipv6" => Ok(Family::V6),
+                    _ => Err(Fault::new("use ipv4 or ipv6")),
+                }),
+            };
+            ServiceId::Mark {
+                mark: mark?,
+                family: family?,
+            }
+        }
+        (Some(_), Some(_)) => {
+            let fault = "a service has an address or a mark, not both";
+            faults.key(&keys.path("mark"), Fault::new(fault));
+            return None;
+        }
+    };
+    match packet_path::service_id(id) {
+        Err(not_yet) => keys.not_yet([not_yet], faults),
+        Ok(()) => {
+            faults.check(&keys.path("address"), rules::service(id));
+        }
+    }
+    Some(id)
+}
+
+fn servers(
+    path: &Path,
+    node: &Node,
+    service: Option<ServiceId>,
+    forward: Option<Method>,
+    faults: &mut Faults,
+) -> Vec<Server> {
+    let nodes = list(path, node, faults);
+    faults.check(path, rules::server_count(nodes.len()));
+    let servers: Vec<Option<Server>> = nodes
+        .iter()
+        .enumerate()
+        .map(|(place, node)| server(&path.item(place), node, service, forward, faults))
+        .collect();
+    let ids = servers.iter().map(|server| Some(server.as_ref()?.id));
+    for (place, id, first) in repeated(ids) {
+        let fault = format!("{id} is a server of this service already: {path}[{first}]");
+        faults.value(&path.item(place).key("address"), Fault::new(fault));
+    }
+    servers.into_iter().flatten().collect()
+}
+
+/// Nothing where it is not known which server is meant.
+fn server(
+    path: &Path,
+    node: &Node,
+    service: Option<ServiceId>,
+    forward: Option<Method>,
+    faults: &mut Faults,
+) -> Option<Server> {
+    let keys = mapping(
+        path,
+        node,
+        "a mapping like `{address: IP, weight: 1}`",
+        faults,
+    )?;
+    let (usable, unused) = option_keys::<ServerOptions>(packet_path::UNUSED_SERVER_OPTIONS);
+    keys.check(&[SERVER, &usable], &[&unused], faults);
+    let endpoint = keys.required("address", faults, |value| word(value)?.parse::<Endpoint>());
+    let Read { options, wrong } = keys.options::<ServerOptions>(faults);
+    keys.not_yet(packet_path::server_options(&options), faults);
+    faults.check(&keys.path("weight"), rules::weight(options.weight));
+    let limits = rules::thresholds(options.upper, options.lower);
+    faults.check(&keys.path("lower"), limits);
+    let (service, endpoint) = (service?, endpoint?);
+    let id = endpoint.of(service);
+    let method = match options.forward {
+        None if wrong.contains("forward") => None,
+        None => forward,
+        method => method,
+    };
+    match (packet_path::server_address(id.address), method) {
+        (Err(not_yet), _) => keys.not_yet([not_yet], faults),
+        (Ok(()), Some(method)) => {
+            faults.check(&keys.path("address"), rules::server(service, id, method));
+        }
+        (Ok(()), None) => {}
+    }
+    Some(Server { id, options })
+}
+
+/// The keys of a mapping with their values.
+struct Keys<'a>(&'a [(String, Node)], Path<'a>);
+
+/// Options as they were read.
+struct Read<T> {
+    options: T,
+    /// The keys whose values are wrong; they have their defaults.
+    wrong: HashSet<&'static str>,
+}
+
+impl Keys<'_> {
+    fn get(&self, key: &str) -> Option<&Node> {
+        let found = self.0.iter().find(|(found, _)| found == key);
+        found.map(|(_, node)| node)
+    }
+
+    fn path<'a>(&'a self, key: &'a str) -> Path<'a> {
+        self.1.key(key)
+    }
+
+    /// Notes each key that does not exist, or is written again. Faults name those of `usable`;
+    /// those of `known` are judged elsewhere.
+    fn check(&self, usable: &[&[&str]], known: &[&[&str]], faults: &mut Faults) {
+        let mut seen = HashSet::new();
+        for (key, _) in self.0 {
+            let path = self.path(key);
+            let exists = usable
+                .iter()
+                .chain(known)
+                .any(|keys| keys.contains(&key.as_str()));
+            if !seen.insert(key) {
+                faults.written_twice(&path);
+            } else if !exists {
+                let usable = usable.concat();
+                let fault = format!(
+                    "there is no such key{}: use {}",
+                    spelling::did_you_mean(key, &usable),
+                    spelling::alternatives(&usable)
+                );
+                faults.key(&path, Fault::new(fault));
+            }
+        }
+    }
+
+    /// What the value of a key means, if the key is there.
+    fn value<T>(
+        &self,
+        key: &str,
+        faults: &mut Faults,
+        meaning: impl FnOnce(&Json) -> Result<T, Fault>,
+    ) -> Option<T> {
+        value(&self.path(key), self.get(key)?, faults, meaning)
+    }
+
+    /// What the value of a key means, which must be there.
+    fn required<T>(
+        &self,
+        key: &str,
+        faults: &mut Faults,
+        meaning: impl FnOnce(&Json) -> Result<T, Fault>,
+    ) -> Option<T> {
+        if self.get(key).is_none() {
+            faults.value(&self.1, Fault::new(format!("`{key}` is missing")));
+        }
+        self.value(key, faults, meaning)
+    }
+
+    /// The options among the keys.
+    fn options<T: Options>(&self, faults: &mut Faults) -> Read<T> {
+        let mut options = T::default();
+        let mut wrong = HashSet::new();
+        for row in T::ROWS {
+            let read = self.value(row.key, faults, |value| (row.read)(&mut options, value));
+            if read.is_none() && self.get(row.key).is_some() {
+                wrong.insert(row.key);
+            }
+        }
+        Read { options, wrong }
+    }
+
+    fn not_yet(&self, not_yet: impl IntoIterator<Item = NotYet>, faults: &mut Faults) {
+        for NotYet { key, fault, .. } in not_yet {
+            faults.value(&self.path(key), fault);
+        }
+    }
+}
+
+/// The keys of all options.
+fn all_keys<T: Options>() -> Vec<&'static str> {
+    T::ROWS.iter().map(|row| row.key).collect()
+}
+
+/// The keys of the options that the packet path acts on, and the other ones.
+fn option_keys<T: Options>(unused: &[&str]) -> (Vec<&'static str>, Vec<&'static str>) {
+    let keys = all_keys::<T>().into_iter();
+    keys.partition(|key| !unused.contains(key))
+}
+
+/// What a value means.
+fn value<T>(
+    path: &Path,
+    node: &Node,
+    faults: &mut Faults,
+    meaning: impl FnOnce(&Json) -> Result<T, Fault>,
+) -> Option<T> {
+    let value = node.json(path, faults)?;
+    faults.check(path, meaning(&value))
+}
+
+/// The items of a list. A key without a value has none.
+fn list<'a>(path: &Path, node: &'a Node, faults: &mut Faults) -> &'a [Node] {
+    match node {
+        Node::List(items) => items,
+        node if node.is_nothing() => &[],
+        other => {
+            faults.value(path, unexpected(other, A_LIST));
+            &[]
+        }
+    }
+}
+
+fn mapping<'a>(
+    path: &Path<'a>,
+    node: &'a Node,
+    expected: &str,
+    faults: &mut Faults,
+) -> Option<Keys<'a>> {
+    match node {
+        Node::Mapping(keys) => Some(Keys(keys, *path)),
+        other => {
+            faults.value(path, unexpected(other, expected));
+            None
+        }
+    }
+}
+
+fn unexpected(found: &Node, expected: &str) -> Fault {
+    /// Of a text, so much is shown.
+    const SHOWN: usize = 40;
+    let found = match found {
+        Node::Single(Json::Null) => "nothing".to_owned(),
+        Node::Single(Json::String(text)) => {
+            let shown: String = text.chars().take(SHOWN).collect();
+            let more = if text.chars().nth(SHOWN).is_some() {
+                "..."
+            } else {
+                ""
+            };
+            format!("the text \"{}{more}\"", shown.escape_debug())
+        }
+        Node::Single(value) => format!("the value `{value}`"),
+        Node::List(_) => "a list".to_owned(),
+        Node::Mapping(_) => "a mapping".to_owned(),
+        Node::Tagged => "a value with a tag".to_owned(),
+    };
+    Fault::new(format!("this is {found}, expected {expected}"))
+}
+
+/// Every item that is further up in the list already: its place, the item, and the first place.
+fn repeated<K: Clone + Eq + Hash>(
+    items: impl Iterator<Item = Option<K>>,
+) -> Vec<(usize, K, usize)> {
+    let mut first_places = HashMap::new();
+    let mut found = Vec::new();
+    for (place, item) in items.enumerate() {
+        let Some(item) = item else { continue };
+        let first = *first_places.entry(item.clone()).or_insert(place);
+        if first != place {
+            found.push((place, item, first));
+        }
+    }
+    found
+}
