@@ -1,9 +1,9 @@
 //! Internet checksums, updated by difference (RFC 1624, equation 3).
 //!
-//! A checksum is never computed anew over a packet, and never byte-swapped: the one's
-//! complement sum does not depend on byte order as long as every term keeps the wire's.
+//! The checksum of a packet is never computed from scratch, and never byte-swapped: a one's
+//! complement sum does not depend on the byte order, as long as all terms have the same.
 
-/// What a packet's checksum must change by: a one's complement sum, not yet folded.
+/// The change of a checksum: a one's complement sum, not yet folded to 16 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delta(u64);
 
@@ -32,8 +32,8 @@ impl Delta {
         !fold(self.0 + (!checksum) as u64)
     }
 
-    /// Likewise for UDP, where 0 says "no checksum": it stays 0, and a result of 0 is sent
-    /// as 0xFFFF (RFC 768).
+    /// The same for UDP, where 0 says "no checksum": 0 stays 0, and a result of 0 becomes
+    /// 0xFFFF (RFC 768).
     #[inline(always)]
     #[must_use]
     pub const fn apply_udp(self, checksum: u16) -> u16 {
@@ -47,7 +47,8 @@ impl Delta {
     }
 }
 
-/// The checksum of a header given as its 16-bit words on the wire, the checksum field as 0.
+/// The checksum of a header: its 16-bit words as on the wire, without the checksum or with 0 in
+/// its place.
 #[inline(always)]
 #[must_use]
 pub const fn of_words<const N: usize>(words: &[u16; N]) -> u16 {
@@ -60,20 +61,21 @@ pub const fn of_words<const N: usize>(words: &[u16; N]) -> u16 {
     !fold(sum)
 }
 
-/// Time to live, protocol and checksum of an IPv4 header, as a little-endian machine reads the
-/// four bytes, after one hop: it takes 1 from the time to live, which must not be 0.
+/// Decrements the time to live, which must not be 0, and corrects the checksum. The word has
+/// time to live, protocol and checksum of an IPv4 header, as a little-endian machine reads
+/// these four bytes.
 #[inline(always)]
 #[must_use]
 pub const fn after_hop(word: u32) -> u32 {
-    // The checksum grows by 1, and is never 0xFFFF (RFC 1624, section 3): what is added in
-    // excess carries if the sum would be.
+    // The checksum grows by 1, but never to 0xFFFF (RFC 1624, section 3). So 2 is added and 1
+    // taken away: at 0xFFFE the addition carries out of the word, and the carry is added too.
     const ONE: u64 = 1 << 16;
     let sum = word as u64 + 2 * ONE;
     (sum - ONE - 1 + (sum >> 32 << 16)) as u32
 }
 
-/// Folds a sum to 16 bits. Adding its own halves in both orders leaves their one's complement
-/// sum, carry included, in the upper half.
+/// Folds a sum to 16 bits, in two steps. Each adds the number to itself with its halves
+/// swapped; the upper half of the result is the one's complement sum of the two halves.
 #[inline(always)]
 const fn fold(sum: u64) -> u16 {
     let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;

@@ -1,4 +1,11 @@
 //! What is pinned, under which layout, and what both halves must agree on.
+//!
+//! Types in maps have room for what is to come, so that it needs no other layout. Room is zero,
+//! and nothing reads it: see [`Service`](crate::service::Service) (flags, persistence, local
+//! addresses), [`ServiceKey`](crate::service::ServiceKey) (firewall marks),
+//! [`Server`](crate::server::Server) (IPv6, thresholds, tunnels),
+//! [`Scheduler::roster_lines`](crate::schedule::Scheduler::roster_lines) (tables of schedulers)
+//! and [`address_filter::ALL_IN_WORD`] (rules with prefixes).
 
 use crate::{
     address_filter,
@@ -8,31 +15,31 @@ use crate::{
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
-/// The one entry of the map `settings`, the program's only variable: what the director is.
+/// The one entry of the map `settings`, which is the XDP program's only variable.
 #[repr(C)]
-pub struct Director {
+pub struct Balancer {
     /// What may change while the program runs.
     pub settings: Settings,
     /// Marks of the addresses that concern the director: see [`address_filter`].
     pub addresses: [u64; address_filter::WORDS as usize],
-    /// Its interfaces: each stands at the lower 16 bits of its index.
-    pub ports: [Port; PORTS as usize],
+    /// Its interfaces, each at the place that the lower 16 bits of its index give.
+    pub interfaces: [Interface; INTERFACES as usize],
     /// What the daemon is about to do.
     pub moving: Moving,
 }
 
-/// The daemon's note that what a server counted goes to its service, so that whoever starts
-/// after a crash in the middle of it can finish it.
+/// The daemon's note that it adds a removed server's counters to its service's. A daemon that
+/// starts after a crash finishes what the note says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Moving {
-    /// What the service's row in the map `retired` is to be.
+    /// What will be in the service's row of the map `retired`.
     pub total: Counters,
     /// The row.
     pub service: u32,
-    /// The server's index, plus one; 0 says that nothing is about to be moved.
+    /// The server's index, plus one; 0 if there is nothing to move.
     pub server: u32,
 }
 
@@ -40,25 +47,25 @@ pub struct Moving {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
-    /// [`LAYOUT`]; 0 in a map that was just made.
+    /// [`LAYOUT`]; 0 in a new map.
     pub layout: u32,
-    /// Goes up whenever a route or a neighbour changed: next hops that connections
-    /// remember under another epoch (its lower 16 bits) are looked up anew.
+    /// Goes up with every change of a route or a neighbour. A connection stores the lower 16
+    /// bits with its next hop; if they differ, the program asks for the next hop again.
     pub route_epoch: u32,
     /// By state, in ticks.
     pub timeouts: Timeouts,
-    /// How the connection table was made. The program has its own, constant copy.
+    /// The hash function of the connection table. The program has a constant copy of it.
     pub hash: Hash,
-    /// CRC-32 of the daemon's file as it was when the director last did what it says. Live edits
-    /// may have come since. 0 while that file is being applied.
+    /// CRC-32 of the daemon's file as it was when it was last applied; 0 while it is being
+    /// applied. Live edits may have followed.
     pub file: u32,
-    /// Capacity that was asked for.
+    /// The number of connections that was asked for.
     pub connections: u32,
     /// Jiffies in a second.
     pub hz: u32,
     /// ICMP errors that one CPU may send in a tick.
     pub errors_per_tick: u32,
-    /// Written by the program `clock`: the same moment by both clocks.
+    /// Written by the program `clock`: one moment by both clocks.
     pub clock: Moment,
 }
 
@@ -73,9 +80,9 @@ pub struct Moment {
 }
 
 impl Settings {
-    /// What the kernel's number of jiffies in a second implies.
+    /// Sets how many jiffies a second has, and all that follows from it.
     pub const fn set_hz(&mut self, hz: u32) {
-        /// As many in a second as the kernel sends (`net.ipv4.icmp_msgs_per_sec`).
+        /// In a second, as the kernel's default of `net.ipv4.icmp_msgs_per_sec`.
         const ERRORS: u32 = 1000;
         self.hz = hz;
         let per_tick = ((ERRORS as u64) << TICK_SHIFT) / hz as u64;
@@ -86,22 +93,22 @@ impl Settings {
 /// An Ethernet interface of the director.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
-pub struct Port {
+pub struct Interface {
     /// Its MAC address.
     pub mac: [u8; 6],
-    /// Zero.
+    /// Zero: the program reads eight bytes from `mac` on.
     pub _zero: [u8; 2],
-    /// Index of the interface; 0 where there is none.
-    pub interface: u32,
+    /// Its index; 0 if there is no interface.
+    pub index: u32,
     /// Zero.
     pub _pad: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Port>() == 16 && size_of::<Settings>() == 144);
+const _: () = assert!(size_of::<Interface>() == 16 && size_of::<Settings>() == 144);
 const _: () = assert!(size_of::<Moving>() == 48);
 
 /// Places for interfaces.
-pub const PORTS: u32 = 1 << 16;
+pub const INTERFACES: u32 = 1 << 16;
 
 /// Constants of the program, set when it is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

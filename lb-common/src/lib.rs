@@ -1,11 +1,11 @@
-//! What the two halves of the director share: the layout of the maps that both read and
-//! write, and the pure functions that both must compute alike.
+//! What the two halves of the director share: the types that lie in maps, and the pure
+//! functions that both must compute alike.
 //!
-//! Nothing here allocates, panics or knows about the kernel, so that the same code runs in
-//! the XDP program, in the daemon and in unit tests.
+//! Nothing here allocates, panics or calls the kernel, so that the same code runs in the XDP
+//! program, in the daemon and in unit tests.
 //!
-//! Byte order: a field named `address` or `port` holds the bytes as they stand on the wire
-//! (loaded as a native integer, never swapped). Everything else is native.
+//! Byte order: a field named `address` or `port` holds the bytes in the order in which they
+//! are on the wire (loaded as a native integer, never swapped). Everything else is native.
 #![no_std]
 
 pub mod address_filter;
@@ -13,6 +13,7 @@ pub mod checksum;
 pub mod connection;
 pub mod drops;
 pub mod layout;
+mod numbered;
 #[cfg(feature = "user")]
 mod pod;
 pub mod schedule;

@@ -1,8 +1,8 @@
-//! The map types, as aya may copy them to and from the kernel.
+//! Tells aya that it may copy the types in maps to and from the kernel.
 
 use aya::Pod;
 
-use crate::{connection, layout, server, service};
+use crate::{connection, layout, schedule, server, service};
 
 // SAFETY: `repr(C)`, integers and arrays of integers only, no implicit padding; so are all below.
 unsafe impl Pod for connection::Bucket {}
@@ -11,17 +11,17 @@ unsafe impl Pod for layout::Constants {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Moving {}
 // SAFETY: see above.
-unsafe impl Pod for layout::Port {}
+unsafe impl Pod for layout::Interface {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Settings {}
+// SAFETY: see above.
+unsafe impl Pod for schedule::RosterLine {}
 // SAFETY: see above.
 unsafe impl Pod for server::Counters {}
 // SAFETY: see above.
 unsafe impl Pod for server::Server {}
 // SAFETY: see above.
 unsafe impl Pod for service::Name {}
-// SAFETY: see above.
-unsafe impl Pod for service::RosterLine {}
 // SAFETY: see above.
 unsafe impl Pod for service::Service {}
 // SAFETY: see above.

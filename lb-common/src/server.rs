@@ -1,31 +1,39 @@
-//! Real servers as the data plane sees them.
+//! Real servers, as the XDP program sees them.
 
-/// How packets reach the server. The numbers are IPVS's (`IP_VS_CONN_F_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Method {
-    /// Destination address and port are rewritten, replies pass the director.
-    Nat = 0,
-    /// The packet travels inside another IP packet (IPIP, RFC 2003).
-    Tun = 2,
-    /// Only the MAC addresses change.
-    Dr = 3,
+use core::mem::offset_of;
+
+use crate::numbered::numbered;
+
+numbered! {
+    /// How packets reach the server. The numbers are IPVS's (`IP_VS_CONN_F_*`).
+    pub enum Method: u8 {
+        /// Destination address and port are rewritten; replies pass the director.
+        Nat = 0,
+        /// The packet travels inside another IP packet (IPIP, RFC 2003).
+        Tun = 2,
+        /// Only the MAC addresses change.
+        Dr = 3,
+    }
 }
 
-/// The server belongs to its service. Without it: removed, but connections may remember it.
+/// The server belongs to its service. Without this flag: it was removed, but connections may
+/// still refer to it.
 pub const SERVER_AVAILABLE: u8 = 1;
 /// `ethernet`, `interface` and `mtu` are valid.
 pub const SERVER_REACHABLE: u8 = 2;
 /// The address is the director's own: packets go to the local stack.
 pub const SERVER_LOCAL: u8 = 4;
 
-/// An entry of the map `servers`: all that forwarding needs, in one cache line.
+/// An entry of the map `servers`: two cache lines.
+///
+/// The first has all that an IPv4 packet of a known connection needs; such packets must not
+/// touch the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Server {
     /// The Ethernet addresses to send with, destination then source, as on the wire.
     pub ethernet: [u32; 3],
-    /// Index of the interface to leave by.
+    /// Index of the interface to send by.
     pub interface: u32,
     /// The server's IPv4 address (RIP), as on the wire.
     pub address: u32,
@@ -37,29 +45,32 @@ pub struct Server {
     pub service_port: u16,
     /// The server's port, as on the wire; differs from the service's under NAT only.
     pub port: u16,
-    /// Largest IP packet that the interface takes, in bytes.
+    /// The largest IP packet that the interface takes, in bytes.
     pub mtu: u16,
-    /// A [`Method`].
+    /// Number of a [`Method`].
     pub method: u8,
     /// `SERVER_*`.
     pub flags: u8,
-    /// The service's IP protocol number; 0 says that the entry is not in use.
+    /// The service's IP protocol number; 0 if the entry is not in use.
     pub protocol: u8,
     /// Zero.
     pub _pad: [u8; 3],
-    /// The weight, for those who read the map; the data plane schedules by the roster.
+    /// The weight, for those who read the map; the XDP program reads the roster's.
     pub weight: u32,
     /// Index of the service's row in the map `retired`.
     pub service: u32,
     /// Zero.
     pub _reserved: [u32; 4],
+    /// The second line. Zero. Room for IPv6 (RIP and outer source: 32 bytes), thresholds (upper
+    /// and lower: 8 bytes) and tunnels (kind, flags and port: 4 bytes).
+    pub _second_line: [u32; 16],
 }
 
-const _: () = assert!(size_of::<Server>() == 64);
+const _: () = assert!(size_of::<Server>() == 128 && offset_of!(Server, _second_line) == 64);
 
-/// An entry of the map `counters`: what passed for one server on one CPU.
+/// An entry of the map `counters`: the traffic of one server on one CPU.
 ///
-/// Bytes count from the IP header on, as IPVS counts them.
+/// Bytes are those of IP packets, as in IPVS: Ethernet headers do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
@@ -97,13 +108,14 @@ impl core::iter::Sum for Counters {
     }
 }
 
-/// Most servers that an instance can have. All their loads are one entry of the map `loads`, so
-/// that whoever compares servers looks it up once; an entry has 4 MiB at most (Linux 6.1).
+/// The most servers that an instance can have. All their loads are one entry of the map
+/// `loads`, so that a scheduler needs one lookup for all of them. An entry can have 4 MiB
+/// (Linux 6.1).
 pub const MOST_SERVERS: u32 = 1 << 19;
 
-/// How many connections a server has, as one 64-bit word so that a transition is one atomic
-/// addition. Active in the lower half, inactive in the upper. The map `loads` holds one for each
-/// server: [`MOST_SERVERS`] in its one entry.
+/// How many connections a server has. It is stored as one 64-bit word, active in the lower
+/// half, inactive in the upper, so that a transition is one atomic addition. The one entry of
+/// the map `loads` has [`MOST_SERVERS`] such words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Load {
@@ -131,14 +143,14 @@ impl Load {
         self.active as u64 | (self.inactive as u64) << 32
     }
 
-    /// What one connection in a state that is active (or not) adds to the word.
+    /// What one connection adds to the word, in a state that counts as active or not.
     #[inline(always)]
     #[must_use]
     pub const fn one(active: bool) -> u64 {
         if active { 1 } else { 1 << 32 }
     }
 
-    /// What to add to the word when a connection goes from one kind of state to another.
+    /// What to add to the word when a connection changes its state.
     #[inline(always)]
     #[must_use]
     pub const fn transition(from_active: bool, to_active: bool) -> u64 {

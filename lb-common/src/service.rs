@@ -1,53 +1,95 @@
-//! Virtual services, and the rosters that their schedulers walk.
+//! Virtual services, as the XDP program finds them.
 
-/// How a service chooses a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Scheduler {
-    /// Round robin.
-    Rr = 0,
-    /// Weighted round robin.
-    Wrr = 1,
-    /// Least connection.
-    Lc = 2,
-    /// Weighted least connection.
-    Wlc = 3,
-}
+use crate::schedule::Scheduler;
 
-/// Key of the map `services`, as on the wire.
+/// Key of the map `services`: an address and a port, or a firewall mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct ServiceKey {
-    /// The VIP.
+    /// The VIP, as on the wire; or the mark.
     pub address: u32,
-    /// The port.
+    /// The port, as on the wire; 0 with a mark.
     pub port: u16,
-    /// IP protocol number.
+    /// IP protocol number; 0 with a mark.
     pub protocol: u8,
-    /// Zero.
-    pub _pad: u8,
+    /// Which of the two it is.
+    kind: u8,
 }
 
-/// Value of the map `services`. Replaced whole, so that no packet sees half a change.
+impl ServiceKey {
+    const ADDRESS: u8 = 0;
+    const MARK: u8 = 1;
+
+    /// Of an IPv4 address and a port, both as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_address(address: u32, port: u16, protocol: u8) -> Self {
+        Self {
+            address,
+            port,
+            protocol,
+            kind: Self::ADDRESS,
+        }
+    }
+
+    /// Of a firewall mark, which stands for packets of any address, port and protocol.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_mark(mark: u32) -> Self {
+        Self {
+            address: mark,
+            port: 0,
+            protocol: 0,
+            kind: Self::MARK,
+        }
+    }
+
+    /// The mark, if the key is that of one.
+    #[must_use]
+    pub const fn mark(&self) -> Option<u32> {
+        match self.kind {
+            Self::MARK => Some(self.address),
+            _ => None,
+        }
+    }
+}
+
+/// Value of the map `services`. The daemon replaces it whole, so that no packet sees half a
+/// change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Service {
     /// Index into the map `rosters` of the roster's header.
     pub roster: u32,
-    /// Entries in the roster.
+    /// Servers in the roster.
     pub servers: u32,
-    /// A [`Scheduler`].
+    /// Number of a [`Scheduler`]: see [`Service::scheduler`].
     pub scheduler: u8,
     /// The [`Method`](crate::server::Method) of servers that come without one: only the daemon
     /// reads it.
     pub forward: u8,
-    /// Zero.
-    pub _pad: [u8; 2],
+    /// Zero. Room for flags: one-packet, sh-fallback, sh-port, mh-fallback, mh-port.
+    pub _flags: u16,
     /// Index of this service's row in the map `retired`.
     pub index: u32,
+    /// Zero. Room for persistence (timeout, netmask) and FULLNAT (where the service's local
+    /// addresses begin, and how many there are).
+    pub _room: [u32; 4],
 }
 
-/// What people call a service: UTF-8, then zeros. Value of the map `names`.
+const _: () = assert!(size_of::<ServiceKey>() == 8 && size_of::<Service>() == 32);
+
+impl Service {
+    /// How it chooses a server; `None` if its scheduler is of a version that this one does not
+    /// know.
+    #[inline(always)]
+    #[must_use]
+    pub const fn scheduler(&self) -> Option<Scheduler> {
+        Scheduler::of_number(self.scheduler)
+    }
+}
+
+/// A service's name: UTF-8, then zeros. Value of the map `names`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Name {
@@ -55,61 +97,23 @@ pub struct Name {
     pub bytes: [u8; NAME_BYTES],
 }
 
-/// Most bytes of a name.
+/// The most bytes that a name can have.
 pub const NAME_BYTES: usize = 256;
 
-const _: () = assert!(size_of::<ServiceKey>() == 8 && size_of::<Service>() == 16);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// Entries in one [`RosterLine`].
-pub const LINE_ENTRIES: u32 = 8;
-
-/// Most servers that one service can have.
-pub const MAX_SERVERS: u32 = 1024;
-
-/// One cache line of the map `rosters`.
-///
-/// A roster is a run of lines that the control plane writes before a service refers to it
-/// and never changes afterwards, but for the scheduler's position: a header
-/// (word 0: [`Position`](crate::schedule::Position), word 1:
-/// [`Weights`](crate::schedule::Weights), the rest 0), then eight [`Entry`]s a line in the
-/// order in which they are scheduled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct RosterLine {
-    /// See above.
-    pub words: [u64; LINE_ENTRIES as usize],
-}
-
-/// Lines that a roster of this many servers takes, header included.
-#[must_use]
-pub const fn roster_lines(servers: u32) -> u32 {
-    1 + servers.div_ceil(LINE_ENTRIES)
-}
-
-/// A server in a roster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Index into the maps `servers` and `loads`.
-    pub server: u32,
-    /// 0 takes no new connections.
-    pub weight: u32,
-}
-
-impl Entry {
-    /// As stored.
-    #[inline(always)]
-    #[must_use]
-    pub const fn bits(self) -> u64 {
-        self.server as u64 | (self.weight as u64) << 32
-    }
-
-    /// As read.
-    #[inline(always)]
-    #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self {
-            server: bits as u32,
-            weight: (bits >> 32) as u32,
+    proptest! {
+        #[test]
+        fn no_mark_is_taken_for_an_address(mark in any::<u32>(), address in any::<u32>(), port in any::<u16>(), protocol in any::<u8>()) {
+            let (by_mark, by_address) = (
+                ServiceKey::of_mark(mark),
+                ServiceKey::of_address(address, port, protocol),
+            );
+            prop_assert_ne!(by_mark, by_address);
+            prop_assert_eq!((by_mark.mark(), by_address.mark()), (Some(mark), None));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-pub use lb_common::{server::Method, service::Scheduler};
+pub use lb_common::{schedule::Scheduler, server::Method};
 
 use crate::{
     rules::{self, Fault},

@@ -268,7 +268,7 @@ pub mod tests {
     //! Edits for property tests, and tests.
 
     use super::*;
-    use crate::{config, desired::strategies, spelling::Named};
+    use crate::{config, desired::strategies};
     use proptest::{option, prelude::*, sample};
 
     const FILE: &str = "

@@ -4,7 +4,7 @@
 
 use std::{net::Ipv4Addr, ops::RangeInclusive};
 
-use lb_common::service::MAX_SERVERS;
+use lb_common::schedule::MAX_SERVERS;
 
 use crate::desired::{Method, Server, ServiceId};
 

@@ -92,6 +92,15 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
             &context,
             "inconsistent maps: client {:i}, service {:i}:{}", client, service, port
         ),
-        _ => {}
+        Drop::UnknownScheduler => warn!(
+            &context,
+            "unknown scheduler: client {:i}, service {:i}:{}", client, service, port
+        ),
+        Drop::ServerGone
+        | Drop::TtlExpired
+        | Drop::TooBig
+        | Drop::Fragment
+        | Drop::NoRoute
+        | Drop::NoHeadroom => {}
     }
 }

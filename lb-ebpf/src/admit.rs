@@ -33,9 +33,12 @@ pub fn admit(packet: Packet) -> u64 {
     if !us::addressed_by(parsed.interface, parsed.frame()) || !opens(&parsed) {
         return Admission::PASS;
     }
-    let index = service::schedule(service);
+    let index = match service::schedule(service).read() {
+        Ok(index) => index,
+        Err(reason) => return Admission::drop(reason),
+    };
     let Some(server) = maps::SERVERS.get(index) else {
-        return Admission::drop(Drop::NoServer);
+        return Admission::drop(Drop::Inconsistent);
     };
     match open(packet, &parsed, index, server) {
         Ok(()) => Admission::server(index),
@@ -93,7 +96,7 @@ impl Admission {
     pub fn read(admission: u64) -> Result<u32, Verdict> {
         match admission {
             Self::PASS => Err(Verdict::PASS),
-            other if other & Self::DROP != 0 => Err(Verdict::drop(Drop::of_number(other as u32))),
+            other if other & Self::DROP != 0 => Err(Verdict::drop(reason(other as u32))),
             server => Ok(server as u32),
         }
     }
@@ -107,6 +110,12 @@ impl Admission {
     fn drop(reason: Drop) -> u64 {
         Self::DROP | reason as u64
     }
+}
+
+/// The reason that a number in a register stands for.
+#[inline(always)]
+fn reason(number: u32) -> Drop {
+    Drop::of_number(number).unwrap_or(Drop::Inconsistent)
 }
 
 /// Stores a new connection to this server.

@@ -25,7 +25,7 @@ pub fn now() -> u32 {
 pub fn clock(_: XdpContext) -> u32 {
     // SAFETY: helpers without preconditions (Linux 5.11); a place in the variable.
     unsafe {
-        let clock = &raw mut maps::DIRECTOR.settings.clock;
+        let clock = &raw mut maps::BALANCER.settings.clock;
         write_volatile(&raw mut (*clock).jiffies, bpf_jiffies64());
         write_volatile(&raw mut (*clock).nanoseconds, bpf_ktime_get_coarse_ns());
     }

@@ -7,7 +7,7 @@ use lb_common::{
     checksum::{self, Delta},
     connection::{Reverse, UDP},
     drops::Drop,
-    layout::Port,
+    layout::Interface,
     server::{Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE, Server},
 };
 use network_types::ip::Ipv4Hdr;
@@ -158,7 +158,7 @@ pub fn to_client(
     parsed: &Parsed,
     server: &Server,
     route: Reverse,
-    port: &Port,
+    interface: &Interface,
 ) -> Verdict {
     let ip = parsed.ip;
     // SAFETY: the header that was parsed.
@@ -183,7 +183,7 @@ pub fn to_client(
         rewrite_checksum(checksum, parsed, ports);
     }
     let [a, b, c, d, e, f] = route.next_hop;
-    let [g, h, i, j, k, l] = port.mac;
+    let [g, h, i, j, k, l] = interface.mac;
     address_frame(
         parsed.frame(),
         &[
@@ -192,7 +192,7 @@ pub fn to_client(
             u32::from_ne_bytes([i, j, k, l]),
         ],
     );
-    leave(parsed, port.interface)
+    leave(parsed, interface.index)
 }
 
 /// TUN: inside another IP packet (RFC 2003). Like IPVS with `pmtu_disc=1`: the outer header

@@ -39,7 +39,14 @@ pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
         Drop::NoServer => [3, 3],
         Drop::TooBig => [3, 4],
         Drop::TtlExpired => [11, 0],
-        _ => return false,
+        Drop::ServerGone
+        | Drop::NextHopUnknown
+        | Drop::TableFull
+        | Drop::Fragment
+        | Drop::NoRoute
+        | Drop::NoHeadroom
+        | Drop::Inconsistent
+        | Drop::UnknownScheduler => return false,
     };
     let Some(ip) = packet.at::<Ipv4Hdr>(IP) else {
         return false;

@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
-use lb_common::{connection::Bucket, drops::Drop, layout, server, service};
+use lb_common::{connection::Bucket, drops::Drop, layout, schedule, server, service};
 
 use crate::icmp;
 
@@ -35,7 +35,7 @@ pub static SERVICES: HashMap<service::ServiceKey, service::Service> =
 
 /// What schedulers walk. Set at load.
 #[map(name = "rosters")]
-pub static ROSTERS: Array<service::RosterLine> = Array::with_max_entries(8, BPF_F_MMAPABLE);
+pub static ROSTERS: Array<schedule::RosterLine> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
 /// What servers that are gone have counted, for each service. Only the daemon reads and
 /// writes it: it is a map so that it outlives the daemon. Set at load.
@@ -57,7 +57,7 @@ pub static NAMES: HashMap<service::ServiceKey, service::Name> =
 /// `settings`); to the program a variable, which costs no lookup.
 #[unsafe(no_mangle)]
 // SAFETY: integers and arrays of them.
-pub static mut DIRECTOR: layout::Director = unsafe { core::mem::zeroed() };
+pub static mut BALANCER: layout::Balancer = unsafe { core::mem::zeroed() };
 
 /// Packets dropped, by [`Drop`].
 #[map(name = "drops")]

@@ -55,16 +55,16 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
         table::stamp(entry, now);
     }
     let route = way_back(packet, entry);
-    let port = us::port(u32::from(route.port));
+    let interface = us::interface(u32::from(route.port));
     // SAFETY: a place in the map.
-    let port = unsafe { &*port };
-    if port.interface == 0 {
+    let interface = unsafe { &*interface };
+    if interface.index == 0 {
         return Verdict::drop(Drop::NoRoute);
     }
     if server.flags & SERVER_AVAILABLE != 0 {
         account::output(index, parsed.length);
     }
-    forward::to_client(packet, parsed, server, route, port)
+    forward::to_client(packet, parsed, server, route, interface)
 }
 
 /// Tells the forward entry of a reply. False where there is no connection any more. A

@@ -2,9 +2,10 @@
 
 use lb_common::{
     connection::Key,
-    schedule::{self, Position, Roster, Search, Weights},
+    drops::Drop,
+    schedule::{Entry, LINE_ENTRIES, Position, Roster, Search},
     server::{Load, MOST_SERVERS},
-    service::{Entry, LINE_ENTRIES, Scheduler, Service, ServiceKey},
+    service::{Service, ServiceKey},
 };
 
 use crate::{atomic, maps, repeat::repeat};
@@ -12,37 +13,55 @@ use crate::{atomic, maps, repeat::repeat};
 /// The service that a packet with this key is for.
 #[inline(always)]
 pub fn find(key: &Key) -> Option<&'static Service> {
-    let key = ServiceKey {
-        address: key.destination(),
-        port: key.destination_port(),
-        protocol: key.protocol(),
-        _pad: 0,
-    };
+    let key = ServiceKey::of_address(key.destination(), key.destination_port(), key.protocol());
     // SAFETY: the kernel replaces values whole; one that was just removed stays readable
     // until this program ends.
     unsafe { maps::SERVICES.get(key) }
 }
 
-/// No server may take a connection.
-pub const NO_SERVER: u32 = u32::MAX;
-
-/// The server that is to have the next connection, or [`NO_SERVER`].
+/// The server that gets the next connection.
 #[inline(never)]
-pub fn schedule(service: &Service) -> u32 {
-    let lines = Lines {
+pub fn schedule(service: &Service) -> Choice {
+    let Some(scheduler) = service.scheduler() else {
+        return Choice::drop(Drop::UnknownScheduler);
+    };
+    let roster = Lines {
         first: service.roster,
         servers: service.servers,
     };
-    let choice = match service.scheduler {
-        s if s == Scheduler::Rr as u8 => {
-            lines.turn(|position, _| schedule::round_robin(&lines, position))
+    match scheduler.choose(&roster) {
+        Some(index) => Choice::server(index),
+        None => Choice::drop(Drop::NoServer),
+    }
+}
+
+/// The index of a server, or the reason why there is none, in one register: a subprogram can
+/// return no more.
+pub struct Choice(u64);
+
+impl Choice {
+    const DROP: u64 = 1 << 32;
+
+    #[inline(always)]
+    const fn server(index: u32) -> Self {
+        Self(index as u64)
+    }
+
+    #[inline(always)]
+    const fn drop(reason: Drop) -> Self {
+        Self(Self::DROP | reason as u64)
+    }
+
+    /// What it says.
+    #[inline(always)]
+    pub fn read(self) -> Result<u32, Drop> {
+        let lower = self.0 as u32;
+        if self.0 & Self::DROP == 0 {
+            Ok(lower)
+        } else {
+            Err(Drop::of_number(lower).unwrap_or(Drop::Inconsistent))
         }
-        s if s == Scheduler::Wrr as u8 => lines
-            .turn(|position, weights| schedule::weighted_round_robin(&lines, weights, position)),
-        s if s == Scheduler::Lc as u8 => schedule::least_connection(&lines),
-        _ => schedule::weighted_least_connection(&lines),
-    };
-    choice.unwrap_or(NO_SERVER)
+    }
 }
 
 /// The loads of all servers.
@@ -51,50 +70,22 @@ fn loads() -> Option<*const Load> {
     Some(maps::LOADS.get_ptr(0)?.cast())
 }
 
-/// One of them. Its halves are read one after the other, which costs less than to take a word
-/// apart; a connection that changes meanwhile would be as right a moment later.
+/// The load of one server. Its halves are read one after the other, which costs less than
+/// reading the word and splitting it; a connection that changes its state between the two reads
+/// does no harm.
 #[inline(always)]
 fn load(loads: *const Load, server: u32) -> Load {
     // SAFETY: it lies in the entry, in two aligned words.
     unsafe { *loads.add((server % MOST_SERVERS) as usize) }
 }
 
-/// How often a turn is tried.
+/// How often a turn is tried before its result is used without moving the position.
 const TURNS: u32 = 4;
 
 /// A roster in the map `rosters`.
 struct Lines {
     first: u32,
     servers: u32,
-}
-
-impl Lines {
-    /// Takes a turn: reads the position, and moves it on. Where another CPU moved it
-    /// meanwhile, ours is taken anew.
-    #[inline(always)]
-    fn turn(&self, take: impl Fn(Position, Weights) -> Option<(u32, Position)>) -> Option<u32> {
-        let header = maps::ROSTERS.get_ptr_mut(self.first)?;
-        // SAFETY: aligned words of a map; the position is shared as an atomic.
-        let (shared, weights) = unsafe {
-            (
-                &raw mut (*header).words[0],
-                Weights::from_bits((*header).words[1]),
-            )
-        };
-        for _ in 0..TURNS {
-            // SAFETY: as above.
-            let bits = unsafe { atomic::load(shared) };
-            let (server, position) = take(Position::from_bits(bits), weights)?;
-            // SAFETY: as above.
-            if unsafe { atomic::compare_exchange(shared, bits, position.bits()) } {
-                return Some(server);
-            }
-        }
-        // Other CPUs take turns all the time: any place in the round is as good as another.
-        // SAFETY: as above.
-        let position = Position::from_bits(unsafe { atomic::load(shared) });
-        take(position, weights).map(|(server, _)| server)
-    }
 }
 
 impl Roster for Lines {
@@ -122,11 +113,32 @@ impl Roster for Lines {
             return;
         };
         for place in 0..LINE_ENTRIES {
-            // SAFETY: a line of aligned words, which nobody writes.
+            // SAFETY: a line of aligned words, which nobody writes any more.
             let entry = unsafe { *line.cast::<u64>().add(place as usize) };
             let entry = Entry::from_bits(entry);
             visit(entry, load(loads, entry.server));
         }
+    }
+
+    /// If another CPU moves the position meanwhile, the turn is taken again.
+    #[inline(always)]
+    fn turn(&self, take: impl Fn(Position, u64) -> Option<(u32, Position)>) -> Option<u32> {
+        let header = maps::ROSTERS.get_ptr_mut(self.first)?;
+        // SAFETY: aligned words of a map; the position is shared as an atomic.
+        let (shared, digest) = unsafe { (&raw mut (*header).words[0], (*header).words[1]) };
+        for _ in 0..TURNS {
+            // SAFETY: as above.
+            let bits = unsafe { atomic::load(shared) };
+            let (server, position) = take(Position::from_bits(bits), digest)?;
+            // SAFETY: as above.
+            if unsafe { atomic::compare_exchange(shared, bits, position.bits()) } {
+                return Some(server);
+            }
+        }
+        // Other CPUs take turns all the time: any place in the round is as good as another.
+        // SAFETY: as above.
+        let position = Position::from_bits(unsafe { atomic::load(shared) });
+        take(position, digest).map(|(server, _)| server)
     }
 
     #[inline(always)]

@@ -49,7 +49,7 @@ impl Verdict {
     /// Why it is dropped.
     #[inline(always)]
     pub fn reason(self) -> Drop {
-        Drop::of_number(self.0 >> REASON_SHIFT & 0xFF)
+        Drop::of_number(self.0 >> REASON_SHIFT & 0xFF).unwrap_or(Drop::Inconsistent)
     }
 
     /// The size that would have passed; 0 unless it is too big.

@@ -13,9 +13,10 @@ use aya::{
 };
 use lb_common::{
     connection::Bucket,
-    layout::{Director, LAYOUT, Settings},
+    layout::{Balancer, LAYOUT, Settings},
+    schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
-    service::{Name, RosterLine, Service},
+    service::{Name, Service},
 };
 
 use crate::crash::{self, Step};
@@ -106,7 +107,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     for (path, count, size) in [
         (pins.map("connections"), buckets, table),
         (pins.map("loads"), 1, loads),
-        (pins.map("settings"), 1, size_of::<Director>()),
+        (pins.map("settings"), 1, size_of::<Balancer>()),
         (folder.join("servers"), servers, size_of::<Server>()),
         (
             folder.join("counters"),
@@ -215,7 +216,7 @@ fn pin_again(pins: &Pins, program: u32) -> Result<()> {
         let map = MapData::from_id(id)?;
         let info = map.info()?;
         // To the program a variable, which has no name of its own.
-        let name = match info.value_size() as usize == size_of::<Director>() {
+        let name = match info.value_size() as usize == size_of::<Balancer>() {
             true => Some("settings"),
             false => info.name_as_str(),
         };

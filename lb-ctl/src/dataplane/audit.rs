@@ -7,7 +7,7 @@ use std::{ops::Range, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::maps::MapData;
-use lb_common::layout::PORTS;
+use lb_common::layout::INTERFACES;
 
 use crate::crash::{self, Step};
 
@@ -79,7 +79,7 @@ impl Dataplane {
     fn repair_maps(&mut self, part: Part) -> Result<()> {
         let mut repaired = self.services.repair(part)?;
         repaired.extend(self.repair_settings());
-        for place in self.ports.repair(part.of(PORTS)) {
+        for place in self.interfaces.repair(part.of(INTERFACES)) {
             repaired.push(format!(
                 "the interface at place {place} was changed in the map `settings`"
             ));

@@ -39,7 +39,7 @@ use lb_common::{
         Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, TICK_SHIFT, Timeouts, buckets_for, ticks,
     },
     drops::Drop,
-    layout::{Director, LAYOUT, Moving, PORTS, Port, Settings},
+    layout::{Balancer, INTERFACES, Interface as Place, LAYOUT, Moving, Settings},
     server::MOST_SERVERS,
     tcp::TcpState,
 };
@@ -81,7 +81,7 @@ pub struct Dataplane {
     links: Links,
     pinned: Vec<Pinned>,
     settings: Kept<Settings>,
-    ports: Kept<Port>,
+    interfaces: Kept<Place>,
     drops: PerCpuArray<MapData, u64>,
     services: Services,
     connections: Connections,
@@ -163,7 +163,7 @@ impl Dataplane {
             links: Links::new(pins.clone()),
             pinned: Vec::new(),
             settings: Kept::adopt(parts.settings)?,
-            ports: Kept::adopt(parts.ports)?,
+            interfaces: Kept::adopt(parts.interfaces)?,
             drops: PerCpuArray::try_from(map("drops")?)?,
             services: Services::new(maps.services, Names::new(maps.names)?, rosters, servers)?,
             connections: Connections::new(connections),
@@ -491,21 +491,21 @@ impl Dataplane {
 
     /// Tells the packet path this machine's Ethernet interfaces, all of them.
     pub fn set_interfaces(&self, interfaces: &[Interface]) {
-        for place in 0..self.ports.entries() {
-            let known = self.ports.read(place).unwrap_or_default().interface;
+        for place in 0..self.interfaces.entries() {
+            let known = self.interfaces.read(place).unwrap_or_default().index;
             if known != 0 && interfaces.iter().all(|interface| interface.index != known) {
-                self.ports.write(place, Port::default());
+                self.interfaces.write(place, Place::default());
             }
         }
         for &Interface { index, mac } in interfaces {
-            let value = Port {
-                interface: index,
+            let value = Place {
+                index,
                 mac,
-                ..Port::default()
+                ..Place::default()
             };
-            let place = index % PORTS;
-            if self.ports.read(place) != Some(value) {
-                self.ports.write(place, value);
+            let place = index % INTERFACES;
+            if self.interfaces.read(place) != Some(value) {
+                self.interfaces.write(place, value);
                 crash::after(Step::PortWritten);
             }
         }
@@ -514,8 +514,8 @@ impl Dataplane {
     /// Packets dropped, by reason.
     pub fn drops(&self) -> Result<Vec<(Drop, u64)>> {
         Drop::ALL
-            .into_iter()
-            .map(|reason| {
+            .iter()
+            .map(|&reason| {
                 let counts = self.drops.get(&(reason as u32), 0)?;
                 Ok((reason, counts.iter().sum()))
             })
@@ -582,14 +582,14 @@ pub type Logger = EbpfLogger<&'static dyn log::Log>;
 /// The map that the logger takes.
 const LOG: &str = "AYA_LOGS";
 
-/// The map `settings`: a [`Director`].
+/// The map `settings`: a [`Balancer`].
 pub struct Parts {
     /// One.
     pub settings: Mapped<Settings>,
     /// The marks of addresses, as words.
     pub addresses: Mapped<u64>,
     /// All places for interfaces.
-    pub ports: Mapped<Port>,
+    pub interfaces: Mapped<Place>,
     /// One.
     pub moving: Mapped<Moving>,
 }
@@ -599,15 +599,20 @@ impl Parts {
     pub fn of(map: &Map) -> Result<Self> {
         let name = "settings";
         Ok(Self {
-            settings: Mapped::part::<Director>(name, map, offset_of!(Director, settings), 1)?,
-            addresses: Mapped::part::<Director>(
+            settings: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, settings), 1)?,
+            addresses: Mapped::part::<Balancer>(
                 name,
                 map,
-                offset_of!(Director, addresses),
+                offset_of!(Balancer, addresses),
                 address_filter::WORDS,
             )?,
-            ports: Mapped::part::<Director>(name, map, offset_of!(Director, ports), PORTS)?,
-            moving: Mapped::part::<Director>(name, map, offset_of!(Director, moving), 1)?,
+            interfaces: Mapped::part::<Balancer>(
+                name,
+                map,
+                offset_of!(Balancer, interfaces),
+                INTERFACES,
+            )?,
+            moving: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, moving), 1)?,
         })
     }
 }

@@ -22,8 +22,9 @@ use aya::{
     maps::{HashMap as BpfHashMap, Map, MapData},
 };
 use lb_common::{
+    schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server as Entry},
-    service::{Name, RosterLine, Service as Value, ServiceKey},
+    service::{Name, Service as Value, ServiceKey},
 };
 
 use super::mapped::Mapped;

@@ -1,4 +1,5 @@
-//! Rosters: which lines of the map are whose, and what is written there.
+//! Rosters: which lines of the map belong to which service. What the lines say is up to
+//! `lb_common::schedule`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,15 +10,15 @@ use std::{
 
 use anyhow::{Result, bail};
 use lb_common::{
-    schedule::{Position, Weights},
-    service::{Entry, LINE_ENTRIES, MAX_SERVERS, RosterLine, Scheduler, roster_lines},
+    schedule::{Entry, LINE_ENTRIES, MAX_SERVERS, Position, RosterLine, Scheduler},
+    service::Service,
 };
 
 use super::{kept::Kept, mapped::Mapped};
 use crate::crash::{self, Step};
 
-/// How long lines that were given up are left alone: a packet that is on its way through the
-/// program may still read them, for far less than this.
+/// How long lines that were given up are not used again. The program may still read them for a
+/// packet that it is handling; no packet takes nearly as long as this.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The map `rosters`.
@@ -29,7 +30,7 @@ pub struct Rosters {
     taken: u32,
     /// Runs given up, oldest first.
     given_up: VecDeque<(Instant, u32)>,
-    /// Where the last run ends: the next one is looked for from here on.
+    /// Where the last run ends: the search for free lines begins here.
     next: u32,
 }
 
@@ -45,7 +46,7 @@ impl Rosters {
         })
     }
 
-    /// The same in a larger map, which no packet meets yet.
+    /// A copy in a larger map, which no packet reads yet.
     pub fn copied_to(&self, lines: Mapped<RosterLine>) -> Result<Self> {
         let larger = Self {
             lines: self.lines.copied_to(lines)?,
@@ -77,12 +78,17 @@ impl Rosters {
         self.lines.bytes()
     }
 
-    /// Says that a roster with this many servers stands at a line. False where none can.
-    pub fn adopt(&mut self, first: u32, servers: u32) -> bool {
+    /// Takes the lines that a service of the map refers to for its roster. False if it cannot
+    /// have its roster there: its scheduler is unknown, or its lines belong to another one.
+    pub fn adopt(&mut self, service: &Service) -> bool {
+        let (first, servers) = (service.roster, service.servers);
+        let Some(scheduler) = service.scheduler() else {
+            return false;
+        };
         if servers > MAX_SERVERS || first >= self.lines.entries() {
             return false;
         }
-        let end = first + roster_lines(servers);
+        let end = first + scheduler.roster_lines(servers);
         let before = self.used.range(..end).next_back();
         if end > self.lines.entries() || before.is_some_and(|(at, length)| at + length > first) {
             return false;
@@ -103,35 +109,31 @@ impl Rosters {
             .collect()
     }
 
-    /// Where the scheduler stands.
+    /// The scheduler's position in a roster.
     pub fn position(&self, first: u32) -> Position {
         let word = self.lines.map().word(first, 0);
         let word = word.map_or(0, |w| w.load(SeqCst));
         Position::from_bits(word)
     }
 
-    /// Writes a roster in lines that nobody reads, and gives the first of them.
-    pub fn write(&mut self, entries: &[Entry], position: Position) -> Result<u32> {
-        let weights = Weights::of(entries.iter().map(|entry| entry.weight));
-        let first = self.allocate(roster_lines(entries.len() as u32))?;
-        let mut header = RosterLine::default();
-        header.words[0] = position.bits();
-        header.words[1] = weights.bits();
-        self.lines.write(first, header);
-        for (line, chunk) in (first + 1..).zip(entries.chunks(LINE_ENTRIES as usize)) {
-            let mut words = RosterLine::default();
-            for (word, entry) in words.words.iter_mut().zip(chunk) {
-                *word = entry.bits();
-            }
-            self.lines.write(line, words);
+    /// Writes a roster to lines that no packet reads, and gives the first of them.
+    pub fn write(
+        &mut self,
+        scheduler: Scheduler,
+        entries: &[Entry],
+        position: Position,
+    ) -> Result<u32> {
+        let first = self.allocate(scheduler.roster_lines(entries.len() as u32))?;
+        for (line, value) in (first..).zip(scheduler.roster(entries, position)) {
+            self.lines.write(line, value);
         }
         crash::after(Step::RosterWritten);
         Ok(first)
     }
 
-    /// Writes what should be there to those rosters that begin in some lines and that somebody
-    /// else has changed, and gives their first lines. Where a scheduler stands is its own
-    /// affair.
+    /// Compares the rosters that begin in some lines with the daemon's copy, restores those that
+    /// somebody else has changed, and gives their first lines. Positions are not compared: the
+    /// program changes them.
     pub fn repair(&self, lines: Range<u32>) -> Vec<u32> {
         let mut changed = Vec::new();
         for (&first, &length) in self.used.range(lines) {
@@ -153,7 +155,7 @@ impl Rosters {
         changed
     }
 
-    /// Says that no service refers to a roster any more.
+    /// Gives up a roster that no service refers to any more.
     pub fn give_up(&mut self, first: u32) {
         self.given_up.push_back((Instant::now(), first));
     }
@@ -178,7 +180,8 @@ impl Rosters {
         Ok(start)
     }
 
-    /// The first lines from `from` on, where no run lies across, that nobody uses.
+    /// Where as many free lines in a row as needed begin, at `from` or after it. No run of lines
+    /// may reach across `from`.
     fn gap(&self, from: u32, lines: u32) -> Option<u32> {
         let mut start = from;
         for (&first, &length) in self.used.range(from..) {
@@ -191,84 +194,10 @@ impl Rosters {
     }
 }
 
-/// The map has not as many free lines in a row as a roster takes.
+/// The map does not have as many free lines in a row as a roster takes.
 #[derive(Debug, thiserror::Error)]
 #[error("no room for a roster of {lines} lines among the {all} of this instance")]
 pub struct NoLines {
     lines: u32,
     all: u32,
-}
-
-/// Where a scheduler goes on after its roster changed, as IPVS does.
-///
-/// rr stays behind the server that it chose last, or behind the nearest one before it that is
-/// still there. wrr begins at the head again, in the pass that fits best; a roster that
-/// appears at once has been built by adding its servers one by one, the last one first.
-pub fn position_after(
-    scheduler: Scheduler,
-    old: Option<(&[Entry], Position)>,
-    new: &[Entry],
-) -> Position {
-    match scheduler {
-        Scheduler::Wrr => {
-            let mut weight = old.map_or(0, |(_, position)| position.weight);
-            if old.is_none() {
-                for first in (1..new.len()).rev() {
-                    weight = after(&new[first..], weight).weight;
-                }
-            }
-            after(new, weight)
-        }
-        _ => {
-            let Some((entries, position)) = old else {
-                return Position::default();
-            };
-            let chosen = entries.len().min(position.next as usize);
-            let next = entries[..chosen]
-                .iter()
-                .rev()
-                .find_map(|e| new.iter().position(|n| n.server == e.server))
-                .map_or(0, |place| place as u32 + 1);
-            Position { next, weight: 0 }
-        }
-    }
-}
-
-fn after(entries: &[Entry], weight: u32) -> Position {
-    Weights::of(entries.iter().map(|entry| entry.weight)).after_change(weight)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn roster(weights: &[(u32, u32)]) -> Vec<Entry> {
-        let entry = |&(server, weight)| Entry { server, weight };
-        weights.iter().map(entry).collect()
-    }
-
-    #[test]
-    fn rr_stays_behind_the_server_that_it_chose_last() {
-        let old = roster(&[(13, 1), (12, 1), (11, 1)]);
-        let at = |next, new: &[Entry]| {
-            let position = Position { next, weight: 0 };
-            position_after(Scheduler::Rr, Some((&old, position)), new).next
-        };
-        // Nothing chosen yet, then a server is added at the head: it is the first.
-        assert_eq!(at(0, &roster(&[(14, 1), (13, 1), (12, 1), (11, 1)])), 0);
-        // .13 was chosen, .12 is next, wherever it is.
-        assert_eq!(at(1, &roster(&[(14, 1), (13, 1), (12, 1), (11, 1)])), 2);
-        // .12 was chosen and is removed: .11 is next.
-        assert_eq!(at(2, &roster(&[(13, 1), (11, 1)])), 1);
-        // .13 was chosen and is removed: back to the head.
-        assert_eq!(at(1, &roster(&[(12, 1), (11, 1)])), 0);
-    }
-
-    #[test]
-    fn wrr_of_a_new_service_starts_as_if_its_servers_had_been_added_one_by_one() {
-        // .11 weight 3, then .12 weight 2, then .13 weight 1, as in a capture of a real ip_vs
-        // whose first cycle begins in its last pass.
-        let position = position_after(Scheduler::Wrr, None, &roster(&[(13, 1), (12, 2), (11, 3)]));
-        assert_eq!(position, Position { next: 0, weight: 1 });
-    }
 }

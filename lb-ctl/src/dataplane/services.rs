@@ -13,9 +13,9 @@ use aya::{
     maps::{HashMap as BpfHashMap, IterableMap as _, MapData, MapError},
 };
 use lb_common::{
-    schedule::Position,
+    schedule::{Entry, Position},
     server::Counters,
-    service::{Entry, Service as Value, ServiceKey, roster_lines},
+    service::{Service as Value, ServiceKey},
 };
 
 use super::{
@@ -23,14 +23,13 @@ use super::{
     names::Names,
     next_hop::NextHop,
     room::{LINES_EACH, Room},
-    rosters::{Rosters, position_after},
+    rosters::Rosters,
     servers::{self, Identity, Servers, address, wire},
     syscall,
 };
 use crate::{
     crash::{self, Step},
-    desired::{Protocol, Scheduler, Server, ServerId, Service, ServiceId},
-    spelling::Named as _,
+    desired::{Protocol, Server, ServerId, Service, ServiceId},
 };
 
 /// The map `services`, with all that belongs to it.
@@ -70,7 +69,7 @@ impl Services {
             // is desired.
             if let Some(id) = id(&key)
                 && free.contains(&value.index)
-                && rosters.adopt(value.roster, value.servers)
+                && rosters.adopt(&value)
             {
                 free.remove(&value.index);
                 values.insert(id, value);
@@ -181,7 +180,7 @@ impl Services {
     pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Option<u32> {
         let (mut new_services, mut new_servers, mut lines) = (0, 0, 0);
         for service in services {
-            lines += roster_lines(service.servers.len() as u32);
+            lines += service.scheduler.roster_lines(service.servers.len() as u32);
             new_services += u32::from(!self.values.contains_key(&service.id));
             for server in &service.servers {
                 new_servers += u32::from(!self.servers.has(&Identity {
@@ -335,27 +334,25 @@ impl Services {
         old: Option<Value>,
         before: Option<&[Entry]>,
     ) -> Result<()> {
-        let scheduler = service.scheduler as u8;
+        let scheduler = service.scheduler;
         let position = match (old, before) {
-            (Some(value), Some(before)) if value.scheduler == scheduler => position_after(
-                service.scheduler,
-                Some((before, self.rosters.position(value.roster))),
-                entries,
-            ),
-            (Some(_), Some(before)) => position_after(
-                service.scheduler,
-                Some((before, Position::default())),
-                entries,
-            ),
-            _ => position_after(service.scheduler, None, entries),
+            (Some(value), Some(before)) => {
+                let position = if value.scheduler() == Some(scheduler) {
+                    self.rosters.position(value.roster)
+                } else {
+                    Position::default()
+                };
+                scheduler.position_after(before, position, entries)
+            }
+            _ => scheduler.position_of_new(entries),
         };
         let value = Value {
-            roster: self.rosters.write(entries, position)?,
+            roster: self.rosters.write(scheduler, entries, position)?,
             servers: entries.len() as u32,
-            scheduler,
+            scheduler: scheduler as u8,
             forward: service.forward as u8,
-            _pad: [0; 2],
             index,
+            ..Value::default()
         };
         if let Err(error) = self.map.insert(key(service.id), value, 0) {
             self.rosters.give_up(value.roster);
@@ -420,7 +417,7 @@ impl Services {
         Some(Service {
             id,
             name: self.names.get(id).map(str::to_owned),
-            scheduler: scheduler(value.scheduler)?,
+            scheduler: value.scheduler()?,
             forward: servers::method(value.forward)?,
             servers: servers.collect::<Option<_>>()?,
         })
@@ -433,11 +430,6 @@ pub struct Larger {
     names: Names,
     rosters: Rosters,
     servers: servers::Larger,
-}
-
-fn scheduler(number: u8) -> Option<Scheduler> {
-    let mut all = Scheduler::ALL.iter().copied();
-    all.find(|&scheduler| scheduler as u8 == number)
 }
 
 /// Sees to it that a map has no entry for a service, also where somebody else has removed it.
@@ -454,15 +446,13 @@ pub(super) fn remove<V: Pod>(
 }
 
 pub(super) fn key(id: ServiceId) -> ServiceKey {
-    ServiceKey {
-        address: wire(id.address),
-        port: id.port.to_be(),
-        protocol: id.protocol as u8,
-        _pad: 0,
-    }
+    ServiceKey::of_address(wire(id.address), id.port.to_be(), id.protocol as u8)
 }
 
 pub(super) fn id(key: &ServiceKey) -> Option<ServiceId> {
+    if key.mark().is_some() {
+        return None;
+    }
     let protocol = [Protocol::Tcp, Protocol::Udp]
         .into_iter()
         .find(|&protocol| protocol as u8 == key.protocol)?;

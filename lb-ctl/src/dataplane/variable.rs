@@ -1,4 +1,4 @@
-//! The map `settings`, which to the program is its variable `DIRECTOR`.
+//! The map `settings`, which to the program is its variable `BALANCER`.
 //!
 //! A loader makes a map of a program's variables, and fills it with what they begin with. This
 //! one outlives programs, and is mapped into memory: hence it is made beforehand, and begins
@@ -11,15 +11,15 @@ use aya::{
     EbpfLoader,
     maps::{Array, Map, MapData},
 };
-use lb_common::layout::Director;
+use lb_common::layout::Balancer;
 
 use super::mapped::Mapped;
 
 /// The loader's name for the map.
 pub const SECTION: &str = ".bss";
 
-const WORDS: usize = size_of::<Director>() / size_of::<u64>();
-const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Director>());
+const WORDS: usize = size_of::<Balancer>() / size_of::<u64>();
+const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Balancer>());
 
 /// `BPF_F_MMAPABLE` in `linux/bpf.h`.
 const MMAPABLE: u32 = 1 << 10;
@@ -44,7 +44,7 @@ impl Variable {
                 MapData::from_pin(path)?
             }
         };
-        let words = Mapped::<u64>::blocks::<Director>("settings", &Map::Array(data))?;
+        let words = Mapped::<u64>::blocks::<Balancer>("settings", &Map::Array(data))?;
         Ok(Self {
             path: path.to_owned(),
             words: (0..words.entries())
@@ -56,7 +56,7 @@ impl Variable {
     /// Has the program use it.
     pub fn give<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader
-            .override_global("DIRECTOR", self.words.as_slice(), true)
+            .override_global("BALANCER", self.words.as_slice(), true)
             .map_pin_path(SECTION, self.path.as_path());
     }
 }

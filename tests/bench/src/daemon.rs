@@ -10,7 +10,7 @@ use aya::{
     maps::{Map, MapData},
     programs::loaded_programs,
 };
-use lb_common::layout::Port;
+use lb_common::layout::Interface;
 use lb_ctl::dataplane::Parts;
 use lb_tests::{
     director::Director,
@@ -31,16 +31,16 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
         .with_context(|| format!("the kernel has no program {id}"))?;
     let mut feed = Feed::load()?;
     feed.aim(&program.fd()?)?;
-    // The daemon makes no port of `lo`, and frames to others' MAC addresses do not concern it.
+    // `lo` is no interface of the director's, and frames to others' MAC addresses are not for it.
     let path = director.pins().join("settings");
     let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
     let parts = Parts::of(&Map::Array(map))?;
-    let port = Port {
-        interface: INGRESS,
+    let interface = Interface {
+        index: INGRESS,
         mac: DIRECTOR,
-        ..Port::default()
+        ..Interface::default()
     };
-    parts.ports.write(INGRESS, port);
+    parts.interfaces.write(INGRESS, interface);
     Ok(feed)
 }
 

@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lb_common::{
     connection::{TCP, UDP, buckets_for},
+    schedule::Scheduler,
     server::Method,
-    service::Scheduler,
 };
 use lb_tests::{
     dataplane::{Bench, Served, Server, Service, Size, server_address},

@@ -70,7 +70,7 @@ impl Bench {
     /// Packets dropped so far, by reason.
     #[must_use]
     pub fn drops(&self) -> [u64; Drop::ALL.len()] {
-        Drop::ALL.map(|reason| {
+        std::array::from_fn(|reason| {
             let values = self
                 .maps()
                 .drops

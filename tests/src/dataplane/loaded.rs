@@ -12,9 +12,10 @@ use aya::{
 };
 use lb_common::{
     connection::{Bucket, Hash},
-    layout::{Constants, Port, Settings},
+    layout::{Constants, Interface, Settings},
+    schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
-    service::{RosterLine, Service, ServiceKey},
+    service::{Service, ServiceKey},
 };
 use lb_ctl::{
     dataplane::{
@@ -41,7 +42,7 @@ pub struct Loaded {
     pub services: HashMap<MapData, ServiceKey, Service>,
     pub rosters: Array<MapData, RosterLine>,
     pub addresses: Mapped<u64>,
-    pub ports: Mapped<Port>,
+    pub interfaces: Mapped<Interface>,
     pub settings: Mapped<Settings>,
     pub drops: PerCpuArray<MapData, u64>,
     logged: Array<MapData, u32>,
@@ -135,7 +136,7 @@ impl Loaded {
             rosters: take(&mut object, "rosters"),
             settings: parts.settings,
             addresses: parts.addresses,
-            ports: parts.ports,
+            interfaces: parts.interfaces,
             drops: take(&mut object, "drops"),
             logged: take(&mut object, "logged"),
             icmp_sent: take(&mut object, "icmp_sent"),
@@ -151,7 +152,7 @@ impl Loaded {
         self.clear_services()?;
         zero(&mut self.servers, u32::MAX)?;
         zero(&mut self.rosters, u32::MAX)?;
-        (0..INTERFACES).for_each(|index| self.ports.write(index, Port::default()));
+        (0..INTERFACES).for_each(|index| self.interfaces.write(index, Interface::default()));
         self.settings.write(0, Settings::default());
         zero(&mut self.logged, u32::MAX)?;
         zero_on_each_cpu(&mut self.drops)?;

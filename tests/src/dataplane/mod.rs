@@ -29,7 +29,7 @@ use lb_common::{
     address_filter,
     connection::{DEFAULT_TIMEOUTS, Hash, Timeouts, ticks},
     drops::Drop,
-    layout::{LAYOUT, Port, Settings},
+    layout::{Interface, LAYOUT, Settings},
 };
 use lb_ctl::dataplane::clock;
 use nix::sched::{CloneFlags, unshare};
@@ -264,17 +264,19 @@ impl Bench {
 
     /// Makes an interface one of the director's.
     pub fn plug(&mut self, interface: u32, mac: [u8; 6]) {
-        let port = Port {
-            interface,
+        let value = Interface {
+            index: interface,
             mac,
-            ..Port::default()
+            ..Interface::default()
         };
-        self.maps().ports.write(interface & 0xFFFF, port);
+        self.maps().interfaces.write(interface & 0xFFFF, value);
     }
 
     /// Takes an interface from the director.
     pub fn unplug(&mut self, interface: u32) {
-        self.maps().ports.write(interface & 0xFFFF, Port::default());
+        self.maps()
+            .interfaces
+            .write(interface & 0xFFFF, Interface::default());
     }
 
     /// Says that routes or neighbours have changed.
@@ -337,8 +339,8 @@ impl Bench {
         let before = self.dropped;
         self.dropped = self.drops();
         let reasons: Vec<Drop> = Drop::ALL
-            .into_iter()
-            .flat_map(|reason| {
+            .iter()
+            .flat_map(|&reason| {
                 let number = reason as usize;
                 (before[number]..self.dropped[number]).map(move |_| reason)
             })

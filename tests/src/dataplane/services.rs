@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use lb_common::{
     connection::{TCP, UDP},
-    schedule::{Position, Weights},
+    schedule::{Entry, Position, Scheduler},
     server::{self, Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE},
-    service::{self, Entry, LINE_ENTRIES, RosterLine, Scheduler, ServiceKey, roster_lines},
+    service::{self, ServiceKey},
 };
 
 use super::{Bench, ELSEWHERE, INGRESS, get, set};
@@ -188,50 +188,46 @@ pub struct Served {
     /// Its servers' indices in the map `servers`, in the order in which they were added.
     pub servers: Vec<u32>,
     key: ServiceKey,
-    /// Index and weight in the order in which they are scheduled.
-    order: Vec<(u32, u32)>,
+    scheduler: Scheduler,
+    /// Its servers in the order in which they are scheduled.
+    order: Vec<Entry>,
     roster: u32,
 }
 
 impl Bench {
     /// Puts a service into the maps, the way the daemon would.
     pub fn serve(&mut self, service: Service) -> Served {
-        let key = ServiceKey {
-            address: wire(*service.address.ip()),
-            port: service.address.port().to_be(),
-            protocol: service.protocol,
-            _pad: 0,
-        };
+        let key = ServiceKey::of_address(
+            wire(*service.address.ip()),
+            service.address.port().to_be(),
+            service.protocol,
+        );
         let index = self.next_service;
         self.next_service += 1;
         self.notice(key.address);
-        let mut position = Position::default();
         let mut served = Served {
             address: service.address,
             servers: Vec::new(),
             key,
+            scheduler: service.scheduler,
             order: Vec::new(),
-            roster: 0,
+            roster: self.next_line,
         };
         for added in service.servers {
-            let index = self.add_server(&key, index, added);
-            let weight = get(&self.maps().servers, index).weight;
-            served.servers.push(index);
-            served.order.insert(0, (index, weight));
-            // IPVS's wrr moves on at every addition, which decides where it begins.
-            position = served.weights().after_change(position.weight);
+            let server = self.add_server(&key, index, added);
+            let weight = get(&self.maps().servers, server).weight;
+            served.servers.push(server);
+            served.order.insert(0, Entry { server, weight });
         }
         let servers = served.order.len() as u32;
-        served.roster = self.next_line;
-        self.next_line += roster_lines(servers);
-        self.write_roster(&served, position);
+        self.next_line += served.scheduler.roster_lines(servers);
+        self.write_roster(&served, served.scheduler.position_of_new(&served.order));
         let value = service::Service {
             roster: served.roster,
             servers,
             scheduler: service.scheduler as u8,
-            forward: 0,
-            _pad: [0; 2],
             index,
+            ..service::Service::default()
         };
         self.maps_mut()
             .services
@@ -255,29 +251,31 @@ impl Bench {
             .expect("the service");
     }
 
-    /// Changes a server's weight, the way the daemon would: rr goes on where it was, wrr
-    /// from the head of its roster.
+    /// Changes a server's weight, the way the daemon would.
     pub fn reweigh(&mut self, served: &mut Served, server: u32, weight: u32) {
+        let old = served.order.clone();
         for entry in &mut served.order {
-            if entry.0 == server {
-                entry.1 = weight;
+            if entry.server == server {
+                entry.weight = weight;
             }
         }
         self.edit_server(server, |server| server.weight = weight);
         let header = get(&self.maps().rosters, served.roster);
-        let old = Position::from_bits(header.words[0]);
-        let scheduler = self
-            .maps()
-            .services
-            .get(&served.key, 0)
-            .expect("the service")
-            .scheduler;
-        let position = if scheduler == Scheduler::Wrr as u8 {
-            served.weights().after_change(old.weight)
-        } else {
-            old
-        };
+        let position = Position::from_bits(header.words[0]);
+        let position = served
+            .scheduler
+            .position_after(&old, position, &served.order);
         self.write_roster(served, position);
+    }
+
+    /// Changes a service's value in place.
+    pub fn edit_service(&mut self, served: &Served, change: impl FnOnce(&mut service::Service)) {
+        let services = &mut self.maps_mut().services;
+        let mut value = services.get(&served.key, 0).expect("the service");
+        change(&mut value);
+        services
+            .insert(served.key, value, 0)
+            .expect("the service's place");
     }
 
     /// Changes a server's entry in place.
@@ -309,23 +307,10 @@ impl Bench {
     }
 
     fn write_roster(&mut self, served: &Served, position: Position) {
-        let mut header = RosterLine::default();
-        header.words[0] = position.bits();
-        header.words[1] = served.weights().bits();
-        set(&mut self.maps_mut().rosters, served.roster, header);
-        for (number, entries) in (1..).zip(served.order.chunks(LINE_ENTRIES as usize)) {
-            let mut line = RosterLine::default();
-            for (word, &(server, weight)) in line.words.iter_mut().zip(entries) {
-                *word = Entry { server, weight }.bits();
-            }
-            set(&mut self.maps_mut().rosters, served.roster + number, line);
+        let lines = served.scheduler.roster(&served.order, position);
+        for (number, line) in (served.roster..).zip(lines) {
+            set(&mut self.maps_mut().rosters, number, line);
         }
-    }
-}
-
-impl Served {
-    fn weights(&self) -> Weights {
-        Weights::of(self.order.iter().map(|&(_, weight)| weight))
     }
 }
 

@@ -10,7 +10,7 @@ use lb_common::{
         BUCKET_SLOTS, FLAG_NAT, Forward, Key, Reverse, STATE_CLAIMED, STATE_FREE, STATE_REVERSE,
         Slot, Word, age, is_active, is_connection,
     },
-    layout::PORTS,
+    layout::INTERFACES,
     server::Load,
 };
 
@@ -288,7 +288,7 @@ fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
 
 fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
     let Reverse { next_hop, port } = Reverse::from_bits(slot.route);
-    assert!(u32::from(port) < PORTS, "no interface at {port}");
+    assert!(u32::from(port) < INTERFACES, "no interface at {port}");
     ReverseEntry {
         slot: index,
         server: endpoint(slot.key.source(), slot.key.source_port()),

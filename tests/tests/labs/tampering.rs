@@ -7,7 +7,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData},
 };
-use lb_common::layout::{Port, Settings};
+use lb_common::layout::{Interface, Settings};
 use lb_ctl::dataplane::{Parts, attach};
 use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
 use lb_tests::{
@@ -133,8 +133,8 @@ fn settings_that_were_overwritten_are_written_again() {
     assert_logged(&director, "the bitmap of addresses");
     client.servers(3).unwrap();
 
-    for place in 0..parts.ports.entries() {
-        parts.ports.write(place, Port::default());
+    for place in 0..parts.interfaces.entries() {
+        parts.interfaces.write(place, Interface::default());
     }
     assert_logged(&director, "the interface at place");
     client.servers(3).unwrap();

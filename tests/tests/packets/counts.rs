@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use lb_common::{
     connection::{DEFAULT_TIMEOUTS, age},
     drops::Drop,
-    service::Scheduler,
+    schedule::Scheduler,
 };
 use lb_tests::{
     dataplane::{Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict},

@@ -1,7 +1,7 @@
 //! Every reason to drop a packet. [`Bench::send`] sees to it that each drop is counted once,
 //! under one reason. Some are answered as well: `icmp` looks at the answers.
 
-use lb_common::drops::Drop;
+use lb_common::{drops::Drop, schedule::Scheduler};
 use lb_tests::{
     dataplane::{Bench, Server, Service, Verdict, server_mac},
     packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, Packet, RST, SYN},
@@ -296,6 +296,19 @@ fn inconsistent_maps_are_noticed() {
     // Its server is none that the map has.
     bench.edit_slot(slot, |slot| slot.route |= 0xFFFF_0000);
     assert_dropped(&mut bench, &segment(&web, ACK), Drop::Inconsistent);
+}
+
+#[test]
+fn a_scheduler_of_another_version_is_no_scheduler_of_ours() {
+    let (mut bench, web) = bench_with([Server::direct(11)]);
+    open(&mut bench, CLIENT, web.address);
+    let unknown = Scheduler::ALL.len() as u8;
+    bench.edit_service(&web, |service| service.scheduler = unknown);
+    let other = segment(&web, SYN).sent_from(client(1));
+    assert_dropped(&mut bench, &other, Drop::UnknownScheduler);
+    assert_eq!(bench.table().connections.len(), 1, "nothing is stored");
+    let known = bench.send(&segment(&web, ACK));
+    assert_eq!(known.verdict, Verdict::Transmit, "it has its server");
 }
 
 #[test]

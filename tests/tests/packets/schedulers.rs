@@ -3,7 +3,7 @@
 //! The expected sequences are captures from Linux 6.1 and 6.12 with the real ip_vs, for
 //! servers .11, .12, .13 added in this order. A pick of 0 is none.
 
-use lb_common::{drops::Drop, service::Scheduler};
+use lb_common::{drops::Drop, schedule::Scheduler};
 use lb_tests::{
     dataplane::{Bench, Served, Server, Service, Verdict},
     packets::{ACK, FIN, Packet, SYN},
@@ -191,7 +191,7 @@ fn wlc_compares_large_loads_without_overflow() {
 
 #[test]
 fn no_scheduler_finds_a_server_where_there_is_none() {
-    for scheduler in [Scheduler::Rr, Scheduler::Wrr, Scheduler::Lc, Scheduler::Wlc] {
+    for &scheduler in Scheduler::ALL {
         for weights in [&[][..], &[0], &[0, 0, 0]] {
             let mut picks = Picks::of(scheduler, weights);
             let outcome = picks.bench.send(&segment(&picks.served, SYN));
@@ -206,7 +206,7 @@ fn no_scheduler_finds_a_server_where_there_is_none() {
 
 #[test]
 fn rosters_of_any_length_are_walked_to_their_end() {
-    for scheduler in [Scheduler::Rr, Scheduler::Wrr, Scheduler::Lc, Scheduler::Wlc] {
+    for &scheduler in Scheduler::ALL {
         for servers in [1, 7, 8, 9, 16, 17, 25] {
             let mut picks = Picks::of(scheduler, &vec![1; servers]);
             let round: Vec<u8> = (11..11 + servers as u8).rev().collect();
@@ -222,7 +222,7 @@ fn rosters_of_any_length_are_walked_to_their_end() {
 
 #[test]
 fn the_last_of_a_long_roster_is_found_where_all_others_are_quiesced() {
-    for scheduler in [Scheduler::Rr, Scheduler::Wrr, Scheduler::Lc, Scheduler::Wlc] {
+    for &scheduler in Scheduler::ALL {
         let mut weights = vec![0; 25];
         weights[0] = 3;
         assert_eq!(
