@@ -1,8 +1,9 @@
-//! What crosses an interface, seen by neither the director nor the programs under test.
+//! Captures what crosses an interface, independently of the director and of the programs under
+//! test.
 //!
-//! On a machine's own interface packets are seen one by one, as they are sent and
-//! received. A switch's port also shows what the director sends by XDP, but merges
-//! segments of TCP that it receives from a machine: do not count those there.
+//! On a machine's own interface, packets are captured one by one, as they are sent and received.
+//! The interface of the switch at the other end of the cable also shows what the director sends by
+//! XDP. But there, TCP segments that come from a machine are merged: do not count those there.
 
 use std::{
     mem,
@@ -17,7 +18,7 @@ use nix::{errno::Errno, sys::socket::setsockopt, sys::socket::sockopt::RcvBufFor
 
 use crate::namespace::Namespace;
 
-/// Headers are all that is looked at.
+/// Bytes captured of each frame: enough for the headers, which are all that is read.
 const SNAP: usize = 256;
 const BUFFER: usize = 64 << 20;
 
@@ -31,26 +32,26 @@ pub struct Capture {
 /// A packet of IPv4 or ARP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Left through the interface, rather than arrived.
+    /// True if it was sent by the interface, false if it was received.
     pub sent: bool,
-    /// Whose Ethernet address it came from.
+    /// The source MAC address.
     pub mac: [u8; 6],
     /// What it is.
     pub kind: Kind,
 }
 
-/// Kinds of packets.
+/// What a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// IPv4.
+    /// An IPv4 packet.
     Ip(Ip),
-    /// An ARP reply, or an announcement, that claims this address.
+    /// An ARP reply or announcement: the sender has this address.
     ArpReply(Ipv4Addr),
-    /// An ARP request for this address.
+    /// An ARP request: who has this address?
     ArpRequest(Ipv4Addr),
 }
 
-/// An IPv4 packet. Ports are 0 where there are none.
+/// An IPv4 packet. Ports are 0 for protocols without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
     /// Number of the transport protocol.
@@ -65,16 +66,16 @@ pub struct Ip {
     pub destination_port: u16,
     /// Time to live.
     pub ttl: u8,
-    /// IP total length: what IPVS counts as bytes.
+    /// The IP header's total length, which IPVS counts as bytes.
     pub bytes: u64,
 }
 
-/// How many, and how large together.
+/// How many packets, and their bytes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Packets.
     pub packets: u64,
-    /// Bytes of IP total length.
+    /// Bytes, by the IP header's total length.
     pub bytes: u64,
 }
 
@@ -90,7 +91,7 @@ impl Add for Tally {
 }
 
 impl Capture {
-    /// Starts to see what crosses an interface.
+    /// Starts a capture on an interface.
     pub fn start(namespace: &Namespace, interface: &str) -> Result<Self> {
         let socket = namespace
             .inside(|| packet_socket(interface))
@@ -102,7 +103,7 @@ impl Capture {
         })
     }
 
-    /// Everything that was seen until now.
+    /// All packets captured until now.
     pub fn packets(&mut self) -> Result<&[Packet]> {
         while let Some(packet) = self.receive()? {
             self.seen.extend(packet);
@@ -112,7 +113,8 @@ impl Capture {
         Ok(&self.seen)
     }
 
-    /// The IPv4 packets among them that are of interest, with whether they were sent.
+    /// Counts the IPv4 packets that `of_interest` accepts. It gets whether the packet was sent, and
+    /// the packet.
     pub fn tally(&mut self, of_interest: impl Fn(bool, &Ip) -> bool) -> Result<Tally> {
         let packets = self.packets()?.iter();
         Ok(packets
@@ -126,8 +128,7 @@ impl Capture {
             }))
     }
 
-    /// The next frame: `None` when there is none, `Some(None)` when it is of no kind
-    /// that is known here.
+    /// The next frame. `None` if there is none; `Some(None)` if it is neither IPv4 nor ARP.
     fn receive(&self) -> Result<Option<Option<Packet>>> {
         let mut frame = [0u8; SNAP];
         // SAFETY: `sockaddr_ll` is plain data, for which zeroes are a value.
@@ -176,7 +177,8 @@ impl Capture {
 
 fn packet_socket(interface: &str) -> Result<OwnedFd> {
     let index = nix::net::if_::if_nametoindex(interface)?;
-    // Without a protocol it receives nothing until it is bound to the interface.
+    // A packet socket without a protocol receives nothing. `bind` below sets protocol and interface
+    // at the same time.
     // SAFETY: no memory is passed.
     let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
     let socket = Errno::result(socket)?;
@@ -185,7 +187,7 @@ fn packet_socket(interface: &str) -> Result<OwnedFd> {
     // SAFETY: `sockaddr_ll` is plain data, for which zeroes are a value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    // All protocols: what is sent is not shown to sockets of a single one.
+    // A socket for one protocol would not get the packets that this machine sends.
     address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
     address.sll_ifindex = index.try_into()?;
     // SAFETY: the address is a `sockaddr_ll` of that length.
@@ -201,7 +203,7 @@ fn packet_socket(interface: &str) -> Result<OwnedFd> {
 
 fn read(frame: &[u8], sent: bool) -> Option<Packet> {
     let mac = frame.get(6..12)?.try_into().ok()?;
-    // A frame longer than SNAP is cut: its lengths then point beyond its end.
+    // A frame longer than SNAP is cut off: lengths in its headers may point beyond its end.
     let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let kind = match sliced.net? {
         LaxNetSlice::Ipv4(ip) => {

@@ -1,4 +1,4 @@
-//! The client: real sockets, made in its machine's namespace.
+//! The client: real sockets in its machine's namespace.
 
 use std::{
     collections::BTreeMap,
@@ -28,10 +28,10 @@ use crate::{
     wait::{PATIENCE, wait_at_most, wait_until},
 };
 
-/// How long a connection may take to open: more than two retransmissions of a SYN.
+/// How long a connection may take to open. Long enough for two retransmitted SYNs.
 const CONNECT: Duration = Duration::from_secs(4);
 const RECEIVE_BUFFER: usize = 64 << 10;
-/// How long a UDP client waits for an answer before it asks again.
+/// After this long without an answer, a UDP client sends its question again.
 const RESEND: Duration = Duration::from_millis(500);
 
 /// A client of one service.
@@ -41,7 +41,7 @@ pub struct Client {
     service: SocketAddr,
 }
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
@@ -61,7 +61,7 @@ pub struct Connection {
     local: SocketAddr,
 }
 
-/// A transfer that goes on only when its reader wants more.
+/// A download that continues only while its reader reads.
 #[derive(Debug)]
 pub struct Download {
     connection: Connection,
@@ -80,25 +80,26 @@ pub fn tally(servers: &[String]) -> BTreeMap<&str, usize> {
 }
 
 impl Client {
-    /// A client in a namespace.
+    /// A client of this service in this namespace.
     #[must_use]
     pub fn new(namespace: Arc<Namespace>, service: SocketAddr) -> Self {
         Self { namespace, service }
     }
 
-    /// Opens a connection.
+    /// Opens an HTTP connection.
     pub fn connect(&self) -> Result<Connection> {
         self.connect_within(CONNECT)
     }
 
-    /// As [`Client::connect`], with less or more patience.
+    /// As [`Client::connect`], but waits at most this long.
     pub fn connect_within(&self, patience: Duration) -> Result<Connection> {
         let (service, from) = (self.service, self.namespace.name());
         let stream = self
             .namespace
             .inside(|| Ok(TcpStream::connect_timeout(&service, patience)?))
             .with_context(|| format!("connect from {from} to {service}"))?;
-        // Small and fixed: a download that is not read goes on only on the wire's far side.
+        // A small receive buffer of fixed size: when a download is not read, the server has to
+        // stop.
         setsockopt(&stream, RcvBuf, &RECEIVE_BUFFER)?;
         Connection::over(stream)
     }
@@ -108,23 +109,25 @@ impl Client {
         self.connect()?.get(path)
     }
 
-    /// The names of the servers that answer so many connections, one after the other.
+    /// Opens this many connections one after the other, and returns the name of the server that
+    /// answered each.
     pub fn servers(&self, connections: usize) -> Result<Vec<String>> {
         (0..connections)
             .map(|_| Ok(self.get("/")?.server))
             .collect()
     }
 
-    /// Sends a datagram from a port (0: any), again if need be, and returns the answer.
+    /// Sends a datagram from a port (0: any) and returns the answer. Repeats the question if no
+    /// answer comes.
     pub fn ask(&self, port: u16, question: &str) -> Result<String> {
         let (service, from) = (self.service, self.namespace.name());
         let bind = || Ok(UdpSocket::bind(("0.0.0.0", port))?);
-        // A process that another thread is just starting may still have a copy of the
-        // socket that was on this port before.
+        // A process that another thread is just starting may still hold a copy of the socket that
+        // used this port before.
         let what = format!("UDP port {port} is free in {from}");
         let socket = wait_until(&what, || self.namespace.inside(bind))?;
         socket.set_read_timeout(Some(RESEND))?;
-        // Connected: an answer from another address than the service's is not received.
+        // Because the socket is connected, it receives no answer from any other address.
         socket.connect(service)?;
         let what = format!("{service} answers {from} over UDP");
         let mut answer = [0; 2048];
@@ -149,12 +152,12 @@ impl Connection {
         self.exchange(Method::GET, path, Bytes::new())
     }
 
-    /// Sends something.
+    /// Sends a body to a page.
     pub fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Reply> {
         self.exchange(Method::POST, path, body.into())
     }
 
-    /// Asks for so many bytes, to be read bit by bit.
+    /// Asks for this many bytes, which the caller reads in parts.
     pub fn download(mut self, bytes: u64) -> Result<Download> {
         let path = format!("/bytes/{bytes}");
         let response = self.send(Method::GET, &path, Bytes::new())?;
@@ -218,13 +221,13 @@ impl Connection {
 }
 
 impl Download {
-    /// The server that sends it.
+    /// The name of the server that sends it.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// Reads at least so many bytes more, or to the end, and checks them. Returns
+    /// Reads at least this many bytes more, or to the end, and checks that they are right. Returns
     /// how many were read since the beginning.
     pub fn read(&mut self, more: u64) -> Result<u64> {
         let goal = self.received.saturating_add(more);

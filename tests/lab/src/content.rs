@@ -1,16 +1,17 @@
-//! What real servers send when they are asked for N bytes: the same on every server, and
-//! such that a byte that is lost, doubled or swapped shows.
+//! The content of downloads. It is the same on every server. A byte that is lost, sent twice or
+//! swapped with another is noticed.
 
 const WORD: u64 = 8;
 
-/// `length` bytes from an offset on.
+/// `length` bytes, beginning at an offset.
 #[must_use]
 pub fn bytes(offset: u64, length: usize) -> Vec<u8> {
     let skipped = (offset % WORD) as usize;
     let mut bytes = Vec::with_capacity(skipped + length + WORD as usize);
     let mut index = offset / WORD;
     while bytes.len() < skipped + length {
-        // A multiplicative hash has no period that a segment's length could hide.
+        // Words from a multiplicative hash do not repeat. With a repeating pattern, a lost segment
+        // of just that length would go unnoticed.
         let word = (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         bytes.extend_from_slice(&word.to_be_bytes());
         index += 1;

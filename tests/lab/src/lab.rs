@@ -1,4 +1,4 @@
-//! A deployment, realised: one namespace for each machine, and one with the switches.
+//! Makes a deployment real: one namespace for each machine, and one for the switches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,22 +20,23 @@ use crate::{
     xdp::{self, Attached, Verdict},
 };
 
-/// Where directors pin what outlives them, each in a directory named as its instance.
+/// The directory in which directors pin maps and links. Each instance has a directory of its name
+/// in it.
 pub const PINS: &str = "/sys/fs/bpf/lb";
 
-/// The interface of a real server's tunnel.
+/// The tunnel interface of a real server.
 pub const TUNNEL: &str = "tun0";
 
 /// A lab that runs. Dropping it ends its processes and removes its namespaces.
 #[derive(Debug)]
 pub struct Lab {
-    // Processes end before the namespaces that they run in are removed.
+    // The first field is dropped first: processes end before their namespaces are removed.
     processes: Vec<Process>,
     hosts: BTreeMap<&'static str, Arc<Namespace>>,
     passes: Vec<Attached>,
     switch: Namespace,
     prefix: String,
-    /// Of each interface.
+    /// Number of queues of each interface.
     queues: usize,
 }
 
@@ -63,44 +64,44 @@ impl Lab {
         Ok(lab)
     }
 
-    /// What the names of its namespaces begin with: nobody else's do.
+    /// What the names of its namespaces begin with. No other lab has the same.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The namespace of a machine.
+    /// The namespace of the machine with this name.
     pub fn host(&self, name: &str) -> Result<&Arc<Namespace>> {
         self.hosts
             .get(name)
             .with_context(|| format!("the lab has no host {name}"))
     }
 
-    /// All machines, by name.
+    /// All machines, with their names.
     pub fn hosts(&self) -> impl Iterator<Item = (&'static str, &Namespace)> {
         self.hosts.iter().map(|(name, host)| (*name, &**host))
     }
 
-    /// The namespace of the switches. In it, the port that leads to `eth1` of a host is
-    /// called `<host>-1`.
+    /// The namespace of the switches. In it, the interface `<host>-1` is the other end of the cable
+    /// of the host's `eth1`.
     #[must_use]
     pub fn switch(&self) -> &Namespace {
         &self.switch
     }
 
-    /// Sees every packet that a machine sends or receives on an interface.
+    /// Captures every packet that a machine sends or receives on an interface.
     pub fn capture(&self, host: &str, interface: &str) -> Result<Capture> {
         Capture::start(self.host(host)?, interface)
     }
 
-    /// Sees what crosses the switch's port that a machine's interface is plugged into:
-    /// also what an XDP program on the interface takes before the machine sees it.
-    pub fn capture_port(&self, host: &str, interface: &str) -> Result<Capture> {
+    /// Captures at the switch's end of an interface's cable. That also shows packets that an XDP
+    /// program on the interface handles before the machine's network stack sees them.
+    pub fn capture_at_switch(&self, host: &str, interface: &str) -> Result<Capture> {
         let index = interface.trim_start_matches("eth");
         Capture::start(&self.switch, &format!("{host}-{index}"))
     }
 
-    /// A client on one of the machines, for a service.
+    /// A client of a service, on one of the machines.
     pub fn client(&self, host: &str, service: &str) -> Result<Client> {
         let service: SocketAddr = service
             .parse()
@@ -108,7 +109,7 @@ impl Lab {
         Ok(Client::new(Arc::clone(self.host(host)?), service))
     }
 
-    /// Starts one more server program; it serves when this returns.
+    /// Starts one more server program, and waits until it serves.
     pub fn serve(&mut self, host: &str, program: &Program) -> Result<()> {
         let mut process = start_program(self.host(host)?, program)?;
         process.wait_for_output("ready")?;
@@ -116,8 +117,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes an interface of a host away, and gives it another one of the same name, as when a
-    /// driver is loaded anew.
+    /// Removes an interface of a host and adds a new one with the same name, as when a driver is
+    /// loaded again.
     pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {
         let namespace = Arc::clone(self.host(host.name)?);
         namespace.ip([format!("link delete eth{index}")])?;
@@ -128,7 +129,7 @@ impl Lab {
         self.switch
             .sysctls(&[("bridge/bridge-nf-call-iptables", "0")])
             .or_else(|error| {
-                // Kernels without br_netfilter have no such setting, and need none.
+                // A kernel without the module br_netfilter has no such setting and needs none.
                 let missing = error.downcast_ref::<std::io::Error>();
                 let missing = missing.is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound);
                 if missing { Ok(()) } else { Err(error) }
@@ -169,23 +170,24 @@ impl Lab {
 
     fn connect(&mut self, host: &Host, index: usize, namespace: &Namespace) -> Result<()> {
         let link = host.links.get(index).context("no such link")?;
-        let (interface, port) = (format!("eth{index}"), format!("{}-{index}", host.name));
+        let (interface, plug) = (format!("eth{index}"), format!("{}-{index}", host.name));
         let (network, peer) = (link.network, namespace.name());
-        // Under another name until it is ready: a director that waits for it attaches at once, and
-        // the offloads of a pair with an XDP program cannot be changed.
+        // The interface gets its name last. A director that waits for the name attaches at once,
+        // and the offloads of a veth pair with an XDP program cannot be changed.
         let unfinished = format!("new{index}");
-        // The host's end first: so it does not depend on what names the switch has taken.
+        // The host's end is made in its namespace from the start: its name need not be free among
+        // the switch's.
         let queues = format!("numtxqueues {0} numrxqueues {0}", self.queues);
         self.switch.ip([
             format!(
-                "link add {port} {queues} type veth peer name {unfinished} netns {peer} {queues}"
+                "link add {plug} {queues} type veth peer name {unfinished} netns {peer} {queues}"
             ),
-            format!("link set {port} master {network} up"),
+            format!("link set {plug} master {network} up"),
         ])?;
-        offload::disable(&self.switch, &port)?;
+        offload::disable(&self.switch, &plug)?;
         offload::disable(namespace, &unfinished)?;
-        // Lets the host send by native XDP.
-        let passes = xdp::attach(&self.switch, &port, Verdict::Pass)?;
+        // A veth end that sends by native XDP needs an XDP program at the other end.
+        let passes = xdp::attach(&self.switch, &plug, Verdict::Pass)?;
         self.passes.push(passes);
         namespace.ip([format!("link set {unfinished} name {interface}")])?;
         let addresses = link.addresses.iter();
@@ -203,8 +205,8 @@ fn hold_silently(namespace: &Namespace, vip: &str) -> Result<()> {
     namespace.ip([format!("address add {vip}/32 dev lo")])
 }
 
-/// Gives a host the end of an IPIP tunnel: the kernel's where it has one, or else a TUN
-/// device with a process that takes the inner packets out.
+/// Gives a host the end of an IPIP tunnel. Without IPIP in the kernel, a TUN device takes its
+/// place, and a process takes the inner packets out.
 fn decapsulate(host: &Host, namespace: &Namespace, vip: &str) -> Result<Option<Process>> {
     let own = host.links.first().and_then(|link| link.addresses.first());
     let own = own.context("a tunnel needs an interface below it")?;
@@ -238,7 +240,7 @@ fn start_program(namespace: &Namespace, program: &Program) -> Result<Process> {
     Process::start(&name, &mut command)
 }
 
-/// The program of the lab's hosts, built along with this library's tests and binaries.
+/// The program that the hosts run. It is built together with the tests of lb-tests.
 fn lab_host() -> Result<PathBuf> {
     let this = std::env::current_exe().context("find the running program")?;
     let directories = this.ancestors().skip(1).take(2);

@@ -1,7 +1,7 @@
-//! Network namespaces that go away with the value that stands for them.
+//! Network namespaces. Each is removed when its value is dropped.
 //!
-//! Only the *network* namespace is entered: `ip netns exec` would mount a fresh `/sys` as well,
-//! without the machine's bpffs.
+//! Only the *network* namespace is entered: `ip netns exec` would also mount a new `/sys`, without
+//! the machine's bpffs.
 
 use std::{
     collections::BTreeSet,
@@ -33,7 +33,7 @@ pub struct Namespace {
     handle: Arc<File>,
 }
 
-/// A prefix for names that nobody else on this machine has: `lb-<process>-<number>`.
+/// A prefix for names, `lb-<process>-<number>`, which nothing else on this machine has.
 #[must_use]
 pub fn unique_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +41,7 @@ pub fn unique_prefix() -> String {
     format!("{PREFIX}-{}-{number}", process::id())
 }
 
-/// The process that a [`unique_prefix`] stems from.
+/// The process that made a [`unique_prefix`].
 fn owner(name: &str) -> Option<u32> {
     let mut parts = name.split('-');
     let ours = parts.next() == Some(PREFIX);
@@ -49,7 +49,7 @@ fn owner(name: &str) -> Option<u32> {
     owner.parse().ok()
 }
 
-/// Whether a [`unique_prefix`] stems from a process that is gone.
+/// Whether a name begins with a [`unique_prefix`] whose process does not exist any more.
 #[must_use]
 pub fn is_leftover(name: &str) -> bool {
     let process = owner(name).map(|owner| Path::new("/proc").join(owner.to_string()));
@@ -70,13 +70,13 @@ pub fn remove_leftovers() {
 }
 
 fn names() -> impl Iterator<Item = String> {
-    // Where no namespace was ever made, there is no directory.
+    // If no namespace was ever made, the directory does not exist.
     let entries = fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
 
 impl Namespace {
-    /// Makes one. Its sysctls are set to what a lab starts from: no forwarding, no
+    /// Makes a namespace. Its sysctls are set to a defined state: no forwarding, no reverse path
     /// filter, no IPv6.
     pub fn create(name: &str) -> Result<Self> {
         ensure!(
@@ -99,7 +99,8 @@ impl Namespace {
             ("ipv6/conf/all/disable_ipv6", "1"),
             ("ipv6/conf/default/disable_ipv6", "1"),
             ("ipv4/ip_forward", "0"),
-            // A new namespace copies the machine's own settings (Linux 5.1, devconf_inherit_init_net).
+            // A new namespace takes over the machine's own settings (devconf_inherit_init_net,
+            // Linux 5.1).
             ("ipv4/conf/all/rp_filter", "0"),
             ("ipv4/conf/default/rp_filter", "0"),
             ("ipv4/conf/all/arp_ignore", "0"),
@@ -115,8 +116,8 @@ impl Namespace {
         &self.name
     }
 
-    /// Does something in the namespace, in a thread of its own. Sockets stay in the
-    /// namespace that they were made in, so making them is all that has to happen here.
+    /// Runs a closure in the namespace, in a thread of its own. A socket stays in the namespace in
+    /// which it was made, so it is enough to make it here.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let enter_and_work = || {
             setns(self.handle.as_ref(), CloneFlags::CLONE_NEWNET)
@@ -127,7 +128,7 @@ impl Namespace {
             .map_err(|_| anyhow!("panicked in the namespace {}", self.name))?
     }
 
-    /// As [`inside`](Self::inside), but goes on after this has returned.
+    /// As [`inside`](Self::inside), but does not wait for the closure to end.
     #[must_use]
     pub fn spawn<T: Send + 'static>(
         &self,
@@ -141,7 +142,7 @@ impl Namespace {
         })
     }
 
-    /// A command that will run in the namespace, and end when the calling thread does.
+    /// A command that runs in the namespace. Its process is killed when the calling thread ends.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let handle = Arc::clone(&self.handle);
@@ -155,7 +156,7 @@ impl Namespace {
         command
     }
 
-    /// Runs commands of `ip`, all in one process.
+    /// Runs commands of `ip`, all in one process of it.
     pub fn ip<C: AsRef<str>>(&self, commands: impl IntoIterator<Item = C>) -> Result<()> {
         let mut batch = String::new();
         for command in commands {
@@ -183,7 +184,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// The Ethernet address of an interface.
+    /// The MAC address of an interface.
     pub fn mac(&self, interface: &str) -> Result<[u8; 6]> {
         self.inside(|| {
             let mut entries = getifaddrs()?.filter(|entry| entry.interface_name == interface);
@@ -192,9 +193,9 @@ impl Namespace {
         })
     }
 
-    /// Sets sysctls, named from `net/` on: `("ipv4/ip_forward", "1")`.
+    /// Sets sysctls. Names begin below `net/`: `("ipv4/ip_forward", "1")`.
     pub fn sysctls(&self, settings: &[(&str, &str)]) -> Result<()> {
-        // Whose /proc/sys/net it is, is decided by the thread that opens the file.
+        // The thread that opens a file of /proc/sys/net decides whose settings it shows.
         self.inside(|| {
             for (key, value) in settings {
                 let path = Path::new("/proc/sys/net").join(key);
@@ -214,7 +215,7 @@ impl Drop for Namespace {
 }
 
 fn delete(name: &str) {
-    // Quiet, for two processes may be clearing up after a third.
+    // Without a complaint: two processes may be removing the same leftovers.
     let _ = Command::new("ip")
         .args(["netns", "del", name])
         .stderr(Stdio::null())

@@ -1,9 +1,10 @@
-//! The offloads of veth pairs, which tests of XDP cannot leave as they are. What
-//! `ethtool -K IF tx off tso off gso off gro off` does, without `ethtool`.
+//! Switches off the offloads of veth pairs. Does what `ethtool -K IF tx off tso off gso off gro
+//! off` does, without `ethtool`.
 //!
-//! Packets of local sockets cross a veth with a checksum that is still to be computed, and
-//! as giants that are still to be cut: an XDP program would see both. So every end sends
-//! as a wire would, and receives packets as they were sent, so that they can be counted.
+//! By default, a packet of a local socket crosses a veth pair without its checksum, and several
+//! segments cross as one large packet; an XDP program would see both. Without offloads, each end
+//! sends as a network card would. It also receives packets as they were sent, so that tests can
+//! count them.
 
 use std::{ffi::CString, os::fd::AsRawFd};
 
@@ -18,7 +19,7 @@ const SET_TSO: u32 = 0x1f;
 const SET_GSO: u32 = 0x24;
 const SET_GRO: u32 = 0x2c;
 
-/// Makes one end of a veth pair send and receive as a wire would.
+/// Makes one end of a veth pair send and receive as a network card would.
 pub fn disable(namespace: &Namespace, interface: &str) -> Result<()> {
     namespace.inside(|| {
         [SET_TX_CHECKSUM, SET_TSO, SET_GSO, SET_GRO]
@@ -28,8 +29,8 @@ pub fn disable(namespace: &Namespace, interface: &str) -> Result<()> {
     })
 }
 
-/// Makes one end of a veth pair take packets as a driver with NAPI does, several at a time,
-/// though no XDP program is attached to it.
+/// Makes one end of a veth pair receive several packets at a time (NAPI), as a driver does, even
+/// without an XDP program.
 pub fn poll(namespace: &Namespace, interface: &str) -> Result<()> {
     namespace.inside(|| {
         ethtool(interface, SET_GRO, 1)

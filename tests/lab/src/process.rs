@@ -1,5 +1,5 @@
-//! Processes of a lab: their output is kept and shown when a test fails, and they end
-//! with the value that stands for them.
+//! Processes of a lab. A process ends when its value is dropped. When a test fails, its output is
+//! shown.
 
 use std::{
     fs::{self, File},
@@ -28,11 +28,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command, under a name for people.
+    /// Starts a command. The name is for messages.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let log = NamedTempFile::new().context("make a file for the output of a process")?;
         let child = command
-            // Ctrl-C is for whoever made the lab, and who then ends this.
+            // Ctrl-C must reach only the process that made the lab, which then ends this one.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.reopen()?))
@@ -52,7 +52,7 @@ impl Process {
         wait_until(&what, || {
             let running = self.ensure_running();
             let said = self.log()?.contains(words);
-            // Once it has ended, there is no use in waiting.
+            // If it has ended, its output does not change any more: stop waiting.
             ensure!(said || running.is_err(), "not yet");
             Ok(if said { Ok(()) } else { running })
         })?
@@ -64,7 +64,7 @@ impl Process {
             .with_context(|| format!("read the log of {}", self.name))
     }
 
-    /// Its number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -78,7 +78,7 @@ impl Process {
         Ok(())
     }
 
-    /// How it ended; an error while it runs.
+    /// Its exit status, or an error while it still runs.
     pub fn ended(&mut self) -> Result<ExitStatus> {
         self.child.try_wait()?.context("it still runs")
     }
@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// What a command that ends by itself left behind.
+/// The result of a command that ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// Its exit code; `None` after a signal.

@@ -1,14 +1,14 @@
-//! What a deployment looks like, as plain values: machines, the networks they are on, and
-//! how each was prepared for its role. Addresses are text, as they are given to `ip`.
+//! Describes a deployment as plain values: machines, their networks, and how each machine was
+//! prepared for its role. Addresses are text, as `ip` takes them.
 
 /// A deployment.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    /// What it is called; short, for it is part of the namespaces' names.
+    /// Its name. It is part of the namespaces' names, so it must be short.
     pub name: &'static str,
-    /// The machines, the director among them.
+    /// The machines, including the director.
     pub hosts: Vec<Host>,
-    /// How many queues each interface has.
+    /// Number of queues of each interface.
     pub queues: usize,
 }
 
@@ -17,7 +17,7 @@ pub struct Topology {
 pub struct Host {
     /// Its name: at most 12 bytes.
     pub name: &'static str,
-    /// Its interfaces `eth0`, `eth1`, … in this order.
+    /// Its interfaces, in the order `eth0`, `eth1`, …
     pub links: Vec<Link>,
     /// Routes, as `ip route add` takes them.
     pub routes: Vec<String>,
@@ -25,27 +25,27 @@ pub struct Host {
     pub forwards: bool,
     /// `rp_filter` of all its interfaces.
     pub reverse_path_filter: u8,
-    /// The VIP, where it is a real server that receives packets for the VIP.
+    /// How it holds the VIP, if it is a real server that receives packets for the VIP.
     pub vip: Option<Vip>,
-    /// What it serves.
+    /// The server programs that it runs.
     pub programs: Vec<Program>,
 }
 
 /// An interface.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// The network that it is on. Networks exist by being named.
+    /// The network that it is on. A network exists as soon as an interface names it.
     pub network: &'static str,
-    /// With prefix lengths. The first is the machine's own address.
+    /// With prefix lengths. The first is the machine's main address.
     pub addresses: Vec<&'static str>,
 }
 
 /// How a real server holds the VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vip {
-    /// On `lo`, and silent about it: no ARP answer, no ARP request from it. For DR.
+    /// On `lo`, without ARP answers or ARP requests for it. For DR.
     Silent(&'static str),
-    /// On a tunnel's end, which takes packets out of their IPIP packet. For TUN.
+    /// On a tunnel interface, which takes packets out of their IPIP packets. For TUN.
     Tunnel(&'static str),
 }
 
@@ -54,9 +54,9 @@ pub enum Vip {
 pub struct Program {
     /// The protocol it speaks.
     pub speaks: Speaks,
-    /// What it calls itself in its answers.
+    /// The name that it gives in its answers.
     pub name: &'static str,
-    /// Address and port.
+    /// The address and port that it listens on.
     pub listen: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub enum Speaks {
     Http,
     /// An echo over UDP.
     Udp,
-    /// An echo over TCP, after a line with the server's name.
+    /// An echo over TCP. It begins with a line that holds the server's name.
     Echo,
 }
 
@@ -84,8 +84,8 @@ impl Topology {
         }
     }
 
-    /// With so many queues on each interface. One holds 256 frames, which thousands of clients
-    /// fill while a busy machine does something else; what comes then is lost.
+    /// Sets the number of queues of each interface. A queue holds 256 frames. While a busy machine
+    /// does other work, thousands of clients fill one queue, and further frames are lost.
     #[must_use]
     pub fn queues(mut self, queues: usize) -> Self {
         self.queues = queues;
@@ -94,7 +94,7 @@ impl Topology {
 }
 
 impl Host {
-    /// A machine that is on no network yet.
+    /// A machine without interfaces.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl Host {
         }
     }
 
-    /// One more interface.
+    /// Adds an interface.
     #[must_use]
     pub fn on(mut self, network: &'static str, address: &'static str) -> Self {
         self.links.push(Link {
@@ -118,7 +118,7 @@ impl Host {
         self
     }
 
-    /// One more address on the interface that was added last.
+    /// Adds an address to the interface that was added last.
     #[must_use]
     pub fn and(mut self, address: &'static str) -> Self {
         if let Some(link) = self.links.last_mut() {
@@ -127,64 +127,64 @@ impl Host {
         self
     }
 
-    /// Forwards packets, as routers and the directors of NAT do.
+    /// Makes it forward packets, as routers and directors of NAT do.
     #[must_use]
     pub fn forwards(mut self) -> Self {
         self.forwards = true;
         self
     }
 
-    /// Where packets go that are not for its own networks.
+    /// Sets the default gateway.
     #[must_use]
     pub fn gateway(self, address: &'static str) -> Self {
         self.route("default", address)
     }
 
-    /// Where packets for a network go.
+    /// Adds a route to a network.
     #[must_use]
     pub fn route(mut self, network: &'static str, via: &'static str) -> Self {
         self.routes.push(format!("{network} via {via}"));
         self
     }
 
-    /// Drops packets whose source address it would not route back (1), not at all (2:
-    /// only those that no interface leads to).
+    /// Sets `rp_filter`. 1 drops packets whose source address is not routed back through the same
+    /// interface; 2 only those whose source address is not routed at all.
     #[must_use]
     pub fn reverse_path_filter(mut self, filter: u8) -> Self {
         self.reverse_path_filter = filter;
         self
     }
 
-    /// A real server of a DR service.
+    /// Makes it a real server of a DR service.
     #[must_use]
     pub fn holds_silently(mut self, vip: &'static str) -> Self {
         self.vip = Some(Vip::Silent(vip));
         self
     }
 
-    /// A real server of a TUN service.
+    /// Makes it a real server of a TUN service.
     #[must_use]
     pub fn decapsulates_for(mut self, vip: &'static str) -> Self {
         self.vip = Some(Vip::Tunnel(vip));
         self
     }
 
-    /// Runs an HTTP server that goes by the machine's name.
+    /// Runs an HTTP server with the machine's name.
     #[must_use]
     pub fn http(self, listen: &'static str) -> Self {
         let name = self.name;
         self.serves(Speaks::Http, name, listen)
     }
 
-    /// Runs a UDP echo that goes by the machine's name. It answers from the address that
-    /// it listens on: for DR and TUN that has to be the VIP.
+    /// Runs a UDP echo with the machine's name. It answers from the address that it listens on,
+    /// which for DR and TUN must be the VIP.
     #[must_use]
     pub fn udp(self, listen: &'static str) -> Self {
         let name = self.name;
         self.serves(Speaks::Udp, name, listen)
     }
 
-    /// Runs a TCP echo that goes by the machine's name.
+    /// Runs a TCP echo with the machine's name.
     #[must_use]
     pub fn echo(self, listen: &'static str) -> Self {
         let name = self.name;

@@ -1,4 +1,4 @@
-//! Waiting for something to become true, never for time to pass.
+//! Waits for conditions to become true, never for a fixed time.
 
 use std::{
     thread,
@@ -7,18 +7,18 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Generous: on a quiet machine nothing that a lab waits for takes a tenth of it.
+/// Ten times longer than anything that a lab waits for on a quiet machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Tries until it succeeds, for at most [`PATIENCE`]. An error means "not yet"; the last
-/// one is returned, under the name of `what` was waited for.
+/// Tries until an attempt succeeds, for at most [`PATIENCE`]. An error means "not yet". After that
+/// time the last error is returned, together with `what` was waited for.
 pub fn wait_until<T>(what: &str, attempt: impl FnMut() -> Result<T>) -> Result<T> {
     wait_at_most(PATIENCE, what, attempt)
 }
 
-/// As [`wait_until`], for another time.
+/// As [`wait_until`], with another limit of time.
 pub fn wait_at_most<T>(
     patience: Duration,
     what: &str,

@@ -1,9 +1,9 @@
 //! XDP programs that give every packet the same verdict.
 //!
-//! A veth hands frames that its peer's XDP program sent by `XDP_TX` to the network stack
-//! at once only if it has an XDP program itself; GRO alone leaves them waiting for the
-//! next ordinary packet (`veth_xdp_flush`, Linux 6.18). So what a director is plugged
-//! into needs a program that passes everything.
+//! When one end of a veth pair sends frames by `XDP_TX`, the other end delivers them at once only
+//! if it has an XDP program itself. With GRO alone, they wait for the next ordinary packet
+//! (`veth_xdp_flush`, Linux 6.18). So the switch's end of a director's cable needs a program that
+//! passes everything.
 
 use std::{
     mem,
@@ -15,23 +15,23 @@ use nix::errno::Errno;
 
 use crate::namespace::Namespace;
 
-/// What the program says.
+/// The verdict of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Verdict {
-    /// `XDP_PASS`: on to the network stack.
+    /// `XDP_PASS`: to the network stack.
     Pass = 2,
-    /// `XDP_TX`: back to where it came from.
+    /// `XDP_TX`: out by the interface that it came in by.
     Send = 3,
 }
 
-/// A program on an interface, until it is dropped.
+/// A program on an interface. Dropping the value detaches it.
 #[derive(Debug)]
 pub struct Attached {
     _link: OwnedFd,
 }
 
-/// Attaches a program that always says the same to an interface, in native mode.
+/// Attaches a program that gives every packet this verdict, in native mode.
 pub fn attach(namespace: &Namespace, interface: &str, verdict: Verdict) -> Result<Attached> {
     let program = load(verdict).context("load an XDP program")?;
     attach_program(namespace, interface, program.as_fd())
@@ -98,13 +98,13 @@ fn load(verdict: Verdict) -> Result<OwnedFd> {
 }
 
 fn bpf<A>(command: libc::c_int, attributes: &A) -> Result<OwnedFd> {
-    // SAFETY: the attributes are what the command takes; they, and what they point to, live
-    // until the call returns; the kernel takes the rest of `union bpf_attr` for zeroes.
+    // SAFETY: the attributes are those of the command. They and what they point to live until the
+    // call returns. The kernel takes the missing rest of `union bpf_attr` as zeroes.
     let result = unsafe {
         let size = mem::size_of::<A>();
         libc::syscall(libc::SYS_bpf, command, attributes as *const A, size)
     };
     let descriptor = Errno::result(result)?;
-    // SAFETY: both commands return a new descriptor, which nobody else has.
+    // SAFETY: both commands return a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor.try_into()?) })
 }

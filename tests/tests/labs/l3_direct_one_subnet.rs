@@ -16,7 +16,7 @@ const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 11);
 fn connections_split_two_to_one_and_replies_bypass_the_director() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, CONFIGURATION).unwrap();
-    let mut at_director = lab.capture_port("director", "eth0").unwrap();
+    let mut at_director = lab.capture_at_switch("director", "eth0").unwrap();
     let mut at_client = lab.capture("client", "eth0").unwrap();
     let client = lab.client("client", SERVICE).unwrap();
     let served = client.servers(12).unwrap();
@@ -36,7 +36,7 @@ fn connections_split_two_to_one_and_replies_bypass_the_director() {
 fn datagrams_split_two_to_one_and_answers_bypass_the_director() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, CONFIGURATION).unwrap();
-    let mut at_director = lab.capture_port("director", "eth0").unwrap();
+    let mut at_director = lab.capture_at_switch("director", "eth0").unwrap();
     let client = lab.client("client", UDP_SERVICE).unwrap();
     let ask = |port| client.ask(port, "?").unwrap().replace(": ?", "");
     let served: Vec<_> = (6001..=6012).map(ask).collect();

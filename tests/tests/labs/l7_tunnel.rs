@@ -14,7 +14,7 @@ const IPIP: u8 = 4;
 fn requests_go_through_the_tunnel_and_replies_straight_to_the_client() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, CONFIGURATION).unwrap();
-    let mut at_director = lab.capture_port("director", "eth0").unwrap();
+    let mut at_director = lab.capture_at_switch("director", "eth0").unwrap();
     let served = lab.client("client", SERVICE).unwrap().servers(10).unwrap();
     assert_eq!(tally(&served), BTreeMap::from([("web2", 5), ("web3", 5)]));
 

@@ -141,7 +141,7 @@ fn a_frame_that_an_xdp_program_sends_arrives_at_once() {
     let lab = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
     let director = lab.host("director").unwrap();
     let _mirror = xdp::attach(director, "eth0", Verdict::Send).unwrap();
-    let mut capture = lab.capture_port("director", "eth0").unwrap();
+    let mut capture = lab.capture_at_switch("director", "eth0").unwrap();
     let client = lab.client("client", l3_direct_one_subnet::SERVICE).unwrap();
     let _ = client.connect_within(Duration::from_millis(1));
     wait_until("the client's ARP request comes back", || {
