@@ -1,5 +1,5 @@
-//! The director under test: `lb-ctl`, used as its users use it, in the namespace of the
-//! lab's host `director`.
+//! The director under test: `lb-ctl`, run as its users run it, in the namespace of the lab's host
+//! `director`.
 
 use std::{
     env, fs, iter,
@@ -23,21 +23,21 @@ use tempfile::TempDir;
 
 use crate::tables::{Connection, Stats, Table};
 
-/// Names the binary under test; the workspace's own without it.
+/// Environment variable that names the binary under test. Default: the workspace's own build.
 const BINARY: &str = "LB_CTL";
-/// Tells a director after which step to end, as if by `kill -9`.
+/// Environment variable that makes a director end after a step, as if by `kill -9`.
 const CRASH: &str = lb_ctl::crash::VARIABLE;
-/// Tells a director where its socket is.
+/// Environment variable that names the directory of a director's socket.
 const RUN_DIRECTORY: &str = "LB_RUN_DIR";
 
 /// How the XDP program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As the director finds right.
+    /// The director chooses.
     Auto,
-    /// By the driver.
+    /// By the driver (native XDP).
     Native,
-    /// By the kernel, for drivers that cannot.
+    /// By the kernel's network stack (generic XDP).
     Generic,
 }
 
@@ -53,7 +53,7 @@ impl Mode {
     }
 }
 
-/// A director. Dropping it takes its data plane down.
+/// A director. Dropping it removes its program and its maps.
 #[derive(Debug)]
 pub struct Director {
     namespace: Arc<Namespace>,
@@ -65,19 +65,19 @@ pub struct Director {
 }
 
 impl Director {
-    /// Starts the lab's director with a configuration; it forwards when this returns. In
-    /// native mode: a lab's switches can take it, which `auto` cannot know.
+    /// Starts the lab's director with a configuration, and waits until it forwards. In native mode,
+    /// which a lab's switches support; `auto` cannot know that, and would choose generic mode.
     pub fn start(lab: &Lab, configuration: &str) -> Result<Self> {
         Self::start_in(Mode::Native, lab, configuration)
     }
 
-    /// As [`Director::start`], in a certain mode.
+    /// As [`Director::start`], in this mode.
     pub fn start_in(mode: Mode, lab: &Lab, configuration: &str) -> Result<Self> {
         let namespace = Arc::clone(lab.host("director")?);
         Self::start_as(lab.prefix(), mode, namespace, configuration)
     }
 
-    /// As [`Director::start_in`], in any namespace, as an instance of that name.
+    /// As [`Director::start_in`], in any namespace, under this instance name.
     pub fn start_as(
         instance: &str,
         mode: Mode,
@@ -97,14 +97,14 @@ impl Director {
         Ok(director)
     }
 
-    /// Runs the daemon, which has ended or never ran, with a file of the director's own
-    /// directory as configuration.
+    /// Starts the daemon when it is not running. Its configuration is a file in the director's own
+    /// directory.
     pub fn run(&mut self, file: &str) -> Result<()> {
         let daemon = self.spawn(file, "")?;
         self.serve(daemon)
     }
 
-    /// As [`run`](Self::run), by `ip netns exec`: with a `/sys` of the daemon's own.
+    /// As [`run`](Self::run), but by `ip netns exec`, which gives the daemon a `/sys` of its own.
     pub fn run_apart(&mut self, file: &str) -> Result<()> {
         let mut command = self.namespace.command("ip");
         command.args(["netns", "exec", self.namespace.name()]);
@@ -113,19 +113,19 @@ impl Director {
         self.serve(daemon)
     }
 
-    /// As [`run`](Self::run), but the daemon will crash after a step: `STEP` or `STEP:N`.
+    /// As [`run`](Self::run), but the daemon will crash after a step, written `STEP` or `STEP:N`.
     pub fn run_until(&mut self, step: &str, file: &str) -> Result<()> {
         let daemon = self.spawn(file, step)?;
         self.serve(daemon)
     }
 
-    /// Starts the daemon, which crashes after a step before it serves.
+    /// Starts the daemon, which crashes after a step while it starts.
     pub fn crash_at_start(&mut self, step: &str, file: &str) -> Result<()> {
         self.daemon = Some(self.spawn(file, step)?);
         self.wait_for_crash()
     }
 
-    /// Waits until the daemon has crashed where it was to.
+    /// Waits until the daemon has crashed.
     pub fn wait_for_crash(&mut self) -> Result<()> {
         let mut daemon = self.daemon.take().context("the daemon does not run")?;
         let status = wait_until("the daemon crashes", || daemon.ended())?;
@@ -137,14 +137,15 @@ impl Director {
     fn serve(&mut self, mut daemon: Process) -> Result<()> {
         wait_until("the daemon answers", || match daemon.ensure_running() {
             Ok(()) => self.command(&["stats"]).map(|_| Ok(())),
-            // Once it has ended, there is no use in waiting.
+            // If it has ended, it will not answer any more: stop waiting.
             ended => Ok(ended),
         })??;
         self.daemon = Some(daemon);
         Ok(())
     }
 
-    /// As [`run`](Self::run), but gives the time from its start until it says that it is ready.
+    /// As [`run`](Self::run), but returns the time from the start until the daemon says that it is
+    /// ready.
     pub fn run_timed(&mut self, file: &str) -> Result<Duration> {
         let started = Instant::now();
         let mut daemon = self.spawn(file, "")?;
@@ -162,7 +163,7 @@ impl Director {
         self.spawn_as(command, file)
     }
 
-    /// Starts the daemon by a command that takes its arguments.
+    /// Starts the daemon by a command, which gets the daemon's arguments.
     fn spawn_as(&self, mut command: Command, file: &str) -> Result<Process> {
         command.env(RUN_DIRECTORY, self.directory.path());
         command.args(["--instance", &self.instance]);
@@ -177,20 +178,20 @@ impl Director {
         Ok(Pid::from_raw(daemon.id().try_into()?))
     }
 
-    /// What the daemon has logged so far, while it runs.
+    /// The daemon's log so far, while it runs.
     pub fn log(&self) -> Result<String> {
         let daemon = self.daemon.as_ref().context("the daemon does not run")?;
         daemon.log()
     }
 
-    /// Ends the daemon with a signal. What it loaded keeps forwarding.
+    /// Ends the daemon by a signal. The program that it loaded continues to forward.
     pub fn end(&mut self, signal: Signal) -> Result<()> {
         let daemon = self.daemon.take();
         let mut daemon = daemon.context("the daemon does not run")?;
         daemon.end(signal).map(drop)
     }
 
-    /// Runs a command of `lb-ctl` that must succeed; returns what it wrote to stdout.
+    /// Runs a command of `lb-ctl`, which must succeed. Returns its stdout.
     pub fn command(&self, arguments: &[&str]) -> Result<String> {
         let output = self.try_command(arguments)?;
         let command = arguments.join(" ");
@@ -210,13 +211,13 @@ impl Director {
         Ok(())
     }
 
-    /// Runs a command of `lb-ctl` that must succeed, however long it takes. Gives the time from
-    /// its start to its end, and what it wrote to stdout.
+    /// Runs a command of `lb-ctl`, which must succeed but may take any time. Returns how long it
+    /// took, and its stdout.
     pub fn timed(&self, arguments: &[&str]) -> Result<(Duration, String)> {
         self.timed_with(Stdio::null(), arguments)
     }
 
-    /// As [`timed`](Self::timed), with this for standard input.
+    /// As [`timed`](Self::timed), with this standard input.
     pub fn timed_with(&self, input: Stdio, arguments: &[&str]) -> Result<(Duration, String)> {
         let mut command = self.lb_ctl();
         command.args(arguments).stdin(input);
@@ -235,13 +236,13 @@ impl Director {
         Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
-    /// Runs a shell script on the director's machine, where `lb-ctl`, `ipvsadm`,
-    /// `ipvsadm-save` and `ipvsadm-restore` are the binary under test and speak to this director.
+    /// Runs a shell script on the director's machine. There, `lb-ctl`, `ipvsadm`, `ipvsadm-save`
+    /// and `ipvsadm-restore` are the binary under test, and talk to this director.
     pub fn script(&self, script: &str) -> Result<Output> {
         process::run(&mut self.shell(script)?)
     }
 
-    /// The shell that runs a [script](Self::script); it stands in the director's own directory.
+    /// The shell that runs a [script](Self::script), in the director's own directory.
     pub fn shell(&self, script: &str) -> Result<Command> {
         let links = self.path("bin");
         if !links.exists() {
@@ -262,8 +263,8 @@ impl Director {
         Ok(shell)
     }
 
-    /// As [`script`](Self::script), which must succeed without a complaint; returns what it
-    /// wrote to stdout.
+    /// As [`script`](Self::script), but the script must succeed and write nothing to stderr.
+    /// Returns its stdout.
     pub fn done(&self, script: &str) -> Result<String> {
         let output = self.script(script)?;
         let fine = output.code == Some(0) && output.stderr.is_empty();
@@ -302,7 +303,7 @@ impl Director {
         Ok(self.program_on(interface)?.id)
     }
 
-    /// The digest of the instructions of the program on an interface of the director.
+    /// The kernel's digest of the instructions of the program on an interface of the director.
     pub fn digest(&self, interface: &str) -> Result<String> {
         Ok(self.program_on(interface)?.tag)
     }
@@ -322,7 +323,7 @@ impl Director {
         Ok(links.into_iter().find_map(|link| link.xdp))
     }
 
-    /// Writes a file into the director's own directory; returns its path.
+    /// Writes a file in the director's own directory. Returns its path.
     pub fn write(&self, file: &str, content: &str) -> Result<PathBuf> {
         let path = self.path(file);
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
@@ -335,7 +336,7 @@ impl Director {
         self.directory.path().join(file)
     }
 
-    /// Where its pins are.
+    /// The directory of its pins.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         Path::new(PINS).join(&self.instance)
@@ -347,7 +348,7 @@ impl Director {
         &self.instance
     }
 
-    /// From now on, this is the binary.
+    /// Uses another binary from now on.
     pub fn upgrade(&mut self, binary: PathBuf) {
         self.binary = binary;
     }
@@ -373,7 +374,7 @@ impl Drop for Director {
             eprintln!("{error:#}");
         }
         self.daemon = None;
-        // Whatever `detach` left would hold the maps' memory until the next boot.
+        // Pins that `detach` left would keep the maps' memory until the next boot.
         let _ = fs::remove_dir_all(self.pins());
     }
 }

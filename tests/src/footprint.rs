@@ -1,25 +1,25 @@
-//! How large the director's program is: figures that do not depend on who else uses the
-//! machine, and a budget for them.
+//! The size of the director's program, and a budget for it. Unlike times, these figures do not
+//! depend on what else the machine does.
 
 use anyhow::{Context, Result};
 use aya::{programs::Xdp, util::KernelVersion};
 use serde::{Deserialize, Serialize};
 
-/// A program may be this much larger than its budget says, in percent: compilers differ.
+/// A program may exceed its budget by this many percent, because compilers differ.
 pub const LEEWAY: u32 = 10;
 
-/// A program as the kernel sees it.
+/// The size of a program in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
-    /// The kernel's series: another one's verifier walks other ways.
+    /// The kernel's series, such as `6.18`. The verifiers of others walk other paths.
     pub kernel: String,
-    /// What the program was compiled for in the end.
+    /// The CPU architecture that the kernel compiled it for.
     pub architecture: String,
-    /// Instructions that the verifier walked over, on all paths together.
+    /// Instructions that the verifier walked, all paths together.
     pub verified_instructions: u32,
-    /// The program's size as the verifier left it.
+    /// The program's size after the verifier has rewritten it.
     pub translated_bytes: u32,
-    /// The program's size as the CPU runs it; 0 where it is interpreted.
+    /// The program's size in machine code; 0 if the kernel interprets it.
     pub jited_bytes: u32,
 }
 
@@ -43,8 +43,8 @@ impl Footprint {
         })
     }
 
-    /// What this takes more than the budget and its leeway allow: a sentence for each figure,
-    /// none where all is well. Only what the same kernel and CPU would count alike is compared.
+    /// Says which figures exceed the budget by more than the leeway: one sentence for each. Figures
+    /// that depend on the kernel or the CPU are compared only with those of the same kernel or CPU.
     #[must_use]
     pub fn beyond(&self, budget: &Self) -> Vec<String> {
         let kernel = self.kernel == budget.kernel;

@@ -1,6 +1,5 @@
-//! What it takes to prove something about the director: its program fed with single packets
-//! ([`dataplane`]), its daemon in a lab of namespaces ([`director`], [`labs`]), and thousands of
-//! clients at once ([`load`]).
+//! The tools to test the director: single packets through its program ([`dataplane`]), its daemon
+//! in a lab of namespaces ([`director`], [`labs`]), and thousands of clients at once ([`load`]).
 
 pub mod dataplane;
 pub mod director;

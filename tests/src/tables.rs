@@ -1,5 +1,5 @@
-//! The tables of `lb-ctl --json`, as someone who only has its documentation would read
-//! them: no type is shared with the program under test.
+//! Reads the tables of `lb-ctl --json`. The types are written from the documentation and shared
+//! with no program under test.
 
 use anyhow::{Context, Result};
 use lb_lab::capture::Tally;
@@ -10,20 +10,20 @@ use serde::Deserialize;
 pub struct Stats {
     /// In the order of the configuration.
     pub services: Vec<Service>,
-    /// Packets that were dropped.
+    /// Dropped packets, by reason.
     pub drops: Vec<Drops>,
     /// How full the connection table is.
     pub connections: Table,
-    /// What the maps take, in bytes.
+    /// Memory of the maps, in bytes.
     pub memory: u64,
 }
 
 /// Packets dropped for one reason.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Drops {
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// How many.
+    /// Number of packets.
     pub packets: u64,
 }
 
@@ -32,9 +32,9 @@ pub struct Drops {
 pub struct Table {
     /// Connections in it.
     pub used: u64,
-    /// Connections that it was made for.
+    /// The number of connections that it was made for.
     pub capacity: u64,
-    /// Its slots.
+    /// Number of slots.
     pub slots: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Table {
 pub struct Service {
     /// `tcp/192.168.100.11:80`
     pub service: String,
-    /// What all its servers count together.
+    /// The sum over its servers.
     #[serde(flatten)]
     pub counters: Counters,
     /// In the order of the configuration.
@@ -57,12 +57,12 @@ pub struct Server {
     pub server: String,
     /// Its share of new connections.
     pub weight: u32,
-    /// What it counts.
+    /// Its counters.
     #[serde(flatten)]
     pub counters: Counters,
 }
 
-/// Counters since the service or server was made, and connections now.
+/// Counters since the service or server was added; and its present connections.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub struct Counters {
     /// Connections that were opened.
@@ -75,9 +75,9 @@ pub struct Counters {
     pub in_bytes: u64,
     /// Bytes to clients that passed the director.
     pub out_bytes: u64,
-    /// Connections that are open, or opening.
+    /// Active connections, as IPVS counts them.
     pub active: u64,
-    /// Connections that linger.
+    /// Inactive connections, as IPVS counts them.
     pub inactive: u64,
 }
 
@@ -92,12 +92,12 @@ pub struct Connection {
     pub service: String,
     /// The server's address and port.
     pub server: String,
-    /// As IPVS calls it.
+    /// The state's name in IPVS.
     pub state: String,
 }
 
 impl Stats {
-    /// The row of a service, written `tcp/192.168.100.11:80`.
+    /// The row of a service, which is named as in `tcp/192.168.100.11:80`.
     pub fn service(&self, service: &str) -> Result<&Service> {
         let row = self.services.iter().find(|row| row.service == service);
         row.with_context(|| format!("no service {service} in {self:?}"))
@@ -105,7 +105,7 @@ impl Stats {
 }
 
 impl Service {
-    /// The row of a server, written `192.168.100.47:80`.
+    /// The row of a server, which is named as in `192.168.100.47:80`.
     pub fn server(&self, server: &str) -> Result<&Server> {
         let row = self.servers.iter().find(|row| row.server == server);
         row.with_context(|| format!("no server {server} in {self:?}"))
@@ -113,7 +113,7 @@ impl Service {
 }
 
 impl Counters {
-    /// From clients.
+    /// Traffic from clients.
     #[must_use]
     pub fn inward(&self) -> Tally {
         Tally {
@@ -122,7 +122,7 @@ impl Counters {
         }
     }
 
-    /// To clients.
+    /// Traffic to clients.
     #[must_use]
     pub fn outward(&self) -> Tally {
         Tally {

@@ -1,5 +1,5 @@
-//! The next version of `lb-ctl`, whose eBPF program is another one that does the same: made
-//! of the binary at hand.
+//! Makes another version of `lb-ctl` out of the binary at hand. Its eBPF program is different but
+//! does the same.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -10,8 +10,8 @@ use object::{
     read::elf::{ElfFile64, FileHeader},
 };
 
-/// Writes a copy of a binary in which one instruction of the eBPF program `director` is
-/// another one with the same effect.
+/// Writes a copy of a binary. In the copy, one instruction of the eBPF program `director` is
+/// replaced by another with the same effect.
 pub fn write(binary: &Path, to: &Path) -> Result<()> {
     let mut bytes = fs::read(binary).with_context(|| format!("read {}", binary.display()))?;
     let place = dispensable(&bytes).with_context(|| format!("in {}", binary.display()))?;
@@ -29,7 +29,7 @@ const MOVE_32: u8 = 0xb4;
 const MOVE_64: u8 = 0xb7;
 const INSTRUCTION: usize = 8;
 
-/// Where in the binary the first instruction of `director` is that may be either of the two.
+/// The place in the binary of the first instruction of `director` that may be replaced.
 fn dispensable(binary: &[u8]) -> Result<usize> {
     let start = object_in(binary).context("it carries no eBPF object")?;
     let file = ElfFile64::<LittleEndian>::parse(binary.get(start..).unwrap_or_default())?;

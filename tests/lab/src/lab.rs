@@ -170,7 +170,7 @@ impl Lab {
 
     fn connect(&mut self, host: &Host, index: usize, namespace: &Namespace) -> Result<()> {
         let link = host.links.get(index).context("no such link")?;
-        let (interface, plug) = (format!("eth{index}"), format!("{}-{index}", host.name));
+        let (interface, far_end) = (format!("eth{index}"), format!("{}-{index}", host.name));
         let (network, peer) = (link.network, namespace.name());
         // The interface gets its name last. A director that waits for the name attaches at once,
         // and the offloads of a veth pair with an XDP program cannot be changed.
@@ -180,14 +180,14 @@ impl Lab {
         let queues = format!("numtxqueues {0} numrxqueues {0}", self.queues);
         self.switch.ip([
             format!(
-                "link add {plug} {queues} type veth peer name {unfinished} netns {peer} {queues}"
+                "link add {far_end} {queues} type veth peer name {unfinished} netns {peer} {queues}"
             ),
-            format!("link set {plug} master {network} up"),
+            format!("link set {far_end} master {network} up"),
         ])?;
-        offload::disable(&self.switch, &plug)?;
+        offload::disable(&self.switch, &far_end)?;
         offload::disable(namespace, &unfinished)?;
         // A veth end that sends by native XDP needs an XDP program at the other end.
-        let passes = xdp::attach(&self.switch, &plug, Verdict::Pass)?;
+        let passes = xdp::attach(&self.switch, &far_end, Verdict::Pass)?;
         self.passes.push(passes);
         namespace.ip([format!("link set {unfinished} name {interface}")])?;
         let addresses = link.addresses.iter();

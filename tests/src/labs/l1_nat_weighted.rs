@@ -1,4 +1,4 @@
-//! L1: NAT, weighted. The real servers' gateway is the director.
+//! L1: NAT, wrr. The director is the real servers' gateway.
 
 use lb_lab::topology::{Host, Topology};
 

@@ -1,4 +1,4 @@
-//! L2: NAT with port mapping: the service's port is not the servers' port.
+//! L2: NAT with port mapping: the servers' port differs from the service's port.
 
 use lb_lab::topology::{Host, Topology};
 

@@ -1,4 +1,4 @@
-//! L3: DR, everybody on one subnet. The real servers hold the VIP, and are silent about it.
+//! L3: DR, all machines in one subnet. The real servers hold the VIP but do not answer ARP for it.
 
 use lb_lab::topology::{Host, Topology};
 

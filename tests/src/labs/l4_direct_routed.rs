@@ -1,6 +1,6 @@
-//! L4: DR, the client behind a router, and the director one of its own real servers.
-//! Answers of the others reach the client through the router, on which the VIP is in
-//! another direction than they come from.
+//! L4: DR. The client is behind a router, and the director is one of its own real servers. The
+//! other servers' answers reach the client through the router. They carry the VIP as source
+//! address, which the router routes through another interface than they come in by.
 
 use lb_lab::topology::{Host, Topology};
 
@@ -19,7 +19,7 @@ services:
       - {address: 127.0.0.1, weight: 1}
 ";
 
-/// The machines, with this `rp_filter` on the router.
+/// The machines; the router has this `rp_filter`.
 #[must_use]
 pub fn topology(reverse_path_filter: u8) -> Topology {
     let server = |name, address| {

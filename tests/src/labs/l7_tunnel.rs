@@ -1,4 +1,4 @@
-//! L7: TUN. The real servers are in another network, and answer the client straight.
+//! L7: TUN. The real servers are in another network and answer the client directly.
 
 use lb_lab::topology::{Host, Topology};
 

@@ -1,4 +1,4 @@
-//! L8: DR, rr, to two nginx, which serve pages and pass what is dynamic to three
+//! L8: DR, rr, to two nginx. These serve static pages themselves, and pass other requests to three
 //! application servers.
 
 use lb_lab::topology::{Host, Speaks, Topology};
@@ -18,8 +18,7 @@ services:
       - {address: 192.168.73.120}
 ";
 
-/// What nginx is told; it runs in a directory of its own,
-/// with its pages in `html`.
+/// nginx's configuration. nginx runs in a directory of its own, with its pages in `html`.
 pub const NGINX: &str = r#"
 daemon off;
 master_process off;

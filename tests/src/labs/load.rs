@@ -1,5 +1,5 @@
-//! For a load: one director with a service for each forwarding method, over TCP and UDP, each
-//! with servers of its own.
+//! The lab for a load: one director, and a service for each forwarding method, over TCP and UDP,
+//! with three servers each.
 
 use std::fmt::Write;
 
@@ -7,15 +7,15 @@ use lb_lab::topology::{Host, Topology};
 
 use crate::load::Target;
 
-/// What the director is to do: of the TCP service of each forwarding method, the numbers and
-/// weights of its servers; and what goes before and after the services that bear the load.
+/// The director's configuration. For the TCP service of each forwarding method, it has the numbers
+/// and weights of the servers. Text can be added before and after the services of the load.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// Of DR, NAT and TUN: numbers from 1 to 3, and weights.
+    /// The servers of DR, NAT and TUN: their numbers from 1 to 3, and their weights.
     pub servers: [Vec<(u8, u32)>; 3],
-    /// Where the program is attached.
+    /// Interfaces that the program is attached to.
     pub interfaces: &'static str,
-    /// As in a file.
+    /// Timeouts, as in a file.
     pub timeouts: &'static str,
     /// More services, as in a file.
     pub others: String,
@@ -36,7 +36,7 @@ struct Method {
     name: &'static str,
     /// The last byte of the VIP.
     vip: u8,
-    /// What the servers' addresses begin with.
+    /// The first three bytes of the servers' addresses.
     servers: &'static str,
     ports: [u16; 2],
     scheduler: &'static str,
@@ -103,7 +103,7 @@ impl Configuration {
         file + &self.others
     }
 
-    /// The listing that it asks for, of the TCP services: servers and weights, in order.
+    /// What a listing of the TCP services must show: servers and weights, in order.
     #[must_use]
     pub fn listing(&self) -> Vec<(String, Vec<(String, u32)>)> {
         METHODS
@@ -124,7 +124,7 @@ fn tcp_service(method: &Method) -> String {
     format!("tcp/172.16.0.{}:80", method.vip)
 }
 
-/// The TCP service that a target's name stands for.
+/// The TCP service of the target with this name.
 #[must_use]
 pub fn service(target: &str) -> String {
     let method = METHODS.iter().find(|method| method.name == target);
@@ -144,7 +144,7 @@ pub fn targets() -> Vec<Target> {
         .collect()
 }
 
-/// The machines. Each service has three servers. What passes the tunnel fits into it.
+/// The machines. Each service has three servers. Packets of full size fit into the tunnel.
 #[must_use]
 pub fn topology() -> Topology {
     const BY_ROUTER: &str = "192.168.100.3 rto_min 2s";

@@ -1,5 +1,5 @@
-//! One service whose servers are reached in three ways: DR and NAT inside, TUN behind a
-//! router.
+//! One service with servers of three forwarding methods: DR and NAT in the inner network, TUN
+//! behind a router.
 
 use lb_lab::topology::{Host, Topology};
 

@@ -1,5 +1,5 @@
-//! The deployments that users of IPVS build by hand, with the addresses that they have
-//! there. Each file has the machines, and the director's configuration.
+//! Deployments that users of IPVS build by hand, with the addresses that they use there. Each file
+//! has the machines and the director's configuration.
 
 pub mod l1_nat_weighted;
 pub mod l2_nat_port_mapping;

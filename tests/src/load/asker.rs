@@ -11,10 +11,11 @@ use tokio::{
 
 use super::{rhythm::next, tally::Tally};
 
-/// Far longer than an answer takes on a busy machine: what has not come by then is lost.
+/// After this long without an answer, the question or the answer is taken for lost. On a busy
+/// machine, an answer takes far less.
 const LOST: Duration = Duration::from_secs(10);
 
-/// Asks until the load ends. Each question is sent once.
+/// Sends questions until the load ends, each only once.
 pub async fn ask(
     tally: &Arc<Tally>,
     number: usize,
@@ -23,7 +24,7 @@ pub async fn ask(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0").await?;
-    // An answer from another address than the service's is not received.
+    // A connected socket receives no answer from any other address.
     socket.connect(tally.target().udp).await?;
     let mut first = None;
     let mut questions = 0;

@@ -13,24 +13,25 @@ use tokio::{
 
 use super::{losses, tally::Tally, volume::SENTENCE};
 
-/// A lost packet is sent again several times in less.
+/// A connection without progress for this long is taken for broken. TCP sends a lost packet again
+/// several times in less.
 const STALL: Duration = Duration::from_secs(20);
-/// For so long, others wait for one that gets no answer.
+/// A connection that gets no answer gives its turn to others after this time.
 const TURN: Duration = Duration::from_millis(100);
 
 pub struct Connection {
     tally: Arc<Tally>,
     stream: TcpStream,
     server: String,
-    /// Where in [`content`] it goes on.
+    /// The offset in [`content`] of the next byte that it sends.
     position: u64,
     lost: i64,
-    /// For sentences.
+    /// If set, limits how many connections send at the same time.
     turns: Option<Arc<Semaphore>>,
 }
 
 impl Connection {
-    /// Opens it, and learns what the server is called.
+    /// Opens it and reads the server's name.
     pub async fn open(tally: &Arc<Tally>, number: u64) -> Result<Self> {
         let connect = timeout(STALL, TcpStream::connect(tally.target().tcp));
         let stream = connect.await.context("connect: no answer")?;
@@ -40,7 +41,8 @@ impl Connection {
             tally: Arc::clone(tally),
             stream,
             server: String::new(),
-            // No two have the same content, so that a byte of another one shows.
+            // Every connection sends another part of the content, so that a byte of another
+            // connection is noticed.
             position: number << 32,
             lost: 0,
             turns: None,
@@ -51,7 +53,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// What the server calls itself.
+    /// The server's name.
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -66,12 +68,12 @@ impl Connection {
         }
     }
 
-    /// From now on, waits with each sentence until it has a turn.
+    /// From now on, waits for its turn before it sends.
     pub fn speak_in_turns(&mut self, turns: &Arc<Semaphore>) {
         self.turns = Some(Arc::clone(turns));
     }
 
-    /// Sends so many bytes, and has them back.
+    /// Sends this many bytes, and receives and checks their echo.
     pub async fn exchange(&mut self, length: usize) -> Result<()> {
         let Some(turns) = self.turns.clone() else {
             return self.exchange_now(length).await;
@@ -107,7 +109,7 @@ impl Connection {
         self.count_losses()
     }
 
-    /// Closes it, and sees the server do the same.
+    /// Closes it, and waits until the server has closed it, too.
     pub async fn close(mut self) -> Result<()> {
         let mut rest = Vec::new();
         let end = async {

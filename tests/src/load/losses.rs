@@ -1,5 +1,5 @@
-//! Whether packets were lost. TCP sends again what was, and also what was merely overtaken or
-//! late; but then the other end says that it has had it before (DSACK, RFC 2883).
+//! Tells whether packets were lost. TCP also sends packets again that were merely late or
+//! overtaken. But then the other end reports that it had received them before (DSACK, RFC 2883).
 
 use std::{collections::BTreeMap, fs, os::fd::AsRawFd};
 
@@ -7,24 +7,25 @@ use anyhow::{Context, Result};
 use lb_lab::{lab::Lab, namespace::Namespace};
 use nix::errno::Errno;
 
-/// How long a sender waits for an acknowledgement before it sends again, as an option of routes:
-/// longer than any that is merely late on a busy machine takes.
+/// How long a sender waits for an acknowledgement before it sends again, as an option of routes.
+/// Longer than any acknowledgement takes on a busy machine.
 pub const PATIENT: &str = "rto_min 2s";
 
-/// Keeps a machine's TCP from sending again what is merely late: without probes for a lost
-/// tail, it does so only after [`PATIENT`].
+/// Keeps a machine's TCP from sending again what is merely late. Without tail loss probes, it sends
+/// again only after [`PATIENT`].
 pub fn send_again_only_what_is_lost(host: &Namespace) -> Result<()> {
     host.sysctls(&[("ipv4/tcp_early_retrans", "0")])
 }
 
-/// How many segments each machine of a lab has sent again which had not arrived.
+/// Number of segments that each machine of a lab has sent again because they had not arrived.
 pub fn lost(lab: &Lab) -> Result<BTreeMap<&'static str, i64>> {
     lab.hosts()
         .map(|(name, host)| Ok((name, host.inside(lost_here)?)))
         .collect()
 }
 
-/// The interfaces of a lab on which packets were dropped, and how many: received, sent.
+/// The interfaces of a lab that dropped packets, each with the numbers of dropped packets:
+/// received, sent.
 pub fn dropped(lab: &Lab) -> Result<Vec<String>> {
     let all = lab.hosts().chain([("switch", lab.switch())]);
     let mut found = Vec::new();
@@ -51,7 +52,7 @@ fn lost_here() -> Result<i64> {
 }
 
 fn counter(file: &str, protocol: &str, name: &str) -> Result<i64> {
-    // The network of this thread, not of the process.
+    // `thread-self`: the namespace of this thread, which may differ from the process's.
     let path = format!("/proc/thread-self/net/{file}");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let prefix = format!("{protocol}: ");
@@ -64,14 +65,15 @@ fn counter(file: &str, protocol: &str, name: &str) -> Result<i64> {
     value.parse().with_context(|| format!("{name} in {path}"))
 }
 
-/// How many segments this end of a connection has sent again which had not arrived, SYNs too.
+/// Number of segments, SYNs included, that this end of a connection has sent again because they had
+/// not arrived.
 pub fn lost_by(connection: &impl AsRawFd) -> Result<i64> {
-    // In `struct tcp_info` (linux/tcp.h, Linux 4.19), in words of 32 bits.
+    // Offsets in `struct tcp_info` (linux/tcp.h, Linux 4.19), in 32-bit words.
     const TOTAL_RETRANS: usize = 25;
     const DSACK_DUPS: usize = 54;
     let mut info = [0u32; DSACK_DUPS + 1];
     let mut size = size_of_val(&info) as libc::socklen_t;
-    // SAFETY: the kernel writes `size` bytes at most.
+    // SAFETY: the kernel writes at most `size` bytes.
     let result = unsafe {
         libc::getsockopt(
             connection.as_raw_fd(),

@@ -1,11 +1,11 @@
-//! A load: thousands of clients in one namespace, of several services at once, which know of
-//! every connection whether it broke and of every byte whether it was right.
+//! A load: thousands of clients in one namespace, of several services at once. It notices every
+//! connection that breaks and every byte that is wrong.
 //!
-//! On each service there are *talkers*, which say something now and then for as long as the
-//! load lasts; *transfers*, which do so all the time; *visitors*, which open a connection, use
-//! it and close it, over and over; and *askers*, which send a datagram and wait for its answer.
-//! What they send comes back from the server's echo, so that every byte passes the director
-//! under DR and TUN too.
+//! Each service has four kinds of clients. *Talkers* send something from time to time, over one
+//! connection that lasts as long as the load. *Transfers* do the same without pauses. *Visitors*
+//! open a connection, use it, close it, and begin again. *Askers* send a datagram and wait for its
+//! answer. The server's echo sends everything back, so every byte passes the director, under DR and
+//! TUN too.
 
 mod asker;
 mod connection;
@@ -35,18 +35,18 @@ pub use self::{
     volume::{Target, Volume},
 };
 
-/// Bytes that a transfer sends at a time.
+/// Bytes that a transfer sends at once.
 const CHUNK: usize = 4 * SENTENCE;
-/// How many sentences are on their way at the same time. What waits in front of an interface of
-/// a lab is limited to 256 frames: where a busy machine stops for a moment, all that are due
-/// would come at once.
+/// How many connections send at the same time. The queue of a lab's interface holds 256 frames.
+/// When a busy machine has stopped for a moment, all clients that are due would otherwise send at
+/// once.
 const SPEAKING: usize = 64;
-/// Connections that are being opened at the same time, in the beginning.
+/// How many lasting connections are opened at the same time, in the beginning.
 const OPENING: usize = 64;
-/// Generous: many wait for their turn on few CPUs.
+/// Long, because many clients wait for their turn on few CPUs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A load that goes on until it is ended.
+/// A load that runs until it is ended.
 #[derive(Debug)]
 pub struct Load {
     tallies: Vec<Arc<Tally>>,
@@ -55,7 +55,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts it; every lasting connection is open when this returns.
+    /// Starts it, and waits until every lasting connection is open.
     pub fn start(client: &Namespace, targets: &[Target], volume: Volume) -> Result<Self> {
         descriptors::allow_many()?;
         let (stop, stopped) = watch::channel(false);
@@ -78,24 +78,24 @@ impl Load {
         Ok(load)
     }
 
-    /// What is known of a service's clients.
+    /// The tally of the service with this name.
     pub fn of(&self, name: &str) -> Result<&Tally> {
         let tally = self.tallies.iter().find(|tally| tally.name() == name);
         Ok(tally.with_context(|| format!("there is no load on {name}"))?)
     }
 
-    /// Of all services.
+    /// The tallies of all services.
     pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
         self.tallies.iter().map(AsRef::as_ref)
     }
 
-    /// TCP connections that are open now.
+    /// Number of TCP connections that are open now.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.tallies().map(Tally::open).sum()
     }
 
-    /// Fails where any connection broke, any byte was wrong, any datagram was lost.
+    /// Fails if any connection broke, any byte was wrong, or any datagram was lost.
     pub fn ensure_whole(&self) -> Result<()> {
         let faults: Vec<_> = self.tallies().flat_map(Tally::faults).collect();
         ensure!(
@@ -107,13 +107,13 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until every lasting connection has carried something from now on, and new ones
-    /// have been opened and closed.
+    /// Waits until, from now on, every lasting connection has carried data, and new ones have been
+    /// opened and closed.
     pub fn everybody_speaks(&self) -> Result<()> {
         self.everybody_speaks_but(&[])
     }
 
-    /// As [`everybody_speaks`](Self::everybody_speaks), but for the TCP connections of servers
+    /// As [`everybody_speaks`](Self::everybody_speaks), except for the TCP connections of servers
     /// with these names.
     pub fn everybody_speaks_but(&self, gone: &[&str]) -> Result<()> {
         self.wait("every connection carries something", |tally, mark| {
@@ -121,7 +121,7 @@ impl Load {
         })
     }
 
-    /// Waits until some of all kinds of clients have been at work from now on.
+    /// Waits until, from now on, some clients of each kind have exchanged data.
     pub fn goes_on(&self) -> Result<()> {
         self.wait("the load goes on", Tally::went_on)
     }
@@ -140,7 +140,7 @@ impl Load {
         result
     }
 
-    /// Waits until every visitor who is on the way now has gone again.
+    /// Waits until every present visitor has closed its connection.
     pub fn let_visitors_change(&self) -> Result<()> {
         for tally in self.tallies() {
             tally.shut()?;
@@ -149,7 +149,7 @@ impl Load {
         Ok(())
     }
 
-    /// Closes every connection, and says whether all went well to the end: how many TCP
+    /// Closes every connection, and fails if anything went wrong until then. Returns how many TCP
     /// connections each service's clients have opened.
     pub fn end(mut self) -> Result<Vec<(&'static str, u64)>> {
         self.stop()?;
@@ -178,7 +178,7 @@ impl Drop for Load {
     }
 }
 
-/// Until all clients have ended.
+/// Runs all clients until they have ended.
 async fn run(tallies: &[Arc<Tally>], volume: Volume, stopped: &watch::Receiver<bool>) {
     let mut clients = JoinSet::new();
     let opening = Arc::new(Semaphore::new(OPENING));

@@ -1,4 +1,4 @@
-//! When a client acts.
+//! Decides when a client acts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
-/// Ticks of one client of many, which take turns.
+/// The ticks of one client out of many. The clients' ticks are spread evenly over the period.
 pub fn rhythm(period: Duration, number: usize, clients: usize) -> Interval {
     let turn = period.mul_f64(number as f64 / clients as f64);
     let mut rhythm = interval_at(Instant::now() + turn, period);
@@ -15,7 +15,7 @@ pub fn rhythm(period: Duration, number: usize, clients: usize) -> Interval {
     rhythm
 }
 
-/// True at the next tick; false when the load ends.
+/// Waits for the next tick. False if the load ends before it.
 pub async fn next(rhythm: &mut Interval, stopped: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         biased;

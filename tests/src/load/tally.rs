@@ -1,4 +1,4 @@
-//! What is known of the clients of one service.
+//! Counts what the clients of one service do, and keeps what went wrong.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use lb_lab::wait::wait_until;
 
 use super::volume::{Target, Volume};
 
-/// Counts, and what went wrong.
+/// The tally of one service.
 #[derive(Debug)]
 pub struct Tally {
     target: Target,
@@ -23,10 +23,10 @@ pub struct Tally {
     visits: AtomicU64,
     answers: AtomicU64,
     bytes: AtomicU64,
-    /// By server, segments.
+    /// By server: segments that were lost.
     lost: Mutex<BTreeMap<String, i64>>,
     visited: Mutex<BTreeMap<String, u64>>,
-    /// Of those who come again and again, how many are here.
+    /// Number of visitors and askers that are at work now.
     present: AtomicU64,
     shut: AtomicBool,
     abandoned: AtomicBool,
@@ -36,16 +36,16 @@ pub struct Tally {
     faults: Mutex<Vec<String>>,
 }
 
-/// A client that stays.
+/// A client that stays as long as the load.
 #[derive(Debug, Default)]
 struct Lasting {
-    /// Who serves it, once that is known.
+    /// Its server's name, once it is known.
     server: OnceLock<String>,
-    /// The epoch in which it was last heard.
+    /// The epoch in which it last exchanged data.
     spoken: AtomicU64,
 }
 
-/// How far all was at some moment.
+/// The counts at one moment.
 #[derive(Debug)]
 pub struct Mark {
     epoch: u64,
@@ -54,7 +54,7 @@ pub struct Mark {
     bytes: u64,
 }
 
-/// Somebody is here.
+/// A visitor or asker is at work, until this is dropped.
 pub struct Visit<'a>(&'a Tally);
 
 impl Drop for Visit<'_> {
@@ -91,20 +91,20 @@ impl Tally {
         self.target.name
     }
 
-    /// TCP connections that were opened so far.
+    /// Number of TCP connections opened so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.opened.load(SeqCst)
     }
 
-    /// TCP connections that are open.
+    /// Number of TCP connections that are open now.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.opened.load(SeqCst) - self.closed.load(SeqCst)
     }
 
-    /// Segments that clients sent again because they had not arrived, by the name of the server
-    /// that they were for.
+    /// Number of segments that clients sent again because they had not arrived, by the name of the
+    /// server that they were for.
     #[must_use]
     pub fn lost(&self) -> BTreeMap<String, i64> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +114,7 @@ impl Tally {
             .collect()
     }
 
-    /// How many TCP connections that last a server has.
+    /// Number of lasting TCP connections that a server has.
     #[must_use]
     pub fn lasting_on(&self, server: &str) -> usize {
         let connections = self.volume.talkers + self.volume.transfers;
@@ -124,22 +124,22 @@ impl Tally {
             .count()
     }
 
-    /// Visits so far, by the name of the server that had them.
+    /// Number of visits so far, by the name of the server.
     #[must_use]
     pub fn visits(&self) -> BTreeMap<String, u64> {
         let visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
         visited.clone()
     }
 
-    /// What went wrong.
+    /// Everything that went wrong, in sentences.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.clone()
     }
 
-    /// Lets no visitor and no asker come any more, and waits until those that are here have
-    /// gone. Lasting connections go on.
+    /// Lets no visitor or asker begin any more, and waits until those at work have finished.
+    /// Lasting connections continue.
     pub fn shut(&self) -> Result<()> {
         self.shut.store(true, SeqCst);
         wait_until("visitors and askers have gone", || {
@@ -149,7 +149,7 @@ impl Tally {
         })
     }
 
-    /// Lets them come again.
+    /// Lets visitors and askers begin again.
     pub fn reopen(&self) {
         self.shut.store(false, SeqCst);
     }
@@ -162,7 +162,7 @@ impl Tally {
         self.epoch.load(SeqCst)
     }
 
-    /// A new epoch begins.
+    /// Begins a new epoch, and returns the counts at this moment.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             epoch: self.epoch.fetch_add(1, SeqCst) + 1,
@@ -172,8 +172,8 @@ impl Tally {
         }
     }
 
-    /// Whether every lasting client has been heard, but for those of servers that are gone and
-    /// those that may not come.
+    /// Fails until every lasting client has exchanged data since the mark. Clients of servers that
+    /// are gone do not count, nor do askers that may not begin.
     pub(super) fn everybody_spoke(&self, mark: &Mark, gone: &[&str]) -> Result<()> {
         let connections = self.volume.talkers + self.volume.transfers;
         let shut = self.shut.load(SeqCst);
@@ -197,7 +197,7 @@ impl Tally {
         self.others_came(mark)
     }
 
-    /// Whether there have been visitors and answers since, if they may come.
+    /// Fails until there have been visits and answers since the mark, if they may begin.
     fn others_came(&self, mark: &Mark) -> Result<()> {
         let name = self.name();
         if !self.shut.load(SeqCst) {
@@ -211,12 +211,12 @@ impl Tally {
         Ok(())
     }
 
-    /// The test is over, whatever becomes of the clients.
+    /// The test is over: errors of clients do not count any more.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
     }
 
-    /// Says that a visitor is here, unless none may come.
+    /// Counts a visitor or asker as at work. `None` if none may begin.
     pub(super) fn come(&self) -> Option<Visit<'_>> {
         self.present.fetch_add(1, SeqCst);
         let visit = Visit(self);
@@ -257,7 +257,7 @@ impl Tally {
         }
     }
 
-    /// How a client fared.
+    /// Notes how a client ended.
     pub(super) fn note(&self, who: &str, fared: Result<()>) {
         if let Err(error) = fared
             && !self.abandoned.load(SeqCst)

@@ -1,39 +1,39 @@
-//! How much load there is: on which services, how many clients of each kind, how often.
+//! The size of a load: the services, how many clients of each kind, and how often they act.
 
 use std::{net::SocketAddr, time::Duration};
 
-/// A service, over both protocols.
+/// A service, over TCP and UDP.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What it is called when something goes wrong.
+    /// Its name in messages.
     pub name: &'static str,
-    /// Where a TCP echo answers.
+    /// The address of its TCP echo.
     pub tcp: SocketAddr,
-    /// Where a UDP echo answers.
+    /// The address of its UDP echo.
     pub udp: SocketAddr,
 }
 
-/// How many clients each service has.
+/// The number of clients of each service.
 #[derive(Clone, Copy, Debug)]
 pub struct Volume {
-    /// Connections that say something every [`TALK`].
+    /// Connections that send something every [`TALK`].
     pub talkers: usize,
-    /// Connections that never pause for longer than [`TRANSFER`].
+    /// Connections that send something every [`TRANSFER`].
     pub transfers: usize,
     /// Clients that open a new connection every [`VISIT`].
     pub visitors: usize,
-    /// UDP clients that ask every [`ASK`].
+    /// UDP clients that send a question every [`ASK`].
     pub askers: usize,
 }
 
-/// How often a talker says something.
+/// The period of a talker.
 pub const TALK: Duration = Duration::from_millis(1000);
-/// How often a transfer goes on.
+/// The period of a transfer.
 pub const TRANSFER: Duration = Duration::from_millis(100);
-/// How often a visitor comes.
+/// The period of a visitor.
 pub const VISIT: Duration = Duration::from_millis(80);
-/// How often an asker asks.
+/// The period of an asker.
 pub const ASK: Duration = Duration::from_millis(100);
 
-/// Bytes that a talker or visitor sends at a time: two segments.
+/// Bytes that a talker or visitor sends at once: two segments.
 pub const SENTENCE: usize = 2000;

@@ -2,7 +2,7 @@
 
 use lb_lab::topology::{Host, Topology};
 
-/// A lab and what is said about it.
+/// A lab, and the text that explains it.
 pub struct Story {
     pub method: &'static str,
     pub idea: &'static str,

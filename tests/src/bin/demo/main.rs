@@ -1,5 +1,5 @@
-//! The demo: for each forwarding method a lab, real HTTP through the director, and the
-//! director's own table of it. `cargo xtask demo` runs it.
+//! The demo. For each forwarding method, it makes a lab, sends real HTTP requests through the
+//! director, and shows the director's own counters. `cargo xtask demo` runs it.
 
 mod labs;
 mod screen;
@@ -32,7 +32,7 @@ struct Arguments {
     down: bool,
 }
 
-/// A lab that runs. The director goes first, then its machine.
+/// A running lab. The director is dropped before its machine.
 struct Running {
     story: Story,
     director: Director,
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             eprintln!("Interrupted; nothing is left behind.");
             ExitCode::from(130)
         }
-        // Whoever reads has seen enough.
+        // The reader of the output has closed the pipe: not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let causes: Vec<_> = error.chain().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! What the demo looks like.
+//! The demo's output.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ const DIM: &str = "2";
 const GREEN: &str = "32";
 const CYAN: &str = "36";
 
-/// Where the demo is shown.
+/// The output, and whether it is in colour.
 pub struct Screen<W> {
     to: W,
     colour: bool,

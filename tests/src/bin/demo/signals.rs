@@ -1,5 +1,5 @@
-//! Ctrl-C and its kin: the demo ends between two steps, and what it made goes away on the
-//! way out.
+//! Handles Ctrl-C and SIGTERM. The demo ends between two steps, and its values' destructors remove
+//! what it made.
 
 use std::{
     fs, process,
@@ -16,10 +16,11 @@ use nix::{
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
 
-/// From now on, SIGINT and SIGTERM are noted rather than obeyed.
+/// From now on, SIGINT and SIGTERM do not end the process; that they arrived is remembered.
 pub fn watch() {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
-    // Threads made from here on inherit this; programs start with a clean mask.
+    // Threads that are made later inherit the mask. Programs that are started do not: the standard
+    // library resets it.
     if signals.thread_block().is_err() {
         return; // then the signals end the demo at once, and the next one clears up
     }
@@ -31,25 +32,25 @@ pub fn watch() {
     });
 }
 
-/// Whether one has arrived.
+/// Whether a signal has arrived.
 pub fn arrived() -> bool {
     ARRIVED.load(Ordering::Relaxed)
 }
 
-/// Fails once one has arrived.
+/// Fails if a signal has arrived.
 pub fn ensure_none() -> Result<()> {
     ensure!(!arrived(), "interrupted");
     Ok(())
 }
 
-/// Waits for one, in the main thread.
+/// Waits for a signal, in the main thread.
 pub fn wait() {
     while !arrived() {
         thread::park();
     }
 }
 
-/// Tells other demos to end; returns how many there were.
+/// Tells other demos to end. Returns how many there were.
 pub fn end_other_demos() -> Result<usize> {
     namespace::remove_leftovers();
     let demos = namespace::owners().into_iter().filter(|&owner| {

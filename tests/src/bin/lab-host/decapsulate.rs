@@ -1,5 +1,5 @@
-//! The end of an IPIP tunnel (RFC 2003), for kernels without the device `ipip`: what a raw
-//! socket receives goes, without its outer header, into a TUN device.
+//! The end of an IPIP tunnel (RFC 2003), for kernels without the device `ipip`. Receives IPIP
+//! packets by a raw socket, removes the outer header, and writes the inner packet to a TUN device.
 
 use std::{
     ffi::CString,
@@ -28,7 +28,7 @@ pub fn run(tun: &str) -> Result<()> {
         let Some(inner) = inner(outer) else {
             continue;
         };
-        // The kernel refuses what is no IP packet, and all while the device is down.
+        // The kernel refuses anything but an IP packet, and everything while the device is down.
         if let Err(error) = device.write_all(inner) {
             eprintln!("drop a packet of {} bytes: {error}", inner.len());
         }
@@ -45,7 +45,7 @@ fn ipip_socket() -> Result<File> {
     // SAFETY: no memory is passed.
     let socket = unsafe { libc::socket(libc::AF_INET, kind, libc::IPPROTO_IPIP) };
     let socket = Errno::result(socket)?;
-    // SAFETY: the descriptor was just made, and nobody else has it.
+    // SAFETY: the descriptor was just made, and nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     setsockopt(&socket, RcvBufForce, &(16 << 20))?;
     Ok(File::from(socket))

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::ready;
 
-/// Sends its name in a line, then whatever it receives, until the client has no more.
+/// Sends its name in a line, then everything that it receives, until the client closes its side.
 pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
     descriptors::allow_many()?;
     let listener = TcpListener::bind(listen)

@@ -79,7 +79,7 @@ fn whole(body: impl Into<Bytes>) -> Response<Body> {
     Response::new(Full::new(body.into()).boxed())
 }
 
-/// So many bytes, the same on every server. Each chunk is made when the client can take it.
+/// This many bytes, the same on every server. Each chunk is made when the client can receive it.
 fn bytes(length: u64) -> Body {
     let chunks = (0..length).step_by(CHUNK).map(move |offset| {
         let rest = (length - offset).min(CHUNK as u64);

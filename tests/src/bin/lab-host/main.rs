@@ -1,5 +1,5 @@
-//! What the machines of a lab run: servers that name themselves, and the end of an IPIP
-//! tunnel for kernels that have none. Says `ready` when it serves.
+//! The program that the machines of a lab run: servers that send their name, and the end of an IPIP
+//! tunnel for kernels without one. Writes `ready` when it serves.
 
 mod decapsulate;
 mod echo;

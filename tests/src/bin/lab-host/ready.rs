@@ -1,4 +1,4 @@
-//! Tells the lab that this program serves: the lab waits for the word on stdout.
+//! Tells the lab that this program serves: the lab waits for this word on stdout.
 
 pub fn say() {
     println!("ready");

@@ -15,7 +15,7 @@ pub async fn serve(name: &str, listen: SocketAddr) -> Result<()> {
     ready::say();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        // An ICMP error about an earlier answer is no reason to stop.
+        // The error may be an ICMP error about an earlier answer: continue.
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
