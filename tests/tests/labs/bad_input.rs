@@ -1,4 +1,4 @@
-//! What is wrong is said, and all goes on as before.
+//! Wrong input is answered by an error that says what is wrong, and changes nothing.
 
 use std::{
     fs::{self, Permissions},
@@ -16,7 +16,7 @@ use lb_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// Fails unless a command failed with this exit code and said all of this.
+/// Fails unless the command failed with this exit code and wrote all of these words.
 #[track_caller]
 fn assert_refused(output: &Output, code: i32, said: &[&str]) {
     assert_eq!(output.code, Some(code), "{output:?}");
@@ -46,7 +46,7 @@ fn lab() -> (Lab, Director) {
     (lab, director)
 }
 
-/// Applies a file, which must not change anything.
+/// Applies a file, which must change nothing.
 #[track_caller]
 fn assert_not_applied(file: &str, code: i32, said: &[&str]) {
     let (lab, director) = lab();
@@ -139,7 +139,7 @@ fn a_daemon_with_a_wrong_file_does_not_start() {
 #[test]
 fn who_is_not_root_is_told() {
     let (lab, director) = lab();
-    // Where nobody may read it, wherever the build is.
+    // In a directory that no other user may read, wherever the build is.
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let binary = folder.path().join("lb-ctl");

@@ -1,4 +1,4 @@
-//! A director that started with little gets much to do, under traffic.
+//! A director that was started with few services gets many, under traffic.
 
 use std::{
     fmt::Write as _,
@@ -48,7 +48,7 @@ fn a_director_that_started_small_takes_ten_thousand_services_while_packets_flow(
         let after = counters(&director);
         assert_not_less(&after, &before);
         download.read(STEP).unwrap();
-        // And back: the room stays.
+        // With few services again, the maps keep their size.
         let path = director.path("lb.yaml").display().to_string();
         director.timed(&["apply", &path]).unwrap();
         assert_not_less(&counters(&director), &after);
@@ -65,15 +65,15 @@ fn a_director_that_started_small_takes_ten_thousand_services_while_packets_flow(
     let now = counters(&director);
     assert_eq!(now.active + now.inactive, opened);
 
-    // The next daemon finds everything in the room that this one moved to.
+    // The next daemon finds everything in the larger maps.
     director.end(Signal::SIGKILL).unwrap();
     client.servers(3).unwrap();
     director.run("lb.yaml").unwrap();
     assert_eq!(counters(&director).connections, opened + 3);
 }
 
-/// As a daemon leaves it that dies when all packets go by the new room already, but what was
-/// counted in the old one is not carried over yet.
+/// The state that a daemon leaves when it dies at a certain moment: packets use the larger maps
+/// already, but the counters of the smaller ones are not carried over yet.
 #[test]
 fn a_move_to_a_larger_room_that_a_crash_interrupted_is_finished_by_the_next_daemon() {
     let lab = Lab::realise(&topology()).unwrap();
@@ -107,14 +107,15 @@ fn a_move_to_a_larger_room_that_a_crash_interrupted_is_finished_by_the_next_daem
     }
 
     director.run("many.yaml").unwrap();
-    // The last packet of a connection that was closed may have come since.
+    // The last packet of a closed connection may arrive in between.
     let now = counters(&director);
     assert_not_less(&now, &before);
     assert_eq!(now.connections, before.connections);
     assert!(!old.exists());
 }
 
-/// `CONFIGURATION`, and many services whose servers no route leads to: nobody waits for them.
+/// `CONFIGURATION`, and many services with servers that no route leads to, so that the daemon does
+/// not wait for ARP.
 fn many(services: u32) -> String {
     let mut file = CONFIGURATION.to_owned();
     let (vips, servers) = (Ipv4Addr::new(10, 64, 0, 0), Ipv4Addr::new(10, 128, 0, 0));

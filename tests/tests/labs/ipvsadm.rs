@@ -1,5 +1,5 @@
-//! The director as ipvsadm's users know theirs: made, watched and changed by their scripts
-//! alone, with a file that names an interface and nothing else.
+//! The director for users of ipvsadm: only their scripts change and read it. Its file names an
+//! interface and nothing else.
 
 use anyhow::ensure;
 use lb_lab::{lab::Lab, process::Output, topology::Topology, wait::wait_until};
@@ -9,17 +9,17 @@ use lb_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// All that a director has to be told before ipvsadm tells it the rest.
+/// The director's file. ipvsadm says the rest.
 const INTERFACE: &str = "interfaces: [eth0]\n";
 
-/// A lab whose director serves nothing yet.
+/// A lab, and a director without services.
 fn empty(topology: &Topology) -> (Lab, Director) {
     let lab = Lab::realise(topology).unwrap();
     let director = Director::start(&lab, INTERFACE).unwrap();
     (lab, director)
 }
 
-/// Fails unless a script said this on standard error and ended so.
+/// Fails unless a script wrote this to stderr and ended with this exit code.
 #[track_caller]
 fn assert_says(output: &Output, code: i32, stderr: &str) {
     assert_eq!(
@@ -58,7 +58,7 @@ TCP  192.168.100.11:80 rr
     let servers = client.servers(4).unwrap();
     assert_eq!(servers, ["web23", "web47", "web23", "web47"]);
 
-    // Their connections are over, but for what FIN_WAIT takes: by now 4 seconds.
+    // Their connections are closed and stay in FIN_WAIT for 4 seconds, as set above.
     wait_until("all connections are inactive", || {
         let listing = director.done("ipvsadm -Ln -t 192.168.100.11:80")?;
         let rows: Vec<_> = listing.lines().skip(3).collect();
@@ -94,7 +94,7 @@ TCP  192.168.100.11:80 rr
         assert!(source.starts_with("192.168.100.46:"), "{row}");
         assert!(server.ends_with(":80"), "{row}");
     }
-    // Long before the 120 seconds that they take as a rule.
+    // The default would be 120 seconds.
     wait_until("their time is over", || {
         let connections = director.done("ipvsadm -Lnc")?;
         ensure!(connections.lines().count() == 2, "{connections}");
@@ -112,7 +112,7 @@ fn counters_begin_anew_where_ipvsadm_says_so_and_a_restart_does_not_forget_it() 
     director.done(made).unwrap();
     let client = lab.client("client", l3_direct_one_subnet::SERVICE).unwrap();
     client.servers(6).unwrap();
-    // Until the last packets of these connections have come.
+    // The last packets of these connections may still arrive.
     wait_until("all connections have ended", || {
         let rows = director.connections()?;
         ensure!(rows.len() == 6 && rows.iter().all(|row| row.state == "FIN_WAIT"));
@@ -150,7 +150,7 @@ TCP  192.168.100.11:80           {none}
     assert_eq!(director.done(stats).unwrap(), zero);
     let rates = director.done("ipvsadm -Ln --rate").unwrap();
     assert_eq!(rates.lines().nth(3), zero.lines().nth(3));
-    // What is counted goes on for everybody else.
+    // Zeroing one service leaves the others' counters alone.
     assert_eq!(
         director.stats().unwrap().services[0].counters.connections,
         6
@@ -163,7 +163,7 @@ TCP  192.168.100.11:80           {none}
     client.servers(2).unwrap();
     director.run("lb.yaml").unwrap();
     assert_eq!(connections(&director.done(stats).unwrap()), ["2", "1", "1"]);
-    // Of a server that goes and comes back, nothing is remembered.
+    // A server that is removed and added again starts with counters at 0.
     director
         .done(
             "ipvsadm -d -t 192.168.100.11:80 -r 192.168.100.23 &&
@@ -402,7 +402,7 @@ fn ipvsadm_is_a_verb_too() {
 #[test]
 fn hundreds_of_changes_that_cannot_be_done_leave_what_was_made() {
     let (_lab, director) = empty(&l3_direct_one_subnet::topology());
-    // NAT to the director itself is what only its routes can tell.
+    // NAT to a server on the director itself cannot be refused before the routes are asked.
     let rules = "
         echo '-A -t 10.9.9.9:80 -s rr'
         echo '-a -t 10.9.9.9:80 -r 192.168.100.47 -m'

@@ -48,7 +48,7 @@ fn datagrams_are_mapped_and_a_source_port_keeps_its_server() {
     assert_eq!(peers(&mut capture), [UDP_SERVICE]);
 }
 
-/// The addresses and ports that a client exchanged packets with.
+/// The peers' addresses and ports in a client's packets.
 fn peers(capture: &mut Capture) -> Vec<String> {
     let packets = capture.packets().unwrap().iter();
     let mut peers: Vec<_> = packets

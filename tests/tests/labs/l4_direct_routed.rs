@@ -7,7 +7,7 @@ use lb_tests::{
     labs::l4_direct_routed::{CONFIGURATION, SERVICE, topology},
 };
 
-/// Longer than any answer takes here, and shorter than a SYN is repeated.
+/// Longer than any answer takes here, but shorter than the first retransmission of a SYN.
 const SHORT: Duration = Duration::from_millis(800);
 
 #[test]

@@ -54,8 +54,8 @@ fn datagrams_go_through_the_tunnel() {
     assert_eq!(tally(&served), BTreeMap::from([("web2", 3), ("web3", 3)]));
 }
 
-/// A full segment no longer fits once it is in the tunnel: the director has to tell the
-/// client of the tunnel's MTU.
+/// With the outer header, a segment of full size is larger than the MTU. The director must tell the
+/// client the tunnel's MTU by ICMP.
 #[test]
 fn uploads_of_full_segments_arrive_whole_through_the_tunnel() {
     let lab = Lab::realise(&topology()).unwrap();

@@ -1,4 +1,4 @@
-//! The labs themselves, without a director.
+//! Tests of the labs themselves, without a director.
 
 use std::{
     fs,
@@ -61,7 +61,8 @@ fn uploads_and_downloads_arrive_whole() {
 #[test]
 fn a_udp_server_names_itself() {
     let lab = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
-    // The director has the VIP, but no server program: the client asks from a real server.
+    // The director holds the VIP but runs no server program: the client asks a real server
+    // directly.
     let client = lab.client("web47", "192.168.100.11:53").unwrap();
     assert_eq!(client.ask(5000, "who?").unwrap(), "web47: who?");
 }
@@ -110,7 +111,7 @@ fn the_end_of_a_tunnel_answers_a_datagram_straight_to_the_client() {
         let answers =
             capture.tally(|sent, ip| !sent && ip.source == VIP && ip.source_port == 53)?;
         anyhow::ensure!(answers.packets == 1, "{answers:?}");
-        // IP and UDP headers, and "web3: inside?"
+        // IP header, UDP header, and "web3: inside?"
         anyhow::ensure!(answers.bytes == 20 + 8 + 13, "{answers:?}");
         Ok(())
     })
@@ -192,7 +193,7 @@ fn namespaces_of(prefix: &str) -> Vec<String> {
     names.filter(|name| name.starts_with(prefix)).collect()
 }
 
-/// Sends a packet in an IPIP packet from the director's machine.
+/// Sends a packet within an IPIP packet, from the director's machine.
 fn send_ipip(lab: &Lab, to: Ipv4Addr, packet: &[u8]) {
     let director = Ipv4Addr::new(192, 168, 100, 17);
     let mut outer = Vec::new();

@@ -1,5 +1,4 @@
-//! ldirectord, as Debian has it: it asks servers whether they are well, and tells the director
-//! by ipvsadm.
+//! Debian's ldirectord: it checks the servers and changes the director by ipvsadm.
 
 use anyhow::ensure;
 use lb_lab::{lab::Lab, process::Process, wait::wait_until};
@@ -33,12 +32,12 @@ virtual=192.168.100.11:53
 fn ldirectord_looks_after_the_servers_of_a_director() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, "interfaces: [eth0]\n").unwrap();
-    // Its name is that of a file for all of the machine.
+    // ldirectord derives its pid file's name from this one, in a directory of the whole machine.
     let file = format!("{}.cf", director.instance());
     let log = director.path("ldirectord.log");
     let logged = format!("logfile=\"{}\"{CONFIGURATION}", log.display());
     let file = director.write(&file, &logged).unwrap();
-    // With `-d`, it takes the `ipvsadm` of the directory that it stands in.
+    // With `-d`, it runs the `ipvsadm` of its working directory.
     let script = format!(
         "ln -s bin/ipvsadm ipvsadm; exec ldirectord -d {} start",
         file.display()

@@ -1,4 +1,4 @@
-//! Edits while connections of other servers carry data.
+//! Live edits while connections of other servers carry data.
 
 use lb_lab::{
     client::{Client, Download},
@@ -10,7 +10,7 @@ use lb_tests::{
     labs::{l1_nat_weighted, l3_direct_one_subnet},
 };
 
-/// More than fits into all buffers between a server and a client that does not read.
+/// More than all buffers between a server and a client that does not read can hold.
 const LONG: u64 = 12_000_000;
 const STEP: u64 = 500_000;
 
@@ -115,7 +115,7 @@ fn edits_break_nothing(topology: &Topology, configuration: &str, service: &str, 
     }
 }
 
-/// Every transfer makes progress, and none is over.
+/// Fails unless every transfer makes progress and none is complete.
 fn go_on(downloads: &mut [Download]) {
     for download in downloads {
         assert!(download.read(STEP).unwrap() < LONG);

@@ -1,7 +1,7 @@
-//! End to end: real clients and real servers in namespaces, a director between them.
+//! End-to-end tests: real clients and real servers in namespaces, and a director between them.
 //!
-//! One binary, so that it is linked once. `lab` proves the labs themselves; everything
-//! else needs `lb-ctl`.
+//! One test binary, so that it is linked once. `lab` tests the labs themselves; everything else
+//! needs `lb-ctl`.
 #![expect(
     clippy::unwrap_used,
     reason = "all of it is tests, also what several of them share"

@@ -1,4 +1,4 @@
-//! The XDP program attached by the driver and by the kernel.
+//! The XDP program in native and in generic mode.
 
 use lb_lab::{content, lab::Lab, topology::Topology};
 use lb_tests::{
@@ -74,8 +74,8 @@ fn tun_works_in_generic_mode() {
     );
 }
 
-/// What one end of a veth sends natively is lost unless the other end is prepared for it,
-/// which cannot be seen from here.
+/// What one end of a veth pair sends by native XDP is lost unless the other end has an XDP program
+/// or GRO. The director cannot see the other end.
 #[test]
 fn auto_does_not_attach_natively_to_a_veth() {
     let lab = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
@@ -84,7 +84,7 @@ fn auto_does_not_attach_natively_to_a_veth() {
     assert_eq!(director.attached("eth0").unwrap(), Some(Mode::Generic));
 }
 
-/// Every server of a service answers, and carries full segments both ways.
+/// Fails unless every server of a service answers, and full segments arrive both ways.
 fn serves(mode: Mode, topology: &Topology, configuration: &str, service: &str) {
     let lab = Lab::realise(topology).unwrap();
     let director = Director::start_in(mode, &lab, configuration).unwrap();

@@ -1,4 +1,4 @@
-//! Real servers whose Ethernet address is not known, or no longer what it was.
+//! Real servers whose MAC address is not known, or has changed.
 
 use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::{
@@ -55,7 +55,7 @@ fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
     }
     client.servers(3).unwrap();
 
-    // Answering again, under another address, they are found.
+    // They answer again, with another MAC address, and are found.
     servers_ignore_arp(&lab, "1");
     let moving = lab.host("web47").unwrap();
     moving
@@ -64,7 +64,7 @@ fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
     wait_until("the server is found again", || client.servers(3)).unwrap();
 }
 
-/// By the kernel's `arp_ignore`: 8 answers nobody.
+/// Sets the kernel's `arp_ignore`; 8 answers no request.
 fn servers_ignore_arp(lab: &Lab, how_much: &str) {
     for name in ["web47", "web23"] {
         let server = lab.host(name).unwrap();
@@ -73,8 +73,9 @@ fn servers_ignore_arp(lab: &Lab, how_much: &str) {
     }
 }
 
-/// Nothing is announced, as when a machine is replaced. IPVS would lean on the kernel's
-/// neighbour table, which asks again once an entry is old; the lab makes it age fast.
+/// Changes the MAC address without an announcement, as when a machine is replaced. IPVS would
+/// depend on the kernel's neighbour table, which asks again when an entry is old. The lab makes
+/// entries grow old fast.
 #[test]
 fn a_server_that_silently_got_another_ethernet_address_is_found_again() {
     let lab = Lab::realise(&topology()).unwrap();

@@ -1,7 +1,6 @@
-//! The scenario of the kernel's own IPVS self-test (`tools/testing/selftests`, `ipvs.sh`): a
-//! payload of 32 bytes, sent by socat, arrives intact by DR, NAT and TUN. The real server is
-//! behind another interface of the director than the client, and only NAT needs a director that
-//! forwards.
+//! The scenario of the kernel's IPVS self-test (`ipvs.sh` in `tools/testing/selftests`): a payload
+//! of 32 bytes, sent by socat, arrives intact by DR, NAT and TUN. Client and real server are behind
+//! different interfaces of the director. Only NAT needs a director that forwards.
 
 use std::fs;
 
@@ -37,7 +36,7 @@ fn director() -> Host {
     Host::new("director")
 }
 
-/// Its answers go straight to the client.
+/// A server whose answers go directly to the client.
 fn server() -> Host {
     Host::new("server")
         .on("back", "172.16.0.2/24")

@@ -1,4 +1,4 @@
-//! The daemon's socket, in the hands of those who mean harm, or do it.
+//! The daemon's socket, used by clients that do harm, on purpose or not.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ use lb_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// As many as the daemon serves at the same time.
+/// The number of clients that the daemon serves at the same time.
 const PLACES: usize = 64;
 
 fn start() -> (Lab, Director, Client) {
@@ -48,7 +48,7 @@ fn connect(director: &Director) -> UnixStream {
     stream
 }
 
-/// Everything that a client is for is still there for others.
+/// Fails unless other clients can still read and change.
 #[track_caller]
 fn assert_serves(director: &Director, client: &Client) {
     let service = format!("tcp/{SERVICE}");
@@ -70,7 +70,7 @@ fn clients_that_hang_in_the_middle_of_a_request_hold_up_nobody() {
     let hanging: Vec<_> = (0..2 * PLACES)
         .map(|_| {
             let mut stream = connect(&director);
-            // It may be told to go before it has said all of it.
+            // The daemon may refuse it before it has sent everything.
             let _ = stream.write_all(b"{\"apply\":{\"source\":{\"na");
             stream
         })
@@ -86,7 +86,7 @@ fn clients_that_ask_and_never_listen_hold_up_nobody() {
         .map(|_| {
             let mut stream = connect(&director);
             stream.set_nonblocking(true).unwrap();
-            // Until the daemon stops reading, for its answers are not taken.
+            // Until the daemon stops reading, because the client does not take its answers.
             while stream.write_all(&b"\"stats\"\n".repeat(100)).is_ok() {}
             stream
         })
@@ -114,7 +114,7 @@ fn garbage_is_refused_and_all_goes_on() {
         BufReader::new(stream).read_line(&mut answer).unwrap();
         assert!(answer.contains("bad_request"), "{answer:?}");
     }
-    // A line without an end: longer than any request.
+    // A line without an end, longer than any request.
     let mut stream = connect(&director);
     let chunk = [b'x'; 1 << 20];
     let sent = (0..64)
@@ -151,7 +151,7 @@ fn a_flood_of_connections_and_requests_holds_up_nobody() {
         };
         scope.spawn(flooding);
         scope.spawn(asking);
-        // What fails must not keep the flood going.
+        // An error must not end the flood.
         let outcome = thread::scope(|inner| {
             let serves = inner.spawn(|| (0..5).for_each(|_| assert_serves(&director, &client)));
             serves.join()
@@ -174,7 +174,7 @@ fn the_socket_is_for_root_and_the_group_lb_where_there_is_one() {
     }
     director.end(Signal::SIGTERM).unwrap();
 
-    // A machine with that group, for this daemon alone.
+    // The daemon sees a machine that has this group.
     const GROUP: u32 = 4242;
     let others = groups.lines().filter(|line| !line.starts_with("lb:"));
     let mut with_group: String = others.map(|line| format!("{line}\n")).collect();
@@ -286,7 +286,7 @@ fn what_is_saved_cleared_and_applied_is_listed_as_before() {
     director.command(&["apply", &saved]).unwrap();
     assert_eq!(listing(), before);
     assert_eq!(client.servers(2).unwrap(), ["web23"; 2]);
-    // A file that a person could have written: `check` has nothing to say about it.
+    // The saved file must be valid: `check` does not complain about it.
     let mut check = lab.host("director").unwrap().command(director.binary());
     let checked = run(check.args(["check", &saved])).unwrap();
     assert_eq!(checked.code, Some(0), "{checked:?}");

@@ -1,4 +1,4 @@
-//! The data plane outlives the daemon.
+//! The packet path outlives the daemon.
 
 use lb_lab::{client::Client, lab::Lab};
 use lb_tests::{
@@ -68,14 +68,14 @@ fn detach_leaves_nothing_behind() {
     assert!(refused(&client));
 }
 
-/// The director's machine itself answers: nobody listens there.
+/// The director's own network stack answers: no program listens there.
 fn refused(client: &Client) -> bool {
     let error = client.connect().map(drop).unwrap_err();
     let cause = error.downcast_ref::<std::io::Error>();
     cause.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
-/// `ip netns exec` starts a command with a `/sys` of its own, which ends with it.
+/// `ip netns exec` gives the command a `/sys` of its own, which ends with the command.
 #[test]
 fn a_director_that_ip_netns_exec_started_outlives_its_daemon_too() {
     let lab = Lab::realise(&topology()).unwrap();

@@ -1,4 +1,4 @@
-//! What somebody does behind the daemon's back is noticed, undone, and logged.
+//! Changes that others make to the daemon's maps, links and pins are noticed, undone and logged.
 
 use std::{fs, time::Duration};
 
@@ -28,7 +28,7 @@ fn pinned(director: &Director, path: &str) -> MapData {
     MapData::from_pin(director.pins().join(path)).unwrap()
 }
 
-/// Waits until the daemon logs this.
+/// Waits until the daemon's log has these words.
 #[track_caller]
 fn assert_logged(director: &Director, words: &str) {
     wait_until("it is logged", || {
@@ -81,7 +81,7 @@ fn what_somebody_removed_from_the_maps_can_be_deleted_all_the_same() {
     assert_eq!(director.stats().unwrap().services, []);
 }
 
-/// Removes everything from a map by services; gives the number.
+/// Removes all entries of a map with services as keys. Returns their number.
 fn remove_all<V: Pod>(map: Map) -> usize {
     let mut map: HashMap<_, [u8; 8], V> = map.try_into().unwrap();
     let keys = map.keys().collect::<Result<Vec<_>, _>>().unwrap();
@@ -117,7 +117,7 @@ fn settings_that_were_overwritten_are_written_again() {
     parts.settings.write(0, Settings::default());
     assert_logged(&director, "the settings were changed");
     let now = parts.settings.read(0).unwrap();
-    // A neighbour may have changed meanwhile.
+    // The daemon may also log that a neighbour has changed.
     let route_epoch = now.route_epoch;
     assert_eq!(
         now,
@@ -146,7 +146,7 @@ fn a_program_that_was_detached_is_attached_again() {
     let links = fs::read_dir(director.pins()).unwrap().flatten();
     let mut links = links.filter(|pin| pin.file_name().to_string_lossy().starts_with("link-"));
     let link = links.next().unwrap().path();
-    // As `bpftool link detach` does; the pin goes as well.
+    // As `bpftool link detach` does. The pin is removed, too.
     attach::end(&link).unwrap();
     assert_logged(&director, "attaching anew");
     wait_until("the program is attached", || {
@@ -164,13 +164,13 @@ fn pins_that_were_deleted_are_made_again_and_no_packet_notices() {
     connection.get("/").unwrap();
     let program = director.program("eth0").unwrap();
     fs::remove_dir_all(director.pins()).unwrap();
-    // The link outlives its pin.
+    // The daemon holds the link open, so it outlives its pin.
     connection.get("/").unwrap();
     assert_eq!(director.program("eth0").unwrap(), program);
     assert_logged(&director, "its pin was gone");
     assert_logged(&director, "rosters was gone: pinned again");
 
-    // And the next daemon finds all of it.
+    // The next daemon finds everything by the new pins.
     director.end(Signal::SIGKILL).unwrap();
     connection.get("/").unwrap();
     director.run("lb.yaml").unwrap();
@@ -217,7 +217,7 @@ fn an_interface_that_goes_down_and_up_and_gets_another_address_is_followed() {
     wait_until("the service is there again", || client.servers(3)).unwrap();
 }
 
-/// Clients would ask again after half a minute; a real director would announce itself.
+/// Clients would ask by ARP only after half a minute. A real director would announce its address.
 fn forget_the_director(lab: &Lab) {
     for host in ["client", "web47", "web23"] {
         lab.host(host)

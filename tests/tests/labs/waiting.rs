@@ -1,4 +1,4 @@
-//! The daemon waits for nobody, and leaves nothing of what could not be done.
+//! The daemon does not wait for slow servers. An edit that fails leaves nothing behind.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +13,7 @@ use lb_tests::{
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
 
-/// On the servers' subnet, and nobody's.
+/// An address in the servers' subnet that no machine has.
 const ABSENT: &str = "192.168.100.99";
 
 #[test]
@@ -29,7 +29,7 @@ fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
     };
     let said = thread::scope(|scope| {
         let slow = scope.spawn(|| edit("add", ABSENT));
-        // Until it is asked for, or so.
+        // The kernel has an incomplete entry: the daemon has asked for the server.
         wait_until("somebody asks for the new server", || {
             let machine = lab.host("director")?;
             let mut ip = machine.command("ip");
@@ -48,7 +48,7 @@ fn nobody_waits_while_a_new_server_is_asked_for_that_does_not_answer() {
     let warning = format!("! {service}: server {ABSENT}:80 cannot be reached yet");
     assert!(said.contains(&warning), "{said}");
 
-    // It is served as soon as it answers.
+    // It gets connections as soon as it answers ARP.
     edit("drain", "192.168.100.23");
     assert!(client.connect_within(Duration::from_millis(50)).is_err());
     let late = lab.host("web47").unwrap();
@@ -92,7 +92,7 @@ fn an_apply_that_fails_at_its_end_leaves_nothing_behind() {
     assert_eq!(plan.trim(), "nothing to do");
 }
 
-/// The entries that are in use, as they lie in memory.
+/// The server entries that are in use, as bytes.
 fn servers_in_the_map(director: &Director) -> Vec<(u32, [u8; 64])> {
     let map = MapData::from_pin(director.pins().join("room-1/servers")).unwrap();
     let map: Array<_, [u8; 64]> = Map::Array(map).try_into().unwrap();

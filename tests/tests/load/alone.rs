@@ -1,4 +1,4 @@
-//! The daemon crashes at those of its steps that need no load.
+//! Crashes at the daemon's steps that need no load.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::{
 
 const SERVICE: &str = "172.16.0.1:53";
 
-/// One service, by NAT, whose connections expire soon.
+/// One NAT service with connections that expire soon.
 const CONFIGURATION: &str = "
 interfaces: [eth0, eth1]
 connections: 1000
@@ -121,7 +121,7 @@ fn crash_at_expiry(director: &mut Director, client: &Client, step: &str) {
     director.wait_for_crash().unwrap();
 }
 
-/// No server counts a connection, and no slot of the table is taken.
+/// Fails unless every server counts 0 connections and no slot of the table is taken.
 fn nothing_is_left(director: &Director) -> Result<()> {
     let services = director.stats()?.services;
     for server in services.iter().flat_map(|service| &service.servers) {

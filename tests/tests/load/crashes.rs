@@ -1,4 +1,4 @@
-//! The daemon crashes at each of its steps, under load.
+//! Crashes after each of the daemon's steps, under load.
 
 use std::{fmt::Write, fs};
 
@@ -39,14 +39,14 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
                 wanted = configuration(number);
                 let file = field.director.write("lb.yaml", &wanted.file()).unwrap();
                 let apply = ["apply", &*file.to_string_lossy()];
-                // It has not ended well, unless the step comes later.
+                // The result is not checked: the daemon crashes before it answers, or just after.
                 field.director.try_command(&apply).unwrap();
                 field.director.wait_for_crash().unwrap();
             }
             When::Growth => {
                 field.director.end(Signal::SIGKILL).unwrap();
                 field.director.run_until(step, "lb.yaml").unwrap();
-                // Each needs more room than there is since the one before was finished.
+                // Each needs larger maps than the ones before.
                 let servers = servers.next().unwrap();
                 let more = wanted.file() + &many(servers);
                 let file = field.director.write("more.yaml", &more).unwrap();
@@ -65,7 +65,8 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
             When::FirstStart | When::Expiry | When::Mending | When::Detach => continue,
         }
         field.load.goes_on().unwrap();
-        // What was being applied is finished, though the daemon's own file says something else.
+        // The daemon that starts finishes the file that was being applied, though its own file
+        // differs.
         let file = match when {
             When::Change => "drained.yaml",
             _ => "lb.yaml",
@@ -77,7 +78,8 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
     field.end();
 }
 
-/// One that differs in everything from the one before, and has a service like none before.
+/// A configuration that differs from the one before in everything, and has a service that none
+/// before had.
 fn configuration(number: u8) -> Configuration {
     let odd = number % 2 == 1;
     let servers = match odd {
@@ -111,7 +113,7 @@ fn configuration(number: u8) -> Configuration {
     }
 }
 
-/// So many servers more, in services that nobody visits.
+/// This many more servers, in services without clients.
 fn many(servers: usize) -> String {
     const EACH: usize = 1000;
     let mut services = String::new();
@@ -125,7 +127,7 @@ fn many(servers: usize) -> String {
     services
 }
 
-/// Removes the pins of all maps, as far as they are there.
+/// Removes the pins of all maps that are there.
 fn unpin(director: &Director) {
     let pins = fs::read_dir(director.pins()).unwrap().flatten();
     for pin in pins.map(|pin| pin.path()) {
@@ -136,8 +138,8 @@ fn unpin(director: &Director) {
     }
 }
 
-/// The third servers, which have no connections that last, get no new ones, so that they can be
-/// removed; the file that says so is written.
+/// Writes a file in which the third servers, which have no lasting connections, get no new ones, so
+/// that they can be removed.
 fn drain(field: &Field) {
     let director = &field.director;
     for service in director.stats().unwrap().services {

@@ -1,4 +1,4 @@
-//! Servers and services are added, changed, drained, removed and added again.
+//! Servers and services are added, changed, drained, removed and added again, under load.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ fn an_edit_of_one_server_moves_no_connection_of_another() {
     edit(&field, "del", 3, &[]);
     field.check(&wanted([(1, 3), (2, 1)]));
 
-    // One that has hundreds of connections.
+    // A server with hundreds of connections.
     let before = counts(&field, 1);
     edit(&field, "del", 1, &[]);
     let gone = METHODS.map(|method| format!("{method}1"));
@@ -38,7 +38,7 @@ fn an_edit_of_one_server_moves_no_connection_of_another() {
     field.wait_for_losses(|host| host != "client" && !gone.contains(&host));
     assert!(field.load.tallies().all(|tally| lost_only_by(&gone, tally)));
 
-    // It comes back, and has them again, at once.
+    // Added again, it has its connections back at once.
     edit(&field, "add", 1, &["--weight", "1"]);
     for (tally, (now, before)) in field
         .load
@@ -58,7 +58,7 @@ fn a_service_that_is_deleted_and_added_again_has_its_connections_again() {
     let field = Field::new();
     for deleted in [&["dr", "tun"][..], &["nat"]] {
         for target in deleted {
-            // New ones would be refused.
+            // New connections would be refused.
             field.load.of(target).unwrap().shut().unwrap();
             let delete = ["service", "del", &service(target)];
             field.director.command(&delete).unwrap();
@@ -103,7 +103,7 @@ fn wanted(servers: impl Into<Vec<(u8, u32)>>) -> Configuration {
     }
 }
 
-/// Edits a server of each TCP service.
+/// Edits one server of each TCP service.
 fn edit(field: &Field, verb: &str, number: u8, options: &[&str]) {
     let all = wanted([(number, 1)]).listing();
     for (method, (service, servers)) in METHODS.iter().zip(&all) {
@@ -118,7 +118,7 @@ fn edit(field: &Field, verb: &str, number: u8, options: &[&str]) {
     }
 }
 
-/// What a server of each TCP service counts.
+/// The counters of one server of each TCP service.
 fn counts(field: &Field, number: u8) -> Vec<Counters> {
     let stats = field.director.stats().unwrap();
     let all = wanted([(number, 1)]).listing();
@@ -130,7 +130,7 @@ fn counts(field: &Field, number: u8) -> Vec<Counters> {
     counts.collect()
 }
 
-/// As IPVS with `expire_nodest_conn=0`: nobody is told.
+/// As IPVS with `expire_nodest_conn=0`: the client is not told.
 fn drops_packets_of_servers_that_are_gone(field: &Field) {
     let before = dropped(field);
     wait_until("packets of servers that are gone are dropped", || {
@@ -151,7 +151,7 @@ fn lost_only_by(servers: &[&str], tally: &lb_tests::load::Tally) -> bool {
     lost.keys().all(|server| servers.contains(&server.as_str()))
 }
 
-/// The director's machine itself answers: nobody listens there.
+/// The director's own network stack answers: no program listens there.
 fn refused(field: &Field, target: &str) -> bool {
     let target = targets().into_iter().find(|t| t.name == target).unwrap();
     let service: SocketAddr = target.tcp;

@@ -1,4 +1,4 @@
-//! A director under load, and everything that must hold whatever is done to it.
+//! A director under load, and the checks that must pass whatever is done to it.
 
 use std::{
     collections::BTreeMap,
@@ -14,20 +14,20 @@ use lb_tests::{
     tables::{Counters, Stats},
 };
 
-/// One load at a time is enough for a machine.
+/// One load at a time: two are too much for a machine.
 static TURN: Mutex<()> = Mutex::new(());
 
 pub struct Field {
     pub load: Load,
     pub director: Director,
     pub lab: Lab,
-    /// The last ones.
+    /// The counters of the last check.
     pub stats: Stats,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Field {
-    /// More than so many connections at a time, over DR, NAT and TUN.
+    /// More than this many connections at the same time, over DR, NAT and TUN.
     pub const CONNECTIONS: u64 = 2000;
 
     pub fn new() -> Self {
@@ -54,14 +54,14 @@ impl Field {
         }
     }
 
-    /// Nobody has noticed anything, the load goes on, and the director does what it should.
+    /// Fails unless the load continues without any error, and the director does what it should.
     pub fn check(&mut self, wanted: &Configuration) {
         self.load.everybody_speaks().unwrap();
         self.check_soon(wanted);
     }
 
-    /// As [`check`](Self::check), but does not wait for every connection to say something: who
-    /// cannot will be found later.
+    /// As [`check`](Self::check), but does not wait until every connection has carried data. A
+    /// broken one is found by a later check.
     pub fn check_soon(&mut self, wanted: &Configuration) {
         self.check_packets();
         self.check_counters();
@@ -70,7 +70,7 @@ impl Field {
         self.load.ensure_whole().unwrap();
     }
 
-    /// Neither side of any connection lost anything, and the director dropped nothing.
+    /// Fails if either side of a connection lost packets, or the director dropped any.
     pub fn check_packets(&self) {
         assert!(self.load.open() >= Self::CONNECTIONS);
         self.wait_for_losses(|_| true);
@@ -78,7 +78,7 @@ impl Field {
         assert_eq!(stats.drops, self.stats.drops);
     }
 
-    /// None of these machines has lost anything that it sent.
+    /// Fails if a packet that one of these machines sent was lost.
     pub fn wait_for_losses(&self, of: impl Fn(&str) -> bool) {
         wait_until("whatever was sent has arrived", || {
             let mut lost = losses::lost(&self.lab)?;
@@ -90,7 +90,7 @@ impl Field {
         .unwrap();
     }
 
-    /// No counter of a service, or of a server that is still there, went back.
+    /// Fails if a counter of a service, or of a remaining server, has decreased.
     fn check_counters(&mut self) {
         let stats = self.director.stats().unwrap();
         for before in &self.stats.services {
@@ -123,9 +123,9 @@ impl Field {
         assert_eq!(listed, wanted.listing());
     }
 
-    /// New connections go to every server that is to have some, and to no other.
+    /// Fails unless new connections go to every server with a weight, and to no other.
     fn check_shares(&self, wanted: &Configuration) {
-        // What was on its way when something changed arrives where it was to.
+        // Packets that were on their way during the change may go to the servers as before.
         self.load.let_visitors_change().unwrap();
         for (tally, servers) in self.load.tallies().zip(&wanted.servers) {
             let before = tally.visits();
@@ -148,8 +148,8 @@ impl Field {
         }
     }
 
-    /// Ends the load, and sees that the director has counted every connection, once, and that
-    /// it counts as active and inactive what is in its table.
+    /// Ends the load. Fails unless the director has counted every connection once, and its active
+    /// and inactive counts equal what is in the table.
     pub fn end(self) {
         let Self { load, director, .. } = self;
         let opened = load.end().unwrap();
@@ -166,7 +166,7 @@ impl Field {
     }
 }
 
-/// Whether each server counts as many active and inactive connections as there are.
+/// Fails unless each server's active and inactive counts equal its connections in the table.
 pub fn recount(director: &Director) -> Result<()> {
     let mut counted = BTreeMap::new();
     for row in director.connections()? {

@@ -1,4 +1,5 @@
-//! Nothing is lost: thousands of connections through a director whose upper half comes and goes.
+//! Nothing is lost: thousands of connections through a director whose daemon ends, crashes and
+//! starts again.
 #![expect(
     clippy::unwrap_used,
     reason = "all of it is tests, also what several of them share"

@@ -1,4 +1,4 @@
-//! The upper half goes and comes back.
+//! The daemon ends and starts again, under load.
 
 use lb_tests::{labs::load::Configuration, upgrade};
 use nix::sys::signal::Signal;
@@ -18,21 +18,21 @@ fn no_connection_notices_that_the_daemon_goes_and_comes_back() {
         field.check(&wanted);
     }
 
-    // Another server for each service, and other weights.
+    // Each service gets another server and other weights.
     wanted.servers = [
         vec![(3, 1), (1, 2), (2, 1)],
         vec![(1, 3), (2, 1), (3, 1)],
         vec![(1, 1), (3, 2), (2, 2)],
     ];
     restart_with(&mut field, &wanted);
-    // One that has connections which last is drained; so is one whose connections are short.
+    // A server with lasting connections is drained, and one with short connections.
     wanted.servers = [
         vec![(3, 0), (1, 2), (2, 0)],
         vec![(1, 3), (2, 0), (3, 0)],
         vec![(1, 0), (3, 0), (2, 2)],
     ];
     restart_with(&mut field, &wanted);
-    // The latter is removed.
+    // The one with short connections is removed.
     wanted.servers = [
         vec![(1, 2), (2, 0)],
         vec![(1, 3), (2, 0)],
@@ -60,7 +60,7 @@ fn restart_with(field: &mut Field, wanted: &Configuration) {
     field.check(wanted);
 }
 
-/// The numbers of the programs on both interfaces, and the digest of their instructions.
+/// The ids of the programs on both interfaces, and the digests of their instructions.
 fn programs(field: &Field) -> ([u32; 2], String) {
     let numbers = ["eth0", "eth1"].map(|interface| field.director.program(interface).unwrap());
     (numbers, field.director.digest("eth0").unwrap())
