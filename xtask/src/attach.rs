@@ -1,4 +1,4 @@
-//! `attach`: the director, built and run in the foreground.
+//! `attach`: builds the director and runs it in the foreground.
 
 use std::{ffi::OsString, process::Command};
 
@@ -8,7 +8,7 @@ use crate::{build, failure::Usage, run::become_command, setup};
 
 const USAGE: &str = "usage: cargo xtask attach --interface IF --config FILE [ARGS...]";
 
-/// Builds, then becomes `lb-ctl run` with these arguments.
+/// Builds, then replaces this process by `lb-ctl run` with these arguments.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     check(arguments)?;
     setup::toolchain()?;

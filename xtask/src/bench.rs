@@ -1,4 +1,4 @@
-//! `bench`: what the director costs, measured.
+//! `bench`: measures what the director costs.
 
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
@@ -11,7 +11,7 @@ use crate::{
     setup,
 };
 
-/// Builds, then becomes the benchmark; arguments are its own.
+/// Builds, then replaces this process by the benchmark, which gets the arguments.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     let toolchain = setup::toolchain()?;
     setup::bench_packages()?;

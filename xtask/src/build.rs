@@ -1,4 +1,4 @@
-//! `build`: lb-ctl, with the eBPF programs in it.
+//! `build`: builds lb-ctl, with the eBPF program in it.
 
 use std::{
     ffi::OsString,
@@ -15,7 +15,7 @@ use crate::{
     setup,
 };
 
-/// Builds, and says where the binary is.
+/// Builds, and prints the binary's path.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     no_arguments("build", arguments)?;
     setup::toolchain()?;
@@ -28,7 +28,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Builds lb-ctl for release, and gives its path.
+/// Builds lb-ctl for release, and returns its path.
 pub fn build() -> Result<PathBuf> {
     let title = "build lb-ctl (eBPF programs first)";
     let mut command = cargo(&["build", "--release", "--package", "lb-ctl"]);

@@ -1,4 +1,4 @@
-//! `demo`: the director at work, in a lab of namespaces.
+//! `demo`: shows the director in a lab of namespaces.
 
 use std::{ffi::OsString, process::Command};
 
@@ -11,7 +11,8 @@ use crate::{
     setup,
 };
 
-/// Builds, then becomes the demo: Ctrl-C is its own, so that it takes its lab down.
+/// Builds, then replaces this process by the demo. So Ctrl-C reaches the demo, which removes its
+/// lab.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     let known = |argument: &&OsString| *argument != "--keep" && *argument != "--down";
     if let Some(argument) = arguments.iter().find(known) {

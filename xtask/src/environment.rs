@@ -1,18 +1,17 @@
-//! What a cargo must not inherit from the cargo above it.
+//! Which environment variables a cargo must not inherit from the cargo that started this program.
 //!
-//! Cargo describes a package to the programs it runs for it, build scripts and `cargo run`
-//! alike, by environment variables that would steer another cargo.
+//! Cargo sets variables that describe the current package for build scripts and for `cargo run`.
+//! They would change what another cargo builds.
 
 use std::{env, ffi::OsStr, process::Command};
 
-/// Takes from the command what cargo told this program about itself. What the user set,
-/// stays.
+/// Removes the variables that describe this program's own package. Variables that the user set
+/// stay.
 pub fn forget_package(command: &mut Command) -> &mut Command {
     forget(command, describes_a_package)
 }
 
-/// Takes from the command all that would make it build something else, or otherwise, than
-/// it says itself.
+/// Removes every variable that changes what a cargo builds, or how.
 pub fn forget_build(command: &mut Command) -> &mut Command {
     forget(command, |name| {
         describes_a_package(name) || steers_a_build(name)
@@ -28,9 +27,9 @@ fn forget(command: &mut Command, leaks: impl Fn(&str) -> bool) -> &mut Command {
     command
 }
 
-/// Where a program is looked for by name.
+/// Finds a program by its name.
 pub fn which(program: &str) -> Option<std::path::PathBuf> {
-    // A user's PATH may lack where Debian keeps what needs root.
+    // A user's PATH may lack the directories of programs for root.
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(Into::into))
@@ -38,12 +37,12 @@ pub fn which(program: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The value of a variable, unless it is empty.
+/// The value of a variable; none if it is empty.
 pub fn variable(name: impl AsRef<OsStr>) -> Option<std::ffi::OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The cargo that runs this program, or else the user's.
+/// The cargo that started this program, or else the one in PATH.
 pub fn cargo() -> std::ffi::OsString {
     variable("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -1,4 +1,4 @@
-//! Failures that have an exit code of their own.
+//! Errors with an exit code of their own.
 
 use std::{
     fmt,
@@ -9,12 +9,12 @@ use std::{
 #[derive(Debug)]
 pub struct Usage(pub String);
 
-/// A command failed: its exit code is ours.
+/// A command failed. Its exit code becomes xtask's.
 #[derive(Debug)]
 pub struct Failed {
-    /// What it was to do.
+    /// The step that it was part of.
     pub title: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
 }
 
@@ -32,7 +32,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Fails where a verb without arguments got some.
+/// Fails if a verb that takes no arguments got some.
 pub fn no_arguments(verb: &str, arguments: &[std::ffi::OsString]) -> Result<(), Usage> {
     match arguments.first() {
         None => Ok(()),
@@ -75,7 +75,7 @@ mod tests {
         };
         assert_eq!(code(Usage("no".into()).into()), two);
         assert_eq!(code(failed(101 << 8).into()), hundred_and_one);
-        // Killed by SIGKILL: no code.
+        // Killed by SIGKILL: there is no exit code.
         assert_eq!(code(failed(9).into()), one);
         assert_eq!(code(anyhow::anyhow!("no")), one);
     }

@@ -1,4 +1,4 @@
-//! `install` and `uninstall`: lb-ctl and its links under ipvsadm's names.
+//! `install` and `uninstall`: lb-ctl, and links to it under ipvsadm's names.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ const PREFIX: &str = "/usr/local";
 const BINARY: &str = "lb-ctl";
 const LINKS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
-/// Builds, and puts everything in place.
+/// Builds and installs.
 pub fn install(arguments: &[OsString]) -> Result<()> {
     let folder = folder("install", arguments)?;
     setup::toolchain()?;
@@ -36,7 +36,7 @@ pub fn install(arguments: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Takes away what [`install`] put there, and nothing else.
+/// Removes what [`install`] installed, and nothing else.
 pub fn uninstall(arguments: &[OsString]) -> Result<()> {
     take_away(&folder("uninstall", arguments)?, &mut io::stdout())
 }
@@ -63,8 +63,8 @@ fn usage(verb: &str, arguments: &[OsString]) -> Usage {
     ))
 }
 
-/// The binary, whatever stood there before, between two calls of it; the links where nobody
-/// else's program stands.
+/// Installs the binary, replacing another file in one step; and the links, except where another
+/// program has the name.
 fn put(binary: &Path, folder: &Path, out: &mut impl Write) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let place = folder.join(BINARY);
@@ -152,7 +152,7 @@ mod tests {
         let (built, folder) = (place.path().join("built"), place.path().join("sbin"));
         fs::write(&built, "1").unwrap();
         fs::create_dir(&folder).unwrap();
-        // Somebody else's, one of them a link.
+        // Files of other programs, one of them a link.
         fs::write(folder.join("ipvsadm"), "real").unwrap();
         symlink("ipvsadm", folder.join("ipvsadm-save")).unwrap();
         let mut said = Vec::new();
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(fs::read_link(&restore).unwrap(), Path::new("lb-ctl"));
         assert_eq!(fs::read_to_string(&restore).unwrap(), "1");
 
-        // Again, with another binary: it is replaced, by a new file.
+        // A second install replaces the binary by a new file.
         let before = fs::File::open(folder.join("lb-ctl")).unwrap();
         fs::write(&built, "2").unwrap();
         put(&built, &folder, &mut io::sink()).unwrap();

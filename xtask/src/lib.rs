@@ -1,5 +1,5 @@
-//! What the project's verbs share with lb-ctl's build script: how the eBPF programs are
-//! compiled, and with what.
+//! The part of xtask that lb-ctl's build script uses: how the eBPF programs are compiled, and by
+//! which tools.
 
 pub mod environment;
 pub mod toolchain;

@@ -1,4 +1,4 @@
-//! Running commands, so that a person sees which and how long.
+//! Runs commands, and tells the user which, and how long they took.
 
 use std::{
     env,
@@ -13,20 +13,20 @@ use xtask::{environment, root};
 
 use crate::failure::Failed;
 
-/// A cargo in the workspace, as the user would call it.
+/// A cargo command in the workspace, as the user would run it.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(environment::cargo());
     environment::forget_package(&mut command)
         .current_dir(root())
         .args(arguments);
-    // The user may have given it as a relative path, from another directory.
+    // The user may have given a relative path, from another directory.
     if let Ok(target) = target() {
         command.env("CARGO_TARGET_DIR", target);
     }
     command
 }
 
-/// Does a step: says its title before, its duration after.
+/// Runs a step. Prints its title before, and its duration after.
 pub fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     eprintln!("==> {title}");
     let start = Instant::now();
@@ -35,7 +35,7 @@ pub fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its end.
 pub fn run(title: &str, command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -47,14 +47,14 @@ pub fn run(title: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the command: it gets the terminal, Ctrl-C and all signals, and its exit code is
-/// the user's.
+/// Replaces this process by the command, which so gets the terminal, Ctrl-C and all signals. Its
+/// exit code is what the user sees.
 pub fn become_command(command: &mut Command) -> Result<()> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot run {:?}", command.get_program()))
 }
 
-/// The target directory, wherever cargo was told to keep it: xtask is TARGET/debug/xtask.
+/// The target directory: xtask itself is TARGET/debug/xtask.
 pub fn target() -> Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where xtask was built")?;
     let target = own.parent().and_then(|profile| profile.parent());
@@ -68,7 +68,7 @@ pub fn release(name: &str) -> Result<PathBuf> {
     Ok(target()?.join("release").join(name))
 }
 
-/// A duration as a person reads it.
+/// A duration in words.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

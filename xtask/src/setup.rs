@@ -1,7 +1,7 @@
-//! `setup`: what building, tests and demo need, got where it is missing.
+//! `setup`: installs what building, tests and demo need and the machine lacks.
 //!
-//! Look at the machine, decide the next step, take it, look again, until nothing is missing
-//! or nothing is left to try. What the user installed is never removed.
+//! Looks at the machine, decides the next step, does it, and looks again, until nothing is missing
+//! or nothing is left to try. Never removes what the user has installed.
 
 mod apt;
 mod guest;
@@ -30,7 +30,7 @@ use self::{
 };
 use crate::failure::no_arguments;
 
-/// Gets everything, and says what there is.
+/// Installs everything that is missing, and prints what is used.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     no_arguments("setup", arguments)?;
     let toolchain = complete()?;
@@ -45,7 +45,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Gets the toolchain for the eBPF programs, and says which it is.
+/// Installs the toolchain for the eBPF programs if it is missing, and says which is used.
 pub fn toolchain() -> Result<Toolchain> {
     let toolchain = complete()?;
     eprintln!("eBPF toolchain: {toolchain}");

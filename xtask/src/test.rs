@@ -1,4 +1,4 @@
-//! `test`: every check and every test.
+//! `test`: runs every check and every test.
 
 use std::{
     ffi::OsString,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
-// The eBPF programs compile for the kernel only: they are checked with their own compiler.
+// The eBPF programs can only be compiled for the kernel. Their own compiler checks them.
 const CLIPPY: &[&str] = &[
     "clippy",
     "--workspace",
@@ -38,7 +38,7 @@ const TESTS: &[&str] = &[
     "lb-bench-ebpf",
 ];
 
-/// Stops at the first failure. Arguments after `--` are cargo test's.
+/// Stops at the first failure. Arguments after `--` go to cargo test.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
     let arguments = match arguments.split_first() {
         None => arguments,
@@ -57,7 +57,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     let objects = target_dir(&target()?);
     step("clippy, for the eBPF programs", || toolchain.lint(&objects))?;
     let binary = build::build()?;
-    // cargo test has the last word but one: its summaries are what is read.
+    // No line about the duration after this step: cargo test's summaries come last.
     eprintln!("==> tests");
     let mut tests = cargo(TESTS);
     run("tests", tests.args(arguments).env("LB_CTL", binary))?;

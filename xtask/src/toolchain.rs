@@ -1,10 +1,10 @@
-//! What compiles Rust for the kernel: a compiler that has `core` for BPF, and bpf-linker.
+//! Compiles Rust for the kernel, with a compiler that has `core` for BPF, and bpf-linker.
 //!
-//! Two kinds of compiler serve. rustup's nightly with `rust-src` compiles `core` along with
-//! the program; Debian's `rustc-web` brings it compiled. bpf-linker lies in a cache outside
-//! the clone, linked with the LLVM of the compiler, whose bitcode it must understand.
+//! There are two kinds of such compilers. rustup's nightly with `rust-src` compiles `core` together
+//! with the program. Debian's `rustc-web` brings it compiled. bpf-linker is in a cache outside the
+//! clone. It is linked with the LLVM of the compiler, because it must read that LLVM's bitcode.
 //!
-//! Nothing here installs anything: that is `cargo xtask setup`'s part.
+//! Nothing here installs anything: `cargo xtask setup` does.
 
 mod compiler;
 mod linker;
@@ -23,15 +23,15 @@ pub use self::{
 };
 use crate::{environment, root};
 
-/// The kernel's instruction set, as compilers call it.
+/// The compilers' name for the kernel's instruction set.
 pub const TARGET: &str = "bpfel-unknown-none";
 
-/// The packages that are compiled for the kernel; each makes one object, of the same name.
+/// The packages that are compiled for the kernel. Each makes one object with the package's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Package {
     /// The director's program.
     Director,
-    /// What measures it.
+    /// The benchmark's program.
     Bench,
 }
 
@@ -49,18 +49,18 @@ impl Package {
     }
 }
 
-/// The target directory for the kernel, within the target directory that `place` is in. All
-/// profiles, build scripts and verbs share it, so that an object is compiled once. It is not the
-/// outer one, because the cargo that runs a build script holds that one's lock.
+/// The target directory for eBPF, in the target directory that `place` belongs to. All profiles,
+/// build scripts and verbs share it, so that each object is compiled once. It must differ from the
+/// outer target directory: the cargo that runs a build script holds that one's lock.
 #[must_use]
 pub fn target_dir(place: &Path) -> PathBuf {
-    // Cargo marks each of its target directories by this file.
+    // Cargo writes this file into each of its target directories.
     let mut above = place.ancestors();
     let target = above.find(|directory| directory.join("CACHEDIR.TAG").is_file());
     target.unwrap_or(place).join("ebpf")
 }
 
-/// Compiles a package into a target directory, and gives the path of the object.
+/// Compiles a package, and returns the path of the object.
 pub fn build_ebpf(package: Package, target_dir: &Path) -> Result<PathBuf> {
     let survey = Survey::take()?;
     let Some(toolchain) = survey.toolchain() else {
@@ -69,12 +69,12 @@ pub fn build_ebpf(package: Package, target_dir: &Path) -> Result<PathBuf> {
     toolchain.build(package, target_dir)
 }
 
-/// A compiler and a linker that go together.
+/// A compiler, and a linker for its LLVM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
-    /// Compiles to LLVM's bitcode.
+    /// Compiles to bitcode of LLVM.
     pub compiler: Compiler,
-    /// Makes an object of it that the kernel loads.
+    /// Makes an object of the bitcode, which the kernel loads.
     pub linker: Linker,
 }
 
@@ -88,8 +88,8 @@ impl Toolchain {
         Ok(target_dir.join(TARGET).join("release").join(name))
     }
 
-    /// Checks all packages: no warning of clippy's where the compiler has one, otherwise none
-    /// of the compiler's own.
+    /// Checks all packages. Warnings are errors: clippy's where the compiler has a clippy,
+    /// otherwise the compiler's own.
     pub fn lint(&self, target_dir: &Path) -> Result<()> {
         let packages = Package::ALL.map(Package::name);
         let chosen = packages.map(|name| ["--package", name]);
@@ -132,8 +132,8 @@ impl Toolchain {
         verb: &[&str],
         flags: &[&str],
     ) -> Command {
-        // BTF, which the loader needs, is made of the debug information. The third version of
-        // the instruction set (Linux 5.12) has the 32-bit arithmetic that CPUs have.
+        // The linker makes BTF, which the loader needs, from the debug information. Version 3 of
+        // the instruction set (Linux 5.12) has 32-bit arithmetic, as CPUs have.
         const FLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
         let flags = [&FLAGS, flags].concat();
         let mut command = self.compiler.command(program);
@@ -165,17 +165,17 @@ impl fmt::Display for Toolchain {
     }
 }
 
-/// What of a toolchain is on this machine.
+/// The compilers and linkers on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Compilers that would do, the best first, each with a linker that goes with it.
+    /// Suitable compilers, the best first, each with its linker if there is one.
     pub compilers: Vec<(Compiler, Option<Linker>)>,
-    /// What would not do, and why.
+    /// Compilers that are not suitable, each with the reason.
     pub rejected: Vec<String>,
 }
 
 impl Survey {
-    /// Looks around. Runs each compiler, but changes nothing.
+    /// Looks at the machine. Runs each compiler, but changes nothing.
     pub fn take() -> Result<Self> {
         let cache = cache()?;
         let (compilers, rejected) = compiler::look(&cache);
@@ -203,7 +203,7 @@ impl Survey {
     }
 }
 
-/// What is missing.
+/// Says what is missing.
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.compilers.is_empty() {
@@ -221,8 +221,8 @@ impl fmt::Display for Survey {
     }
 }
 
-/// Where what `setup` builds is kept, for all clones: `LB_CACHE`, or a folder `lb` in the
-/// user's cache.
+/// The directory for what `setup` builds, shared by all clones: `LB_CACHE`, or `lb` in the user's
+/// cache directory.
 pub fn cache() -> Result<PathBuf> {
     let folder = match environment::variable("LB_CACHE") {
         Some(folder) => PathBuf::from(folder),
@@ -234,7 +234,8 @@ pub fn cache() -> Result<PathBuf> {
                 .join(".cache/lb"),
         },
     };
-    // Build scripts run in another directory than xtask.
+    // A relative path would mean different directories: build scripts and xtask have different
+    // working directories.
     ensure!(
         folder.is_absolute(),
         "LB_CACHE must be an absolute path, not {}",

@@ -1,6 +1,6 @@
-//! Debian's packages: what would installing some do, and doing it.
+//! Installs Debian's packages, after asking apt what an install would do.
 //!
-//! An install that would remove anything is never done.
+//! An install that would remove a package is never done.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::run;
 
-/// How long to wait for another apt to end.
+/// How long to wait until another apt has ended.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a person would run to install these packages.
+/// The command by which a user would install these packages.
 pub fn advice(packages: &[&str]) -> String {
     format!(
         "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
@@ -26,7 +26,7 @@ pub fn advice(packages: &[&str]) -> String {
     )
 }
 
-/// Installs packages, the lists updated first where they do not know them.
+/// Installs packages. Updates the package lists first if they lack one of them.
 pub fn install(packages: &[&str]) -> Result<()> {
     let simulation = simulate_with_fresh_lists(packages)?;
     ensure!(
@@ -38,7 +38,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
     install_simulated(packages)
 }
 
-/// Installs packages, or unpacks them into a folder where installing would remove others.
+/// Installs packages. If that would remove others, unpacks them into a directory instead.
 pub fn install_or_unpack(packages: &[&str], folder: &Path) -> Result<()> {
     let simulation = simulate_with_fresh_lists(packages)?;
     if simulation.removes.is_empty() {
@@ -52,12 +52,12 @@ pub fn install_or_unpack(packages: &[&str], folder: &Path) -> Result<()> {
     unpack(&simulation.installs, folder)
 }
 
-/// What an install would do.
+/// The effect of an install.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Simulation {
-    /// Packages that would be new, each as `name=version`.
+    /// Packages that would be installed, each as `name=version`.
     installs: Vec<String>,
-    /// Packages that would go.
+    /// Packages that would be removed.
     removes: Vec<String>,
 }
 
@@ -82,14 +82,14 @@ fn simulate(packages: &[&str]) -> Result<Simulation> {
 
 fn install_simulated(packages: &[&str]) -> Result<()> {
     let install = || {
-        // The machine may have changed since the simulation.
+        // The machine may have changed since the simulation: let apt refuse to remove anything.
         let mut command = install_command(packages);
         run("apt-get install", command.arg("--no-remove"))
     };
     if install().is_ok() {
         return Ok(());
     }
-    // Old lists name files that are no longer there.
+    // Old lists name files that the server no longer has.
     update()?;
     install()
 }
@@ -103,7 +103,7 @@ fn update() -> Result<()> {
             return Ok(());
         }
         let complaint = complaint(&output);
-        // `DPkg::Lock::Timeout` does not wait for the lock of the lists.
+        // `DPkg::Lock::Timeout` does not apply to the lock of the lists.
         if !complaint.contains("Could not get lock") || start.elapsed() > PATIENCE {
             bail!("apt-get update failed: {complaint}");
         }
@@ -111,7 +111,7 @@ fn update() -> Result<()> {
     }
 }
 
-/// The package that another depends on first.
+/// The first package that another depends on.
 pub fn first_dependency(package: &str) -> Result<String> {
     let ask = || captured(Command::new("apt-cache").args(["depends", "--important", package]));
     let mut output = ask()?;
@@ -123,7 +123,7 @@ pub fn first_dependency(package: &str) -> Result<String> {
         .with_context(|| format!("apt knows nothing that {package} depends on"))
 }
 
-/// Downloads packages and unpacks them into a folder, which is new or replaced.
+/// Downloads packages and unpacks them into a directory, which replaces one of the same name.
 pub fn unpack(packages: &[String], folder: &Path) -> Result<()> {
     let new = folder.with_extension("new");
     let debs = folder.with_extension("debs");
@@ -131,7 +131,7 @@ pub fn unpack(packages: &[String], folder: &Path) -> Result<()> {
         clear(place)?;
         fs::create_dir_all(place).with_context(|| format!("cannot create {}", place.display()))?;
     }
-    // apt's own user cannot write to a cache of root's.
+    // apt's own user cannot write to a directory of root's cache.
     let mut download = apt_get(&["-o", "APT::Sandbox::User=root", "--quiet", "download"]);
     run(
         "apt-get download",
@@ -142,7 +142,7 @@ pub fn unpack(packages: &[String], folder: &Path) -> Result<()> {
         let mut extract = Command::new("dpkg-deb");
         run("dpkg-deb", extract.arg("--extract").arg(&deb).arg(&new))?;
     }
-    // All or nothing: a half of a compiler is not found by anyone.
+    // Renamed into place as a whole, so that nobody finds a half of a compiler.
     clear(folder)?;
     fs::rename(&new, folder).with_context(|| format!("cannot create {}", folder.display()))?;
     clear(&debs)
@@ -180,7 +180,7 @@ fn captured(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("cannot run {:?}", command.get_program()))
 }
 
-/// The lines in which apt says what is wrong.
+/// The lines of apt's output that say what is wrong.
 fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let errors: Vec<_> = text.lines().filter(|line| line.starts_with("E:")).collect();
@@ -191,7 +191,7 @@ fn complaint(output: &Output) -> String {
     }
 }
 
-/// What `apt-get --simulate install` says. A version in brackets is what is installed.
+/// Reads the output of `apt-get --simulate install`. A version in brackets is the installed one.
 fn parse(text: &str) -> Simulation {
     let mut simulation = Simulation::default();
     for line in text.lines() {
@@ -208,7 +208,7 @@ fn parse(text: &str) -> Simulation {
     simulation
 }
 
-/// What `apt-cache depends` says first.
+/// Reads the first dependency in the output of `apt-cache depends`.
 fn dependency(text: &str) -> Option<String> {
     let mut lines = text.lines();
     let first = lines.find_map(|line| line.trim().strip_prefix("Depends: "))?;
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(dependency("busybox\n"), None);
     }
 
-    /// As apt 2.6 of Debian 12 says it.
+    /// The output of apt 2.6, Debian 12.
     const CONFLICT: &str = "\
 Reading package lists...
 The following packages will be REMOVED:

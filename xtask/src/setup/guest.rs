@@ -1,6 +1,6 @@
-//! A guest to measure in: Debian's kernel and what boots it, in the cache.
+//! A virtual machine to measure in: Debian's kernel, and the files to boot it, in the cache.
 //!
-//! Nothing of it is installed: the packages are unpacked.
+//! Nothing is installed: the packages are unpacked.
 
 mod archive;
 mod initramfs;
@@ -17,12 +17,12 @@ use xtask::toolchain::cache;
 
 use super::{apt, machine::has_apt, packages::guest_packages};
 
-/// Always the kernel of the Debian release that this machine runs.
+/// The kernel of the Debian release that this machine runs.
 const KERNEL: &str = "linux-image-amd64";
 const BUSYBOX: &str = "busybox-static";
 
-/// Gets what is missing, and gives the folder in which there are `vmlinux`, `initrd` and, in
-/// `unpacked/lib/modules/<release>`, the modules.
+/// Gets what is missing. Returns the directory with `vmlinux`, `initrd`, and the modules in
+/// `unpacked/lib/modules/<release>`.
 pub fn guest() -> Result<PathBuf> {
     if !has_apt() {
         bail!("the guest boots a kernel of Debian's, which only apt can get");
@@ -54,7 +54,7 @@ fn make(package: &str, release: &str, folder: &Path) -> Result<()> {
     initramfs::write(&unpacked, release, &folder.join("initrd"))
 }
 
-/// Debian 13 has moved the modules below `usr`: a link makes both releases alike.
+/// Debian 13 has the modules below `usr`. A link makes both releases alike.
 fn link_modules(unpacked: &Path) -> Result<()> {
     let lib = unpacked.join("lib");
     if !lib.exists() {

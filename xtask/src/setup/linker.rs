@@ -1,4 +1,4 @@
-//! Building bpf-linker for a compiler.
+//! Builds bpf-linker for a compiler.
 
 use std::{fs, os::unix::fs::symlink, process::Stdio};
 
@@ -10,15 +10,15 @@ use xtask::{
 
 use crate::run::run;
 
-/// Builds it into the cache, linked with the very LLVM that the compiler uses: no development
-/// files of LLVM are needed, and the linker understands whatever the compiler writes.
+/// Builds it in the cache, linked with the LLVM library of the compiler. So it can read the
+/// compiler's bitcode, and needs no development files of LLVM.
 pub fn build(compiler: &Compiler) -> Result<()> {
     let llvm = compiler.libllvm()?;
     let libraries = llvm
         .parent()
         .with_context(|| format!("{} is in no folder", llvm.display()))?;
     let folder = Linker::folder(&cache()?, compiler.llvm);
-    // bpf-linker's build looks for `libLLVM.so` in a folder `lib`.
+    // bpf-linker's build script looks for `libLLVM.so` in a directory `lib`.
     let prefix = folder.join("llvm");
     let lib = prefix.join("lib");
     fs::create_dir_all(&lib).with_context(|| format!("cannot create {}", lib.display()))?;

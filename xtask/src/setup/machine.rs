@@ -1,25 +1,25 @@
-//! What is on this machine that bears on where a toolchain may come from?
+//! The facts about this machine that decide where a toolchain can come from.
 
 use std::{fs, path::Path};
 
 use anyhow::Result;
 use xtask::{environment::which, toolchain::Survey};
 
-/// The facts.
+/// What is on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     /// The compilers and linkers.
     pub survey: Survey,
-    /// Debian 12 or later, with apt: it packages a compiler with core for BPF.
+    /// It is Debian 12 or later, with apt, which packages a compiler with `core` for BPF.
     pub debian: bool,
-    /// Packages may be installed.
+    /// This process may install packages.
     pub root: bool,
     /// rustup is installed.
     pub rustup: bool,
 }
 
 impl Machine {
-    /// Looks around; changes nothing.
+    /// Looks at the machine; changes nothing.
     pub fn look() -> Result<Self> {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         Ok(Self {
@@ -47,7 +47,7 @@ fn effective_user(status: &str) -> Option<u32> {
     users.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Testing and unstable have no version: they are later.
+/// Debian's testing and unstable have no version number: they are later than all.
 fn is_debian(os_release: &str) -> bool {
     let field = |name| {
         os_release

@@ -1,4 +1,4 @@
-//! rustup's nightly, with the source of `core`.
+//! Installs rustup's nightly, with the source of `core`.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::run::run;
 
-/// Installs it where there is none.
+/// Installs it if it is missing.
 pub const INSTALL: [&str; 8] = [
     "rustup",
     "toolchain",
@@ -18,7 +18,7 @@ pub const INSTALL: [&str; 8] = [
     "minimal",
 ];
 
-/// A nightly that is there is not updated, only completed.
+/// An installed nightly is not updated; only missing components are added.
 const COMPLETE: [&str; 6] = [
     "rustup",
     "component",
@@ -28,7 +28,7 @@ const COMPLETE: [&str; 6] = [
     "rust-src",
 ];
 
-/// Installs the nightly, or completes it.
+/// Installs the nightly, or its missing components.
 pub fn install() -> Result<()> {
     let is_there = Command::new("rustup")
         .args(["which", "--toolchain", "nightly", "rustc"])

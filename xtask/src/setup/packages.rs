@@ -1,4 +1,4 @@
-//! What tests and demo need beside the toolchain.
+//! Installs what tests and demo need besides the toolchain.
 
 use std::{path::Path, process::Command};
 
@@ -11,7 +11,7 @@ use super::{
     services::NoServices,
 };
 
-/// A program and the Debian package that brings it.
+/// A program, and the Debian package that has it.
 type Need = (&'static str, &'static str);
 
 const NEEDS: [Need; 4] = [
@@ -21,10 +21,10 @@ const NEEDS: [Need; 4] = [
     ("ethtool", "ethtool"),
 ];
 
-/// What else the tests use the director with: programs that were not written for it.
+/// Further programs that the tests use: they were not written for this project.
 const LABS: [Need; 2] = [("socat", "socat"), ("ldirectord", "ldirectord")];
 
-/// For a guest, and for what is measured in it.
+/// For the virtual machine, and for what is measured in it.
 const GUEST: [Need; 5] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
@@ -33,14 +33,13 @@ const GUEST: [Need; 5] = [
     ("nft", "nftables"),
 ];
 
-/// Checks the eBPF programs, where Debian's compiler compiles them.
+/// clippy of Debian's compiler, for the eBPF programs.
 const CLIPPY: Need = ("/usr/bin/clippy-driver", "rust-web-clippy");
 
-/// Opens connections as fast as they are served, and forwards as well as the kernel can.
+/// For the benchmark: a client and a server, and the kernel's own forwarding.
 const BENCH: [Need; 2] = [("wrk", "wrk"), ("nft", "nftables")];
 
-/// Installs what tests and demo miss, and gives the programs that there are. No service is
-/// started.
+/// Installs what tests and demo lack. Starts no services. Returns the names of the programs.
 pub fn test_packages() -> Result<String> {
     let needs = needs(Path::new("/usr/share/doc/rustc-web").exists());
     complete("testing", &needs)?;
@@ -48,12 +47,12 @@ pub fn test_packages() -> Result<String> {
     Ok(programs.join(", "))
 }
 
-/// Installs what the benchmark needs, where it is missing.
+/// Installs what the benchmark lacks.
 pub fn bench_packages() -> Result<()> {
     complete("measuring", &[&NEEDS[..], &BENCH].concat())
 }
 
-/// Installs what a guest needs, where it is missing.
+/// Installs what the virtual machine lacks.
 pub fn guest_packages() -> Result<()> {
     complete("a guest", &GUEST)
 }
@@ -105,8 +104,8 @@ fn install(who: &str, packages: &[&str]) -> Result<()> {
     let services = ["nginx", "ldirectord"];
     for service in services.iter().filter(|name| packages.contains(name)) {
         if which("systemctl").is_some() {
-            // The tests run it themselves, in their namespaces: the machine shall not, neither
-            // now nor after a boot. Where systemd does not run, half of this fails.
+            // The tests run it in their own namespaces. The machine itself must not run it, now or
+            // after a boot. Without systemd, some of these commands fail.
             let _ = Command::new("systemctl")
                 .args(["disable", "--now", "--quiet", service])
                 .output();

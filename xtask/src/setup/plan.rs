@@ -1,7 +1,6 @@
-//! What is to be done next, given what is on the machine?
+//! Decides the next step of a setup from the facts about the machine.
 //!
-//! A function of facts: nothing here looks or acts. A step that was tried and did not help is
-//! not tried again.
+//! Pure: nothing here looks or acts. A step that was tried is not tried again.
 
 use std::fmt;
 
@@ -10,33 +9,34 @@ use xtask::toolchain::{Compiler, Core, LINKER_VERSION, Toolchain, cache, unpacke
 
 use super::{apt, linker, machine::Machine, nightly};
 
-/// What comes next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Nothing is missing.
     Ready(Toolchain),
-    /// This.
+    /// Do this step.
     Do(Step),
-    /// Nothing that setup may do would help; a person can, by one of these commands.
+    /// No step would help. The user can choose one of these commands.
     Stuck(Vec<String>),
 }
 
-/// What setup can do.
+/// A step of a setup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Build bpf-linker for a compiler that has none.
+    /// Build bpf-linker for this compiler.
     BuildLinker(Compiler),
-    /// Get Debian's compiler.
+    /// Install Debian's compiler.
     Debian,
-    /// Get rustup's nightly, with the source of `core`.
+    /// Install rustup's nightly, with the source of `core`.
     Nightly,
 }
 
 /// Debian's compiler, with core for BPF, and its clippy.
 const DEBIAN: &[&str] = &["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 
-/// Decides. A complete toolchain comes first, then one that lacks only its linker, then
-/// Debian's, which needs no rustup, then rustup's.
+/// Decides the next action. A complete toolchain is used as it is. Otherwise a compiler that lacks
+/// only its linker is preferred, then Debian's compiler, which needs no rustup, then rustup's
+/// nightly.
 pub fn next(machine: &Machine, tried: &[Step]) -> Next {
     if let Some(toolchain) = machine.survey.toolchain() {
         return Next::Ready(toolchain);
@@ -81,13 +81,13 @@ fn ways(machine: &Machine) -> Vec<String> {
     debian.into_iter().chain([rustup]).collect()
 }
 
-/// The ways out, for the end of an error.
+/// The commands that the user can choose from, as the end of an error message.
 pub fn advice(ways: &[String]) -> String {
     format!("run: {}\nthen: cargo xtask setup", ways.join("\n or: "))
 }
 
 impl Step {
-    /// Takes it.
+    /// Does the step.
     pub fn take(&self) -> Result<()> {
         match self {
             Self::BuildLinker(compiler) => linker::build(compiler),
@@ -145,7 +145,7 @@ mod tests {
         })
     }
 
-    /// A Debian machine with rustup, for root, with these compilers.
+    /// A Debian machine with rustup, where the user is root, with these compilers.
     fn machine<const N: usize>(compilers: [(Compiler, Option<Linker>); N]) -> Machine {
         Machine {
             survey: Survey {

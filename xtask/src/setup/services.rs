@@ -1,4 +1,4 @@
-//! Installing a package must not start its service.
+//! Prevents that the installation of a package starts its service.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -9,19 +9,19 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Debian's packages ask this program whether they may start a service: 101 is no.
+/// Before a package starts a service, it runs this program. Exit code 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const NO: &str = "#!/bin/sh\n# Of `cargo xtask setup`, while it installs packages.\nexit 101\n";
 
-/// While it lives, packages that are installed start no services. Where the machine has a
-/// policy already, that stands.
+/// While this value exists, newly installed packages start no services. A policy that the machine
+/// already has stays.
 #[derive(Debug)]
 pub struct NoServices {
     file: Option<PathBuf>,
 }
 
 impl NoServices {
-    /// Forbids them.
+    /// Forbids services to start.
     pub fn begin() -> Result<Self> {
         Self::begin_at(Path::new(POLICY))
     }
@@ -34,7 +34,7 @@ impl NoServices {
         };
         let ours = match create() {
             Ok(()) => true,
-            // A setup that was killed left it.
+            // It was left by a setup that was killed.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 fs::read_to_string(file).is_ok_and(|text| text == NO)
             }
@@ -65,7 +65,7 @@ impl Drop for NoServices {
 mod tests {
     use super::*;
 
-    /// A folder that is gone afterwards.
+    /// A directory that is removed afterwards.
     struct Folder(PathBuf);
 
     impl Folder {

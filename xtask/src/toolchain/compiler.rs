@@ -1,4 +1,4 @@
-//! Which Rust compilers on this machine have `core` for BPF?
+//! Finds the Rust compilers on this machine that have `core` for BPF.
 
 use std::{
     env,
@@ -19,35 +19,35 @@ const MINIMUM: &str = env!("CARGO_PKG_RUST_VERSION");
 /// A compiler that has `core` for BPF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiler {
-    /// Its program.
+    /// The path of `rustc`.
     pub rustc: PathBuf,
     /// Its version, such as `1.96.0`.
     pub release: String,
     /// The major version of its LLVM.
     pub llvm: u32,
-    /// How it has `core`.
+    /// In which form it has `core`.
     pub core: Core,
-    /// Where its shared libraries are, when it was unpacked to a place where the system does
+    /// The directory of its shared libraries, if it was unpacked to a place where the system does
     /// not look for them.
     pub libraries: Option<PathBuf>,
 }
 
-/// How a compiler has `core` for BPF.
+/// In which form a compiler has `core` for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Core {
     /// As source: rustup's nightly with `rust-src`.
     Source,
-    /// Compiled: Debian's.
+    /// Compiled: Debian's `rustc-web`.
     Prebuilt,
 }
 
 impl Compiler {
-    /// A command that finds the compiler's libraries.
+    /// A command with the compiler's libraries in its search path.
     pub fn command(&self, program: &Path) -> Command {
         command(program, self.libraries.as_deref())
     }
 
-    /// The cargo that goes with it: the nightly's own understands `build-std`.
+    /// The cargo to use with it. Only a nightly's own cargo knows `build-std`.
     pub fn cargo(&self) -> OsString {
         match self.core {
             Core::Source => self.rustc.with_file_name("cargo").into(),
@@ -55,14 +55,14 @@ impl Compiler {
         }
     }
 
-    /// Its `cargo-clippy`, which must be of the same version, hence a neighbour.
+    /// Its `cargo-clippy`, which must be of the same version, so from the same directory.
     pub fn clippy(&self) -> Option<PathBuf> {
         let is_neighbour = |name| self.rustc.with_file_name(name).is_file();
         (is_neighbour("cargo-clippy") && is_neighbour("clippy-driver"))
             .then(|| self.rustc.with_file_name("cargo-clippy"))
     }
 
-    /// The shared library that its LLVM is.
+    /// The shared library of its LLVM.
     pub fn libllvm(&self) -> Result<PathBuf> {
         let output = self
             .command("ldd".as_ref())
@@ -95,7 +95,7 @@ impl fmt::Display for Compiler {
     }
 }
 
-/// The compilers that would do, the best first; and why others would not.
+/// Suitable compilers, the best first; and why others are not.
 pub fn look(cache: &Path) -> (Vec<Compiler>, Vec<String>) {
     let mut found = Vec::new();
     let mut rejected = Vec::new();
@@ -123,7 +123,7 @@ pub fn unpacked(cache: &Path) -> PathBuf {
     cache.join("rustc-web")
 }
 
-/// rustup's nightlies; one without a date before those with, which someone pinned for
+/// rustup's nightlies. The one without a date comes first: one with a date was installed for
 /// something else.
 fn nightlies() -> Vec<PathBuf> {
     let Some(home) = environment::variable("RUSTUP_HOME")
@@ -194,7 +194,7 @@ fn identify(rustc: &Path, core: Core, libraries: Option<PathBuf>) -> Result<Comp
 
 fn ask(rustc: &Path, libraries: Option<&Path>, arguments: &[&str]) -> Result<String> {
     let output = environment::forget_build(&mut command(rustc, libraries))
-        // Where it is rustup's proxy: answer, and download nothing.
+        // If it is rustup's proxy, it must not download anything.
         .env("RUSTUP_AUTO_INSTALL", "0")
         .args(arguments)
         .output()
@@ -222,7 +222,7 @@ fn command(program: &Path, libraries: Option<&Path>) -> Command {
     command
 }
 
-/// Debian keeps libraries in a folder named after the architecture.
+/// Debian's directory of libraries is named after the architecture.
 fn libraries(unpacked: &Path) -> Option<PathBuf> {
     fs::read_dir(unpacked.join("usr/lib"))
         .ok()?
@@ -231,7 +231,7 @@ fn libraries(unpacked: &Path) -> Option<PathBuf> {
         .find(|path| path.to_string_lossy().contains("-linux-gnu"))
 }
 
-/// Release and LLVM's major version from what `rustc -vV` says.
+/// Reads the release and LLVM's major version from the output of `rustc -vV`.
 fn parse_identity(text: &str) -> Option<(&str, u32)> {
     let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
     let llvm = field("LLVM version: ")?.split('.').next()?.parse().ok()?;
@@ -244,7 +244,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// LLVM's library in what `ldd` says of a compiler.
+/// Finds LLVM's library in the output of `ldd`.
 fn parse_libllvm(text: &str) -> Option<PathBuf> {
     text.lines()
         .filter_map(|line| line.trim().split_once(" => "))

@@ -1,4 +1,4 @@
-//! Is there a bpf-linker that understands a compiler's bitcode?
+//! Finds a bpf-linker that can read a compiler's bitcode.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
 use super::Compiler;
 use crate::environment::which;
 
-/// The version of bpf-linker that the project is built with.
+/// The version of bpf-linker that this project is built with.
 pub const LINKER_VERSION: &str = "0.13.0";
 
 /// The major versions of LLVM that it can be built with.
@@ -17,16 +17,16 @@ pub const LINKER_LLVMS: RangeInclusive<u32> = 21..=23;
 
 const NAME: &str = "bpf-linker";
 
-/// A bpf-linker of [`LINKER_VERSION`] that runs.
+/// A bpf-linker of [`LINKER_VERSION`] that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linker {
-    /// Its program.
+    /// Its path.
     pub program: PathBuf,
 }
 
 impl Linker {
-    /// The one in the cache for the LLVM of this compiler; otherwise the user's own, whose LLVM
-    /// nobody knows: releases of bpf-linker carry the newest.
+    /// The one in the cache that was built for this compiler's LLVM. Otherwise the one in PATH: its
+    /// LLVM is not known, but released binaries have the newest.
     pub(super) fn find(cache: &Path, compiler: &Compiler) -> Option<Self> {
         let built = Self::folder(cache, compiler.llvm).join("bin").join(NAME);
         [Some(built), which(NAME)]
@@ -37,7 +37,7 @@ impl Linker {
             .map(|program| Self { program })
     }
 
-    /// Where one for this LLVM is installed.
+    /// The directory that one for this LLVM is installed in.
     pub fn folder(cache: &Path, llvm: u32) -> PathBuf {
         cache.join(format!("{NAME}-{LINKER_VERSION}-llvm-{llvm}"))
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Linker {
     }
 }
 
-/// It may be there and yet not run: its LLVM goes when the compiler is updated.
+/// A program that exists may fail to run: when the compiler was updated, its LLVM library is gone.
 fn runs(program: &Path, compiler: &Compiler) -> bool {
     compiler
         .command(program)

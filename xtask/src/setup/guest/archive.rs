@@ -1,4 +1,4 @@
-//! A cpio archive of the kind that Linux unpacks at boot (`newc`,
+//! Writes a cpio archive that Linux unpacks at boot (format `newc`,
 //! Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::io::{self, Write};
@@ -14,22 +14,22 @@ pub struct Archive<W> {
 }
 
 impl<W: Write> Archive<W> {
-    /// An empty one.
+    /// An empty archive.
     pub fn new(out: W) -> Self {
         Self { out, entries: 0 }
     }
 
-    /// Adds a directory; the one above it comes first.
+    /// Adds a directory. Its parent must have been added before.
     pub fn directory(&mut self, path: &str) -> io::Result<()> {
         self.entry(path, DIRECTORY, &[])
     }
 
-    /// Adds a file that anybody may run.
+    /// Adds an executable file.
     pub fn file(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
         self.entry(path, PROGRAM, content)
     }
 
-    /// Ends it.
+    /// Ends the archive.
     pub fn finish(mut self) -> io::Result<()> {
         self.entry("TRAILER!!!", 0, &[])?;
         self.out.flush()

@@ -1,5 +1,5 @@
-//! What the guest's kernel starts with: the modules that it needs to see the host's files, and
-//! a script that makes them its root.
+//! The guest's initial file system: the modules that it needs to read the host's files, and a
+//! script that makes these its root.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ const INIT: &str = include_str!("init.sh");
 const MODULES: [&str; 5] = ["virtio_pci", "virtio_rng", "9pnet_virtio", "9p", "overlay"];
 const BUSYBOX: [&str; 2] = ["bin/busybox", "usr/bin/busybox"];
 
-/// Writes down which module needs which, for `modprobe`.
+/// Writes the file that tells `modprobe` which module needs which.
 pub fn index(root: &Path, release: &str) -> Result<()> {
     let mut depmod = Command::new("depmod");
     run("depmod", depmod.arg("-b").arg(root).arg(release))
@@ -25,7 +25,7 @@ pub fn index(root: &Path, release: &str) -> Result<()> {
 
 /// Writes the archive.
 pub fn write(root: &Path, release: &str, to: &Path) -> Result<()> {
-    // Written aside: a half of it is not taken for the whole next time.
+    // Written under another name first, so that an incomplete archive is never used.
     let new = to.with_extension("new");
     let out = File::create(&new).with_context(|| format!("cannot create {}", new.display()))?;
     let mut archive = Archive::new(BufWriter::new(out));
@@ -49,7 +49,7 @@ pub fn write(root: &Path, release: &str, to: &Path) -> Result<()> {
     Ok(fs::rename(&new, to)?)
 }
 
-/// The files of the modules, each after those that it needs.
+/// The modules' files. Each comes after those that it needs.
 fn modules(root: &Path, release: &str) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for module in MODULES {

@@ -1,4 +1,4 @@
-//! The kernel as it is once it has decompressed itself, which takes an emulated CPU long.
+//! Extracts the decompressed kernel. Decompressing takes an emulated CPU a long time.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// What compressed data begins with, and what decompresses it.
+/// The first bytes of compressed data, and the program that decompresses it.
 const FORMATS: [(&[u8], &str); 4] = [
     (&[0xfd, b'7', b'z'], "xz"),
     (&[0x28, 0xb5, 0x2f], "zstd"),
@@ -18,7 +18,7 @@ const FORMATS: [(&[u8], &str); 4] = [
     (&[0x1f, 0x8b], "gzip"),
 ];
 
-/// Extracts it from a bzImage, as far as ELF loaders are concerned.
+/// Extracts the kernel from a bzImage, with as much as ELF loaders need.
 pub fn extract(image: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
     let payload = payload(&bytes).with_context(|| format!("{} is no bzImage", image.display()))?;
@@ -35,8 +35,8 @@ pub fn extract(image: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The compressed kernel in a bzImage (Linux, Documentation/arch/x86/boot.rst), without its
-/// last four bytes, in which Linux keeps the length.
+/// The compressed kernel in a bzImage (Documentation/arch/x86/boot.rst of Linux). Its last four
+/// bytes, in which Linux keeps the length, are left out.
 fn payload(image: &[u8]) -> Option<&[u8]> {
     const SECTOR: usize = 512;
     let number = |offset: usize| {
@@ -57,7 +57,7 @@ fn decompress(program: &str, payload: &[u8], to: &Path) -> Result<()> {
         .arg("-dc")
         .stdin(Stdio::piped())
         .stdout(file)
-        // Of what follows the kernel, it says that it is none of its kind.
+        // The program complains about the bytes after the kernel; its exit code does not count.
         .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
