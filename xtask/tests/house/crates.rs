@@ -22,6 +22,10 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ("lb-model", [&[], &[], &[]]),
     ("lb-network", [&[], &[], &["lb-lab"]]),
     ("lb-tests", [&["lb-common", "lb-ctl", "lb-lab"], &[], &[]]),
+    (
+        "lb-verbs",
+        [&["lb-api", "lb-config", "lb-model"], &[], &["lb-model"]],
+    ),
     ("xtask", [&[], &[], &[]]),
 ];
 
@@ -36,6 +40,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("lb-api", &["aya", "rtnetlink"]),
     ("lb-config", &["aya", "clap", "libc", "nix", "tokio"]),
     ("lb-network", &["aya", "clap", "serde"]),
+    ("lb-verbs", &["aya", "nix", "rtnetlink"]),
     ("lb-lab", &["aya", "clap", "rtnetlink", "serde"]),
     // The build script of the packet path waits for it.
     ("xtask", &["aya", "clap", "nix", "serde", "tokio"]),

@@ -1,0 +1,245 @@
+//! `lb-ctl conns`: the connection table, page by page.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use lb_api::{Connection, ConnectionFilter, Instance, Page, Reply, Request};
+use lb_model::{Endpoint, ServiceRef, State, spelling::Named};
+
+use crate::{
+    ask::{ask, out_of_place},
+    failure::{Failure, complain},
+    text::{
+        output::Output,
+        table::{Table, left, right},
+    },
+};
+
+/// `lb-ctl conns`
+#[derive(Debug, Args)]
+pub struct Conns {
+    /// Only those of this service: PROTOCOL/VIP:PORT, or its name
+    #[arg(long)]
+    pub service: Option<ServiceRef>,
+    /// Only those of this client: IP or IP:PORT
+    #[arg(long, value_name = "CLIENT")]
+    pub client: Option<Endpoint>,
+    /// Only those of this server: IP or IP:PORT
+    #[arg(long, value_name = "SERVER")]
+    pub server: Option<Endpoint>,
+    /// Only those in this state, such as ESTABLISHED, SYN_RECV, FIN_WAIT, UDP
+    #[arg(long)]
+    pub state: Option<State>,
+    /// At most so many rows
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000)]
+    pub limit: usize,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Conns {
+    pub fn carry_out(
+        &self,
+        instance: &Instance,
+        output: &mut Output<impl Write>,
+    ) -> Result<(), Failure> {
+        let next_page = |from| {
+            let filter = self.filter();
+            match ask(instance, &Request::Connections { filter, from })? {
+                Reply::Connections(page) => Ok(page),
+                _ => Err(out_of_place()),
+            }
+        };
+        let more = if self.json {
+            show(next_page, self.limit, &mut JsonRows::begin(output)?)?
+        } else {
+            show(next_page, self.limit, &mut TextRows::begin(output))?
+        };
+        if more {
+            output.flush()?;
+            complain(&format!(
+                "these are the first {} connections: --limit shows more",
+                self.limit
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is asked for.
+    pub fn filter(&self) -> ConnectionFilter {
+        ConnectionFilter {
+            service: self.service.clone(),
+            client: self.client,
+            server: self.server,
+            state: self.state,
+        }
+    }
+}
+
+/// Shows up to `limit` rows, each page as soon as it is there. True if there are more.
+fn show(
+    mut next_page: impl FnMut(u64) -> Result<Page, Failure>,
+    limit: usize,
+    rows: &mut impl Rows,
+) -> Result<bool, Failure> {
+    let mut left = limit;
+    let mut from = Some(0);
+    let mut more = false;
+    while let Some(place) = from.filter(|_| !more) {
+        let page = next_page(place)?;
+        let shown = page.rows.len().min(left);
+        rows.show(&page.rows[..shown])?;
+        left -= shown;
+        more = page.rows.len() > shown;
+        from = page.next;
+    }
+    rows.end()?;
+    Ok(more)
+}
+
+/// How rows are shown.
+trait Rows {
+    fn show(&mut self, rows: &[Connection]) -> io::Result<()>;
+    fn end(&mut self) -> io::Result<()>;
+}
+
+/// As `ipvsadm -lnc` shows them.
+struct TextRows<'a, W> {
+    table: Table,
+    to: &'a mut W,
+}
+
+impl<'a, W: Write> TextRows<'a, W> {
+    fn begin(to: &'a mut W) -> Self {
+        let mut table = Table::default();
+        let heads = ["pro", "expire", "state", "source", "virtual", "destination"];
+        table.row(heads.map(left).into());
+        Self { table, to }
+    }
+}
+
+impl<W: Write> Rows for TextRows<'_, W> {
+    fn show(&mut self, rows: &[Connection]) -> io::Result<()> {
+        for row in rows {
+            self.table.row(vec![
+                left(row.protocol.to_string().to_uppercase()),
+                right(format!("{:02}:{:02}", row.expires / 60, row.expires % 60)),
+                left(row.state.name()),
+                left(row.client),
+                left(row.service),
+                left(row.server),
+            ]);
+        }
+        self.table.render(self.to)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.table.render(self.to)
+    }
+}
+
+/// A list on one line.
+struct JsonRows<'a, W> {
+    first: bool,
+    to: &'a mut W,
+}
+
+impl<'a, W: Write> JsonRows<'a, W> {
+    fn begin(to: &'a mut W) -> io::Result<Self> {
+        to.write_all(b"[")?;
+        Ok(Self { first: true, to })
+    }
+}
+
+impl<W: Write> Rows for JsonRows<'_, W> {
+    fn show(&mut self, rows: &[Connection]) -> io::Result<()> {
+        for row in rows {
+            if !std::mem::take(&mut self.first) {
+                self.to.write_all(b",")?;
+            }
+            serde_json::to_writer(&mut *self.to, row)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.to.write_all(b"]\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_model::{Method, Protocol};
+
+    fn row(protocol: Protocol, state: State, expires: u32) -> Connection {
+        Connection {
+            protocol,
+            client: "172.16.10.22:40000".parse().unwrap(),
+            service: "172.16.10.21:80".parse().unwrap(),
+            server: "192.168.100.23:8080".parse().unwrap(),
+            state,
+            expires,
+            method: Method::Nat,
+        }
+    }
+
+    /// Pages of some rows each; the first begins at 0, the second at 10, and so on.
+    fn pages(lengths: &'static [usize]) -> impl FnMut(u64) -> Result<Page, Failure> {
+        let mut asked = 0;
+        move |from| {
+            assert_eq!(from, asked * 10);
+            asked += 1;
+            let place = usize::try_from(from).unwrap() / 10;
+            let row = row(Protocol::Tcp, State::Established, 897);
+            Ok(Page {
+                rows: vec![row; lengths[place]],
+                next: (place + 1 < lengths.len()).then_some(from + 10),
+            })
+        }
+    }
+
+    #[test]
+    fn connections_are_listed_as_ipvs_users_know_them() {
+        let rows = [
+            row(Protocol::Tcp, State::Established, 897),
+            row(Protocol::Udp, State::Udp, 6_001),
+        ];
+        let mut text = Vec::new();
+        let mut shown = TextRows::begin(&mut text);
+        shown.show(&rows).unwrap();
+        shown.end().unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "\
+pro expire state       source             virtual         destination
+TCP  14:57 ESTABLISHED 172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
+UDP 100:01 UDP         172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
+"
+        );
+    }
+
+    #[test]
+    fn pages_are_shown_up_to_the_limit_and_it_is_known_whether_there_are_more() {
+        for (lengths, limit, shown, more) in [
+            (&[2, 3][..], 10, 5, false),
+            (&[2, 3], 5, 5, false),
+            (&[2, 3], 4, 4, true),
+            (&[2, 0, 0, 1], 2, 2, true),
+            (&[2, 0, 0], 2, 2, false),
+            (&[0], 10, 0, false),
+            (&[1], 0, 0, true),
+        ] {
+            let mut json = Vec::new();
+            let mut rows = JsonRows::begin(&mut json).unwrap();
+            assert_eq!(show(pages(lengths), limit, &mut rows).unwrap(), more);
+            let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).unwrap();
+            assert_eq!(rows.len(), shown, "{lengths:?} {limit}");
+            let mut text = Vec::new();
+            show(pages(lengths), limit, &mut TextRows::begin(&mut text)).unwrap();
+            let lines = String::from_utf8(text).unwrap().lines().count();
+            assert_eq!(lines, 1 + shown);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What verbs need of the machine's packet path. The binary provides it, so that this crate
+//! builds without one.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use lb_api::Instance;
+use lb_model::merge::Written;
+
+/// The packet path of this machine.
+pub trait Machine {
+    /// Runs the daemon until it is told to end.
+    fn run(&self, start: Start) -> anyhow::Result<()>;
+
+    /// Stops forwarding and removes what is pinned, where no daemon runs. Gives the paths that
+    /// were removed.
+    fn detach(&self, instance: &Instance) -> anyhow::Result<Vec<String>>;
+}
+
+/// What a daemon starts with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Whose daemon it is.
+    pub instance: Instance,
+    /// The configuration file, which is read again on SIGHUP; `-` was standard input.
+    pub config: PathBuf,
+    /// What the file says.
+    pub written: Written,
+    /// Interfaces to attach to besides those of the file.
+    pub interfaces: Vec<String>,
+    /// How the XDP program is attached.
+    pub mode: Mode,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// By the driver where every interface can, else by the kernel
+    Auto,
+    /// By the driver
+    Native,
+    /// By the kernel, for drivers without XDP: slower
+    Generic,
+}

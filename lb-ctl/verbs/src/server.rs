@@ -1,0 +1,121 @@
+//! `lb-ctl server`: live edits of real servers.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use lb_api::Instance;
+use lb_model::{Change, End, Endpoint, Fault, Patch, ServerOptions, ServiceRef, rules};
+
+use crate::{
+    ask::change,
+    failure::Failure,
+    flags::{Changes, Given},
+    text::output::Output,
+};
+
+/// `lb-ctl server`
+#[derive(Debug, Subcommand)]
+pub enum ServerVerb {
+    /// Add a server to a service, after its other servers
+    Add {
+        /// Which server.
+        #[command(flatten)]
+        which: ServerArgs,
+        /// What is said of it.
+        #[command(flatten)]
+        options: Given<ServerOptions>,
+    },
+    /// Change some options of a server; all others stay
+    Set {
+        /// Which server.
+        #[command(flatten)]
+        which: ServerArgs,
+        /// What to change.
+        #[command(flatten)]
+        changes: Changes<ServerOptions>,
+    },
+    /// Delete a server
+    Del {
+        /// Which server.
+        #[command(flatten)]
+        which: ServerArgs,
+    },
+    /// Send no new connections to a server (weight 0); existing ones continue
+    Drain {
+        /// Which server.
+        #[command(flatten)]
+        which: ServerArgs,
+    },
+}
+
+/// A server of a service.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// PROTOCOL/VIP:PORT of the service, or its name
+    pub service: ServiceRef,
+    /// IP or IP:PORT of the server; without a port, it has the service's
+    pub server: Endpoint,
+}
+
+impl ServerVerb {
+    pub fn carry_out(
+        self,
+        instance: &Instance,
+        output: &mut Output<impl Write>,
+    ) -> Result<(), Failure> {
+        let (verb, wanted) = self.change()?;
+        change(instance, verb, wanted, output)
+    }
+
+    /// The command as typed, and its change.
+    pub fn change(self) -> Result<(&'static str, Change), Fault> {
+        Ok(match self {
+            Self::Add {
+                which: ServerArgs { service, server },
+                options: Given(options),
+            } => {
+                rules::weight(options.weight)?;
+                let change = Change::AddServer {
+                    service,
+                    server,
+                    options,
+                    end: End::Tail,
+                };
+                ("lb-ctl server add", change)
+            }
+            Self::Set {
+                which,
+                changes: Changes { set, .. },
+            } => {
+                let mut options = ServerOptions::default();
+                set.put(&mut options)?;
+                rules::weight(options.weight)?;
+                ("lb-ctl server set", which.set(set))
+            }
+            Self::Del {
+                which: ServerArgs { service, server },
+            } => {
+                let change = Change::DeleteServer { service, server };
+                ("lb-ctl server del", change)
+            }
+            Self::Drain { which } => {
+                let drained = ServerOptions {
+                    weight: 0,
+                    ..ServerOptions::default()
+                };
+                let set = Patch::of(&drained, &["weight"]);
+                ("lb-ctl server drain", which.set(set))
+            }
+        })
+    }
+}
+
+impl ServerArgs {
+    fn set(self, set: Patch) -> Change {
+        Change::SetServer {
+            service: self.service,
+            server: self.server,
+            set,
+        }
+    }
+}
