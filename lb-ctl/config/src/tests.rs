@@ -1,6 +1,9 @@
 use std::fs;
 
-use lb_model::{Desired, Method, Scheduler, Server, Service, ServiceOptions, Timeouts, strategies};
+use lb_model::{
+    Desired, Method, Options, Scheduler, Server, ServerOptions, Service, ServiceOptions, Timeouts,
+    packet_path, spelling, strategies,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -8,6 +11,14 @@ use super::*;
 /// The problems of a text, one a line.
 fn refused(text: &str) -> String {
     parse(text, "lb.yaml").unwrap_err().to_string()
+}
+
+/// These keys, and those of the options that the packet path acts on: `address, weight or forward`.
+fn usable<T: Options>(others: &[&str], unused: &[&str]) -> String {
+    let options = T::ROWS.iter().map(|row| row.key);
+    let options = options.filter(|key| !unused.contains(key));
+    let keys: Vec<_> = others.iter().copied().chain(options).collect();
+    spelling::alternatives(&keys)
 }
 
 /// What a text means on its own.
@@ -56,6 +67,24 @@ services:
             ("192.168.100.48:8080".into(), 1, Method::Nat),
         ]
     );
+}
+
+#[test]
+fn the_readme_shows_every_option_in_a_file_that_is_right() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("## Configuration").unwrap();
+    let (_, rest) = rest.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    desired(example);
+    fn shown<T: Options>(example: &str, unused: &[&str]) {
+        for key in T::ROWS.iter().map(|row| row.key) {
+            let shown = example.contains(&format!("{key}: "));
+            assert!(shown || unused.contains(&key), "not in the README: {key}");
+        }
+    }
+    shown::<ServiceOptions>(example, packet_path::UNUSED_SERVICE_OPTIONS);
+    shown::<ServerOptions>(example, packet_path::UNUSED_SERVER_OPTIONS);
+    shown::<Timeouts>(example, &[]);
 }
 
 #[test]
@@ -176,7 +205,11 @@ services:
     servers:
       - {address: 10.0.0.1, port: 8080, wieght: 2}
 ";
-    let options = "use address, protocol, servers, name, scheduler or forward";
+    let of_service = usable::<ServiceOptions>(
+        &["address", "protocol", "servers"],
+        packet_path::UNUSED_SERVICE_OPTIONS,
+    );
+    let of_server = usable::<ServerOptions>(&["address"], packet_path::UNUSED_SERVER_OPTIONS);
     assert_eq!(
         refused(text),
         format!(
@@ -184,11 +217,11 @@ services:
 lb.yaml:1:1: interface: there is no such key (did you mean `interfaces`?): \
 use interfaces, connections, timeouts or services
 lb.yaml:2:12: timeouts.tpc: there is no such key (did you mean `tcp`?): use tcp, tcpfin or udp
-lb.yaml:5:5: services[0].schedular: there is no such key (did you mean `scheduler`?): {options}
-lb.yaml:6:5: services[0].health_check: there is no such key: {options}
-lb.yaml:8:29: services[0].servers[0].port: there is no such key: use address, weight or forward
+lb.yaml:5:5: services[0].schedular: there is no such key (did you mean `scheduler`?): use {of_service}
+lb.yaml:6:5: services[0].health_check: there is no such key: use {of_service}
+lb.yaml:8:29: services[0].servers[0].port: there is no such key: use {of_server}
 lb.yaml:8:41: services[0].servers[0].wieght: there is no such key (did you mean `weight`?): \
-use address, weight or forward"
+use {of_server}"
         )
     );
 }

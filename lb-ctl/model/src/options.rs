@@ -8,13 +8,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value as Json};
 
-use crate::{
-    declare::options,
-    fault::Fault,
-    values::{
-        Engine, Method, Name, Persistence, Scheduler, SchedulerFlags, Seconds, Tunnel, Value,
-    },
-};
+use crate::{declare::options, fault::Fault, values::*};
 
 options! {
     /// What an operator says of a service besides which it is and which servers it has.
@@ -216,7 +210,7 @@ impl<'de, T: Options> Deserialize<'de> for Whole<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{strategies, values::Text};
+    use crate::strategies;
     use proptest::prelude::*;
 
     options! {

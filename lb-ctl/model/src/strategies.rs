@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use proptest::{collection, option, prelude::*, sample};
 
 use crate::{
-    Change, Checksum, Desired, End, Endpoint, Mask, Method, Patch, Persistence, Protocol,
-    Scheduler, SchedulerFlags, Seconds, Server, ServerId, ServerOptions, Service, ServiceId,
-    ServiceOptions, ServiceRef, Text, Timeouts, Tunnel, options::Options, packet_path, rules,
-    spelling::Named,
+    Change, Checksum, Desired, End, Endpoint, Engine, Mask, Method, Name, Patch, Persistence,
+    Protocol, Scheduler, SchedulerFlags, Seconds, Server, ServerId, ServerOptions, Service,
+    ServiceId, ServiceOptions, ServiceRef, Text, Timeouts, Tunnel, options::Options, packet_path,
+    rules, spelling::Named,
 };
 
 /// A valid configuration.
@@ -107,64 +107,78 @@ fn without<T: Options>(mut options: T, keys: &[&str]) -> T {
     options
 }
 
-/// Options of any value that there is.
-pub fn all_service_options() -> impl Strategy<Value = ServiceOptions> {
-    let name = sample::select(vec!["web", "no", "1e3", "主页", "0x1f", "-"]);
-    let netmask = prop_oneof![
-        Just(Mask::Whole),
-        any::<u32>().prop_map(|bits| Mask::V4(Ipv4Addr::from_bits(bits))),
-        (1..=128u8).prop_map(Mask::V6),
-    ];
-    let persistence = (rules::SECONDS, netmask).prop_map(|(timeout, netmask)| Persistence {
-        timeout: Seconds(timeout),
-        netmask,
-    });
-    (
-        option::of(name),
-        sample::select(Scheduler::ALL),
-        0..8u8,
-        sample::select(Method::ALL),
-        option::of(persistence),
-        option::of(Just("sip")),
-        any::<bool>(),
-    )
-        .prop_map(
-            |(name, scheduler, flags, forward, persistence, engine, one_packet)| ServiceOptions {
-                name: name.map(|name| name.parse().expect("a name")),
-                scheduler,
-                scheduler_flags: SchedulerFlags(flags),
-                forward,
-                persistence,
-                persistence_engine: engine.map(|name| name.parse().expect("an engine")),
-                one_packet,
-            },
-        )
+prop_compose! {
+    /// Options of any value that there is.
+    pub fn all_service_options()(
+        name in option::of(name()),
+        scheduler in sample::select(Scheduler::ALL),
+        scheduler_flags in (0..8u8).prop_map(SchedulerFlags),
+        forward in sample::select(Method::ALL),
+        persistence in option::of(persistence()),
+        persistence_engine in option::of(engine()),
+        one_packet: bool,
+    ) -> ServiceOptions {
+        ServiceOptions {
+            name,
+            scheduler,
+            scheduler_flags,
+            forward,
+            persistence,
+            persistence_engine,
+            one_packet,
+        }
+    }
 }
 
-/// Options of any value that there is.
-pub fn all_server_options() -> impl Strategy<Value = ServerOptions> {
-    let checksum = || sample::select(vec![Checksum::Without, Checksum::With, Checksum::Remote]);
-    let tunnel = prop_oneof![
-        Just(Tunnel::Ipip),
-        (any::<u16>(), checksum()).prop_map(|(port, checksum)| Tunnel::Gue { port, checksum }),
-        Just(Tunnel::Gre {
-            checksum: Checksum::With
-        }),
-    ];
-    (
-        prop_oneof![Just(1), rules::WEIGHTS],
-        option::of(sample::select(Method::ALL)),
-        any::<u32>(),
-        any::<u32>(),
-        tunnel,
-    )
-        .prop_map(|(weight, forward, upper, lower, tunnel)| ServerOptions {
+prop_compose! {
+    /// Options of any value that there is.
+    pub fn all_server_options()(
+        weight in prop_oneof![Just(1), rules::WEIGHTS],
+        forward in option::of(sample::select(Method::ALL)),
+        upper: u32,
+        lower: u32,
+        tunnel in tunnel(),
+    ) -> ServerOptions {
+        ServerOptions {
             weight,
             forward,
             upper,
             lower,
             tunnel,
-        })
+        }
+    }
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    let names = sample::select(vec!["web", "no", "1e3", "主页", "0x1f", "-"]);
+    names.prop_map(|name| name.parse().expect("a name"))
+}
+
+fn engine() -> impl Strategy<Value = Engine> {
+    Just("sip").prop_map(|name| name.parse().expect("an engine"))
+}
+
+fn persistence() -> impl Strategy<Value = Persistence> {
+    let netmask = prop_oneof![
+        Just(Mask::Whole),
+        any::<u32>().prop_map(|bits| Mask::V4(Ipv4Addr::from_bits(bits))),
+        (1..=128u8).prop_map(Mask::V6),
+    ];
+    (rules::SECONDS, netmask).prop_map(|(timeout, netmask)| Persistence {
+        timeout: Seconds(timeout),
+        netmask,
+    })
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let checksum = sample::select(vec![Checksum::Without, Checksum::With, Checksum::Remote]);
+    prop_oneof![
+        Just(Tunnel::Ipip),
+        (any::<u16>(), checksum).prop_map(|(port, checksum)| Tunnel::Gue { port, checksum }),
+        Just(Tunnel::Gre {
+            checksum: Checksum::With
+        }),
+    ]
 }
 
 /// Lines of text, some of which mean something else where they are not in quotes.

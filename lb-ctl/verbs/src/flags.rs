@@ -3,9 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
-use lb_model::{
-    Options, Patch, ServerOptions, ServiceOptions, options::Row, packet_path, spelling,
-};
+use lb_model::{Options, Patch, ServerOptions, ServiceOptions, options::Row, packet_path};
 
 /// Options that can be flags.
 pub trait Flags: Options {
@@ -77,10 +75,9 @@ impl<T: Flags> FromArgMatches for Changes<T> {
             let flags: Vec<_> = usable::<T>()
                 .map(|row| format!("--{}", word(row)))
                 .collect();
-            let flags: Vec<_> = flags.iter().map(String::as_str).collect();
             let message = format!(
                 "nothing to change: give at least one of {}\n",
-                spelling::alternatives(&flags)
+                flags.join(", ")
             );
             return Err(clap::Error::raw(
                 ErrorKind::MissingRequiredArgument,
