@@ -162,10 +162,7 @@ fn wrong_values_are_refused_with_what_is_right() {
             "'--scheduler'",
         ),
         ("lb-ctl server add web 10.0.0.1 --weight x", "whole number"),
-        (
-            "lb-ctl server set web 10.0.0.1",
-            "give at least one of --weight, --forward",
-        ),
+        ("lb-ctl server set web 10.0.0.1", "--weight"),
         ("lb-ctl service set web", "give at least one of --name, "),
         ("lb-ctl stats --interval 2", "--watch"),
         ("lb-ctl stats --watch --interval 0", "0.1 to 86400"),
