@@ -110,6 +110,16 @@ const _: () = assert!(size_of::<Moving>() == 48);
 /// Places for interfaces.
 pub const INTERFACES: u32 = 1 << 16;
 
+/// How many ICMP errors one CPU sent in a tick: an entry of the map `icmp_sent`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ErrorsSent {
+    /// The tick.
+    pub tick: u32,
+    /// How many.
+    pub errors: u32,
+}
+
 /// Constants of the program, set when it is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

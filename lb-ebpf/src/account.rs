@@ -8,7 +8,11 @@ use lb_common::{
     server::Counters,
 };
 
-use crate::{clock, constants, maps, packet::Packet, us};
+use crate::{
+    frame::Packet,
+    machine::{clock, constants},
+    maps, us,
+};
 
 /// The counters of a server on this CPU.
 #[inline(always)]
@@ -88,13 +92,9 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
             &context,
             "next hop unknown: client {:i}, service {:i}:{}", client, service, port
         ),
-        Drop::Inconsistent => warn!(
+        Drop::Inconsistent | Drop::UnknownScheduler => warn!(
             &context,
             "inconsistent maps: client {:i}, service {:i}:{}", client, service, port
-        ),
-        Drop::UnknownScheduler => warn!(
-            &context,
-            "unknown scheduler: client {:i}, service {:i}:{}", client, service, port
         ),
         Drop::ServerGone
         | Drop::TtlExpired

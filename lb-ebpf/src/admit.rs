@@ -13,16 +13,18 @@ use lb_common::{
 };
 
 use crate::{
-    account, client, clock, constants, maps,
-    packet::Packet,
-    parse::{Incoming, Parsed, parse},
-    service, table, us,
+    account, client,
+    frame::{Incoming, Packet, Parsed, link::Addresses, parse},
+    machine::{clock, constants},
+    maps,
+    open::{schedule, service},
+    table, us,
     verdict::Verdict,
 };
 
 /// The server of a packet without a connection, which may open one; see [`Admission`].
 #[inline(never)]
-pub fn admit(packet: Packet) -> u64 {
+pub fn admit(packet: Packet) -> Admission {
     let packet = packet.in_subprogram();
     let Incoming::Packet(parsed) = parse(packet) else {
         return Admission::PASS;
@@ -30,10 +32,10 @@ pub fn admit(packet: Packet) -> u64 {
     let Some(service) = service::find(&parsed.key) else {
         return Admission::PASS;
     };
-    if !us::addressed_by(parsed.interface, parsed.frame()) || !opens(&parsed) {
+    if !us::addressed_by(parsed.interface, parsed.ethernet) || !opens(&parsed) {
         return Admission::PASS;
     }
-    let index = match service::schedule(service).read() {
+    let index = match schedule(service).read() {
         Ok(index) => index,
         Err(reason) => return Admission::drop(reason),
     };
@@ -47,15 +49,15 @@ pub fn admit(packet: Packet) -> u64 {
 }
 
 /// Likewise, of a packet whose connection seems to be over. If it is, that is as if there were
-/// none (IPVS with `conn_reuse_mode=1`): [`Admission::NONE`]. One that only the server has used
+/// none (IPVS with `conn_reuse_mode=1`): [`Admitted::Anew`]. One that only the server has used
 /// of late lives, though.
 #[inline(never)]
-pub fn again(packet: Packet) -> u64 {
+pub fn again(packet: Packet) -> Admission {
     let packet = packet.in_subprogram();
     let Incoming::Packet(parsed) = parse(packet) else {
         return Admission::PASS;
     };
-    if !us::addressed_by(parsed.interface, parsed.frame()) {
+    if !us::addressed_by(parsed.interface, parsed.ethernet) {
         return Admission::PASS;
     }
     if let Some(entry) = table::find(&parsed.key) {
@@ -78,44 +80,53 @@ pub fn again(packet: Packet) -> u64 {
             table::release(entry.index);
         }
     }
-    Admission::NONE
+    Admission::ANEW
 }
 
-/// How a number, which is all that a subprogram can give, says which server, or which verdict
-/// instead.
-pub struct Admission;
+/// An [`Admitted`] in one register: a subprogram can return no more.
+#[derive(PartialEq, Eq)]
+pub struct Admission(u64);
+
+/// Where a client's packet goes.
+pub enum Admitted {
+    /// To the server with this index.
+    To(u32),
+    /// To no server.
+    No(Verdict),
+    /// As if it were of no connection.
+    Anew,
+}
 
 impl Admission {
-    /// Nothing is known yet.
-    pub const NONE: u64 = u64::MAX - 1;
-    const PASS: u64 = u64::MAX;
+    const ANEW: Self = Self(u64::MAX - 1);
+    const PASS: Self = Self(u64::MAX);
     const DROP: u64 = 1 << 32;
 
-    /// The server's index.
     #[inline(always)]
-    pub fn read(admission: u64) -> Result<u32, Verdict> {
-        match admission {
-            Self::PASS => Err(Verdict::PASS),
-            other if other & Self::DROP != 0 => Err(Verdict::drop(reason(other as u32))),
-            server => Ok(server as u32),
+    fn server(index: u32) -> Self {
+        Self(u64::from(index))
+    }
+
+    #[inline(always)]
+    fn drop(reason: Drop) -> Self {
+        Self(Self::DROP | reason as u64)
+    }
+
+    /// What it says.
+    #[inline(always)]
+    pub fn read(self) -> Admitted {
+        let lower = self.0 as u32;
+        if self == Self::ANEW {
+            Admitted::Anew
+        } else if self == Self::PASS {
+            Admitted::No(Verdict::PASS)
+        } else if self.0 & Self::DROP != 0 {
+            let reason = Drop::of_number(lower).unwrap_or(Drop::Inconsistent);
+            Admitted::No(Verdict::drop(reason))
+        } else {
+            Admitted::To(lower)
         }
     }
-
-    #[inline(always)]
-    fn server(index: u32) -> u64 {
-        u64::from(index)
-    }
-
-    #[inline(always)]
-    fn drop(reason: Drop) -> u64 {
-        Self::DROP | reason as u64
-    }
-}
-
-/// The reason that a number in a register stands for.
-#[inline(always)]
-fn reason(number: u32) -> Drop {
-    Drop::of_number(number).unwrap_or(Drop::Inconsistent)
 }
 
 /// Stores a new connection to this server.
@@ -196,9 +207,8 @@ pub fn reusable(word: &Word) -> bool {
 /// Back to where a packet came from: the way to a client that the kernel knows no way to.
 #[inline(always)]
 fn came_from(packet: Packet) -> Reverse {
-    let next_hop = match packet.at::<[[u8; 6]; 2]>(0) {
-        // SAFETY: `at` gives a pointer to the whole.
-        Some(addresses) => unsafe { (*addresses)[1] },
+    let next_hop = match packet.at(0) {
+        Some(ethernet) => Addresses::of(ethernet).source(),
         None => [0; 6],
     };
     Reverse {

@@ -5,7 +5,7 @@ use core::mem::zeroed;
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
 use lb_common::connection::{Key, Reverse};
 
-use crate::packet::Packet;
+use crate::frame::Packet;
 
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;

@@ -2,10 +2,10 @@
 //!
 //! Theory of operation. The daemon (`lb-ctl`) writes services, rosters and servers into maps,
 //! with next hops resolved; this program reads them, and keeps the connection table. A packet
-//! walks down the ladder in [`walk`]: a packet of a known connection costs one lookup in the
-//! connection table and one server entry, and goes out again by the server's forwarding
-//! method. Only what opens a connection looks for a service and calls a scheduler. What does
-//! not concern us passes untouched.
+//! walks down the ladder in [`walk`]. If its connection is known, that costs one lookup in the
+//! connection table and one server entry; then the packet leaves by the server's forwarding
+//! method. Only a packet that opens a connection looks for a service and calls a scheduler.
+//! Packets that do not concern the director pass untouched.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -18,16 +18,14 @@ mod account;
 mod admit;
 mod atomic;
 mod client;
-mod clock;
-mod constants;
 mod forward;
-mod icmp;
+mod frame;
+mod machine;
 mod maps;
-mod packet;
-mod parse;
+mod open;
+mod refuse;
 mod repeat;
 mod reply;
-mod service;
 mod table;
 mod us;
 mod verdict;
@@ -35,17 +33,18 @@ mod verifier;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::{
-    connection::{Forward, Key, STATE_REVERSE},
+    connection::{Forward, STATE_REVERSE},
     drops::Drop,
     server::Server,
     tcp,
 };
 
 use crate::{
-    admit::Admission,
+    admit::Admitted,
     forward::Way,
-    packet::Packet,
-    parse::{Incoming, Ipv4Frame, Parsed, parse, parse_unusual},
+    frame::{Incoming, Packet, Parsed, parse, parse_unusual, usual},
+    machine::clock,
+    refuse::refuse,
     table::Entry,
     verdict::Verdict,
 };
@@ -56,14 +55,13 @@ pub fn director(context: XdpContext) -> u32 {
     walk(Packet::of(&context))
 }
 
-/// Gives the XDP action.
+/// Returns the XDP action.
 #[inline(always)]
 fn walk(packet: Packet) -> u32 {
-    let Some(parsed) = parse::usual(packet) else {
-        return match unusual(packet) {
-            NEW => unknown(packet, false),
-            KNOWN => unknown(packet, true),
-            action => action,
+    let Some(parsed) = usual(packet) else {
+        return match unusual(packet).read() {
+            Unusual::Done(action) => action,
+            Unusual::FromClient { is_known } => unknown(packet, is_known),
         };
     };
     if !concerned_by(&parsed) {
@@ -77,7 +75,7 @@ fn walk(packet: Packet) -> u32 {
         core::hint::cold_path();
         return reply::reply(packet, &parsed, &entry, now).action();
     }
-    if !us::addressed_by(parsed.interface, parsed.frame()) {
+    if !us::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS.action();
     }
     match known(packet, &parsed, &entry, now) {
@@ -91,13 +89,14 @@ fn concerned_by(parsed: &Parsed) -> bool {
     us::concerned_by(parsed.key.destination()) || us::concerned_by(parsed.key.source())
 }
 
-/// A client's packet of a connection in the table. `None` where it is not as simple as that:
-/// the connection may be over, or its server may not be ready.
+/// A client's packet of a connection in the table. `None` if the packet needs more than that:
+/// the connection may have ended, or its server may not be ready.
 #[inline(always)]
 fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Option<Verdict> {
     let index = Forward::from_bits(entry.route()).server;
     let server = maps::SERVERS.get(index)?;
-    // Each way has a copy of the rest, for to ask once costs packets less than to ask twice.
+    // `carry` is inlined once per forwarding method, so that the method is compared once per
+    // packet.
     let way = Way::of(server);
     if way == Way::DR {
         return carry(packet, parsed, entry, now, server, Way::DR);
@@ -138,51 +137,79 @@ fn carry(
     Some(forward::send(packet, parsed, server, way))
 }
 
-/// What [`unusual`] gives for a client's packet: one of a connection in the table, or not.
-const KNOWN: u32 = 256;
-const NEW: u32 = 257;
-
-/// A packet that [`parse::usual`] cannot read: with IP options, short, or malformed. Gives the
-/// XDP action, or one of the above.
+/// A packet that [`usual`] cannot read: with IP options, short, or malformed.
 #[inline(never)]
-fn unusual(packet: Packet) -> u32 {
+fn unusual(packet: Packet) -> Outcome {
     let packet = packet.in_subprogram();
     let parsed = match parse_unusual(packet) {
         Incoming::Packet(parsed) => parsed,
-        Incoming::Fragment(key) => return fragment(packet, &key).action(),
-        Incoming::Other => return Verdict::PASS.action(),
+        Incoming::Fragment(key) => return Outcome::done(refuse::fragment(packet, &key)),
+        Incoming::Other => return Outcome::done(Verdict::PASS),
     };
     if !concerned_by(&parsed) {
-        return Verdict::PASS.action();
+        return Outcome::done(Verdict::PASS);
     }
     match table::find(&parsed.key) {
         Some(entry) if entry.word.state == STATE_REVERSE => {
-            reply::reply(packet, &parsed, &entry, clock::now()).action()
+            Outcome::done(reply::reply(packet, &parsed, &entry, clock::now()))
         }
-        Some(_) => KNOWN,
-        None => NEW,
+        Some(_) => Outcome::KNOWN,
+        None => Outcome::NEW,
     }
 }
 
-/// A client's packet whose server is to be found elsewhere, or which cannot go there. Gives the
-/// XDP action.
+/// An [`Unusual`] in one register: a subprogram can return no more.
+#[derive(PartialEq, Eq)]
+struct Outcome(u32);
+
+/// What became of an unusual packet.
+enum Unusual {
+    /// It has its XDP action.
+    Done(u32),
+    /// It is a client's, of a connection that is in the table or not.
+    FromClient { is_known: bool },
+}
+
+impl Outcome {
+    const KNOWN: Self = Self(1 << 8);
+    const NEW: Self = Self(2 << 8);
+
+    /// XDP actions have eight bits.
+    #[inline(always)]
+    fn done(verdict: Verdict) -> Self {
+        Self(verdict.action())
+    }
+
+    #[inline(always)]
+    fn read(self) -> Unusual {
+        if self == Self::NEW || self == Self::KNOWN {
+            let is_known = self == Self::KNOWN;
+            return Unusual::FromClient { is_known };
+        }
+        Unusual::Done(self.0)
+    }
+}
+
+/// A client's packet that has no connection, or whose connection [`known`] cannot use. Returns
+/// the XDP action.
 ///
-/// A subprogram after which nothing is left to do, and which looks at the packet again: what it
-/// would be handed, or what had to be kept meanwhile, would burden the way of all other packets,
-/// and the verifier would follow it once for each way that leads here.
+/// A tail-position BPF subprogram. It parses again rather than take the parsed headers: passing
+/// them would spill registers on the hit path, and the verifier would check this code once per
+/// caller.
 #[inline(never)]
 fn unknown(packet: Packet, is_known: bool) -> u32 {
     let packet = packet.in_subprogram();
-    let mut admission = Admission::NONE;
+    let mut admission = Admitted::Anew;
     if is_known {
-        admission = admit::again(packet);
+        admission = admit::again(packet).read();
     }
-    if admission == Admission::NONE {
-        admission = admit::admit(packet);
+    if let Admitted::Anew = admission {
+        admission = admit::admit(packet).read();
     }
-    let verdict = match Admission::read(admission) {
-        Ok(index) => admitted(packet, index),
-        Err(verdict) => verdict,
+    let verdict = match admission {
+        Admitted::To(server) => admitted(packet, server),
+        Admitted::No(verdict) => verdict,
+        Admitted::Anew => Verdict::PASS,
     };
     refuse(packet, verdict)
 }
@@ -197,43 +224,6 @@ fn admitted(packet: Packet, index: u32) -> Verdict {
     };
     account::input(index, parsed.length);
     forward::to_server(packet, &parsed, server)
-}
-
-/// What is dropped is counted, and the client is told where IPVS tells it. Gives the XDP action.
-#[inline(always)]
-fn refuse(packet: Packet, verdict: Verdict) -> u32 {
-    if verdict.is_drop() && refused(packet, verdict.bits()) {
-        return Verdict::TRANSMIT.action();
-    }
-    verdict.action()
-}
-
-/// A subprogram, as [`unknown`] is.
-#[inline(never)]
-fn refused(packet: Packet, verdict: u32) -> bool {
-    let packet = packet.in_subprogram();
-    let verdict = Verdict::from_bits(verdict);
-    let Incoming::Packet(parsed) = parse(packet) else {
-        return false;
-    };
-    account::dropped(packet, verdict.reason(), parsed.key);
-    icmp::answer(packet, parsed.key, verdict.reason(), verdict.size())
-}
-
-/// A fragmented packet to a service cannot be balanced: its first fragment is dropped here, and
-/// the later ones, which could be anybody's, wait for it in the local stack in vain.
-#[inline(always)]
-fn fragment(packet: Packet, key: &Key) -> Verdict {
-    let ours = us::concerned_by(key.destination())
-        && service::find(key).is_some()
-        && packet
-            .at::<Ipv4Frame>(0)
-            .is_some_and(|frame| us::addressed_by(packet.interface(), frame.cast()));
-    if !ours {
-        return Verdict::PASS;
-    }
-    account::dropped(packet, Drop::Fragment, *key);
-    Verdict::drop(Drop::Fragment)
 }
 
 #[cfg(not(test))]

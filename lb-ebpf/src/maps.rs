@@ -1,5 +1,5 @@
-//! All maps. Their names are the names of their pins; what their entries mean stands in
-//! `lb-common`. Sizes marked "set at load" are overridden by the daemon.
+//! All maps. Their names are the names of their pins; `lb-common` describes their entries. The
+//! daemon overrides the sizes that are marked "set at load".
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -8,9 +8,7 @@ use aya_ebpf::{
 };
 use lb_common::{connection::Bucket, drops::Drop, layout, schedule, server, service};
 
-use crate::icmp;
-
-/// The connection table. Set at load. Mapped by the daemon, which takes expired ones away.
+/// The connection table. Set at load. The daemon maps it too, and removes expired connections.
 #[map(name = "connections")]
 pub static CONNECTIONS: Array<Bucket> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
@@ -33,28 +31,28 @@ pub static COUNTERS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_
 pub static SERVICES: HashMap<service::ServiceKey, service::Service> =
     HashMap::with_max_entries(8, 0);
 
-/// What schedulers walk. Set at load.
+/// Rosters: what schedulers read. Set at load.
 #[map(name = "rosters")]
 pub static ROSTERS: Array<schedule::RosterLine> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// What servers that are gone have counted, for each service. Only the daemon reads and
-/// writes it: it is a map so that it outlives the daemon. Set at load.
+/// For each service, what its removed servers have counted. Only the daemon reads and writes
+/// it; it is a map so that it outlives the daemon. Set at load.
 #[map(name = "retired")]
 pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// What a server or a service had counted when its count was last set to 0 for those who look
-/// at it. Only the daemon reads and writes it. Set at load.
+/// What a server or a service had counted when `ipvsadm -Z` last zeroed its counters. Only the
+/// daemon reads and writes it. Set at load.
 #[map(name = "zeros")]
 pub static ZEROS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
 
-/// What people call services. Only the daemon reads and writes it. Set at load.
+/// The names of services. Only the daemon reads and writes it. Set at load.
 #[map(name = "names")]
 pub static NAMES: HashMap<service::ServiceKey, service::Name> =
     HashMap::with_max_entries(8, BPF_F_NO_PREALLOC);
 
-/// The director's settings, addresses and interfaces. The section `.bss` and therefore, to the
-/// kernel, an array map like the others, of one entry (the daemon makes it, under the name
-/// `settings`); to the program a variable, which costs no lookup.
+/// The director's settings, addresses and interfaces: the map `settings`. As the section `.bss`
+/// it is an array map of one entry for the kernel, which the daemon makes beforehand, and a
+/// variable for the program, which costs no lookup.
 #[unsafe(no_mangle)]
 // SAFETY: integers and arrays of them.
 pub static mut BALANCER: layout::Balancer = unsafe { core::mem::zeroed() };
@@ -67,6 +65,6 @@ pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Drop::ALL.len
 #[map(name = "logged")]
 pub static LOGGED: Array<u32> = Array::with_max_entries(Drop::ALL.len() as u32, 0);
 
-/// How many ICMP errors each CPU has sent in this tick.
+/// How many ICMP errors each CPU sent in its latest tick.
 #[map(name = "icmp_sent")]
-pub static ICMP_SENT: PerCpuArray<icmp::Sent> = PerCpuArray::with_max_entries(1, 0);
+pub static ICMP_SENT: PerCpuArray<layout::ErrorsSent> = PerCpuArray::with_max_entries(1, 0);

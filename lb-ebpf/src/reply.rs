@@ -11,9 +11,10 @@ use lb_common::{
 };
 
 use crate::{
-    account, client, clock, forward, maps,
-    packet::Packet,
-    parse::{Incoming, Parsed, parse},
+    account, client, forward,
+    frame::{Incoming, Packet, Parsed, parse},
+    machine::clock,
+    maps,
     table::{self, Entry},
     us,
     verdict::Verdict,
@@ -31,7 +32,7 @@ pub fn reply(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdic
 
 #[inline(always)]
 fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
-    if !us::addressed_by(parsed.interface, parsed.frame()) {
+    if !us::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS;
     }
     let index = entry.key().server();

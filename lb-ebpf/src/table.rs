@@ -16,7 +16,7 @@ use lb_common::{
     tcp::{self, TcpState},
 };
 
-use crate::{atomic, constants, maps, repeat::repeat, us, verifier};
+use crate::{atomic, machine::constants, maps, repeat::repeat, us, verifier};
 
 /// What a lookup found. The slot may change under the reader; `word` is as it was read.
 #[derive(Clone, Copy)]

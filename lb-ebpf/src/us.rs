@@ -1,4 +1,4 @@
-//! What the director is: its addresses, interfaces and settings, as the daemon says.
+//! The director's addresses, interfaces and settings, as the daemon wrote them.
 
 use core::ptr::read_volatile;
 
@@ -8,19 +8,26 @@ use lb_common::{
     layout::{INTERFACES, Interface},
 };
 
-use crate::{maps::BALANCER, verifier};
+use network_types::eth::EthHdr;
 
-/// False for an address that is no service's and no NAT server's. True for some others, too.
+use crate::{
+    frame::{Header, link},
+    maps::BALANCER,
+    verifier,
+};
+
+/// False only for an address that is no service's and no NAT server's. It may be true for
+/// others: see [`address_filter`].
 #[inline(always)]
 pub fn concerned_by(address: u32) -> bool {
-    // SAFETY: a byte of the variable; volatile, as all that follow, for the daemon writes it.
+    // SAFETY: a byte of the variable. All reads here are volatile: the daemon may write.
     unsafe {
         let marks = (&raw const BALANCER.addresses).cast::<u8>();
         read_volatile(marks.add(address_filter::mark(address) as usize)) != 0
     }
 }
 
-/// The interface whose index has these lower 16 bits.
+/// The interface whose index has the same lower 16 bits.
 #[inline(always)]
 pub fn interface(index: u32) -> *const Interface {
     // SAFETY: a place in the variable.
@@ -31,19 +38,17 @@ pub fn interface(index: u32) -> *const Interface {
     }
 }
 
-/// False for frames to other stations, which a bridge or a promiscuous interface shows us.
+/// False for frames to other stations, which a bridge or a promiscuous interface receives too.
 #[inline(always)]
-pub fn addressed_by(interface: u32, frame: *mut u8) -> bool {
-    // Another interface at this place would have another address.
-    // SAFETY: pointers into the variable, and to a frame with a whole IPv4 header. What stands
-    // behind the address there is 0, and source here: the two upper bytes.
-    unsafe {
-        let mac = read_volatile(self::interface(interface).cast::<u64>());
-        verifier::without_upper::<16>(mac ^ *frame.cast::<u64>()) == 0
-    }
+pub fn addressed_by(interface: u32, ethernet: Header<EthHdr>) -> bool {
+    // Indices that share their lower 16 bits share a place; the MAC address tells them apart.
+    // Reads 8 bytes: 6 of MAC and 2 that do not count.
+    // SAFETY: a pointer into the variable.
+    let mac = unsafe { read_volatile(self::interface(interface).cast::<u64>()) };
+    verifier::without_upper::<16>(mac ^ ethernet.get(link::FIRST_EIGHT)) == 0
 }
 
-/// Goes up whenever a route or a neighbour has changed.
+/// Goes up with every change of a route or a neighbour.
 #[inline(always)]
 pub fn route_epoch() -> u16 {
     // SAFETY: an aligned word of the variable.
@@ -64,7 +69,7 @@ pub fn errors_per_tick() -> u32 {
     unsafe { read_volatile(&raw const BALANCER.settings.errors_per_tick) }
 }
 
-/// How long a connection may wait in a state, in ticks.
+/// How long a connection may be in a state without a packet, in ticks.
 #[inline(always)]
 pub fn timeout(state: u8) -> u32 {
     // SAFETY: as above; there are 16 values.

@@ -1,10 +1,10 @@
-//! What becomes of a packet.
+//! What happens to a packet.
 
 use aya_ebpf::{bindings::xdp_action, helpers::generated::bpf_redirect};
 use lb_common::drops::Drop;
 
-/// Every packet ends as one of these: the XDP action in the lowest byte; of a packet that is
-/// dropped, the reason in the next, and in the upper half the size that would have passed.
+/// The XDP action, in the lowest byte. If the packet is dropped, the next byte is the reason; if
+/// it is too big, the upper half is the size that would have passed.
 #[must_use]
 #[derive(Clone, Copy)]
 pub struct Verdict(u32);
@@ -14,27 +14,27 @@ const REASON_SHIFT: u32 = 8;
 const SIZE_SHIFT: u32 = 16;
 
 impl Verdict {
-    /// Not ours, or for the local stack: the kernel goes on with it as it is.
+    /// Not for the director, or for the local stack: the kernel handles it as it is.
     pub const PASS: Self = Self(xdp_action::XDP_PASS);
-    /// Out of the interface that it came in by.
+    /// Out of the interface that received it.
     pub const TRANSMIT: Self = Self(xdp_action::XDP_TX);
 
     /// Out of another interface, by its index.
     #[inline(always)]
     pub fn redirect(interface: u32) -> Self {
-        // SAFETY: a helper without preconditions; without flags its answer is always the same,
-        // and the driver reports an interface that is gone.
+        // SAFETY: a helper without preconditions. Without flags, it always returns XDP_REDIRECT;
+        // if the interface is gone, the driver counts that.
         unsafe { bpf_redirect(interface, 0) };
         Self(xdp_action::XDP_REDIRECT)
     }
 
-    /// Never to be seen again.
+    /// Dropped for this reason.
     #[inline(always)]
     pub const fn drop(reason: Drop) -> Self {
         Self(xdp_action::XDP_DROP | (reason as u32) << REASON_SHIFT)
     }
 
-    /// Likewise, for it is larger than this many bytes.
+    /// Dropped because it is larger than this many bytes.
     #[inline(always)]
     pub const fn too_big(size: u16) -> Self {
         Self(Self::drop(Drop::TooBig).0 | (size as u32) << SIZE_SHIFT)
@@ -56,18 +56,6 @@ impl Verdict {
     #[inline(always)]
     pub const fn size(self) -> u16 {
         (self.0 >> SIZE_SHIFT) as u16
-    }
-
-    /// As a number, for subprograms, which can give nothing else.
-    #[inline(always)]
-    pub const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// From such a number.
-    #[inline(always)]
-    pub const fn from_bits(bits: u32) -> Self {
-        Self(bits)
     }
 
     /// The XDP action.

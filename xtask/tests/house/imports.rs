@@ -75,6 +75,27 @@ const RULES: &[Rule] = &[
         ],
         why: "only the packet path's façade knows maps and what lies in them",
     },
+    Rule {
+        target: "lb-ebpf",
+        from: &[],
+        except: &["frame::packet"],
+        never: &["aya_ebpf::bindings::xdp_md"],
+        why: "only `frame::packet` has pointers into a packet; others get headers and their fields",
+    },
+    Rule {
+        target: "lb-ebpf",
+        from: &["frame", "machine"],
+        except: &[],
+        never: &[
+            "crate::admit",
+            "crate::forward",
+            "crate::open",
+            "crate::refuse",
+            "crate::reply",
+            "crate::table",
+        ],
+        why: "reading a frame, and what the machine wants, does not depend on what is decided",
+    },
 ];
 
 /// Imports that are there today against the rules: target, module, path. The list can only become

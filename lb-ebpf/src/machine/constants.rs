@@ -1,11 +1,11 @@
-//! What is known when the program is loaded. The daemon writes [`CONSTANTS`] into the object
-//! before the kernel sees it.
+//! Numbers that are constant once the program is loaded. The daemon writes [`CONSTANTS`] into the
+//! object before the kernel reads it.
 
 use core::ptr::read_volatile;
 
 use lb_common::{connection::Hash, layout::Constants};
 
-/// Volatile reads, for the compiler must not believe these values.
+/// Read as volatile: the compiler must not use the values that stand here.
 #[unsafe(no_mangle)]
 static CONSTANTS: Constants = Constants {
     hash: Hash {

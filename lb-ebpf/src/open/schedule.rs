@@ -1,23 +1,13 @@
-//! Virtual services: which one a packet is for, and which server gets its connection.
+//! Which server gets a new connection: the map `rosters`, as schedulers read it.
 
 use lb_common::{
-    connection::Key,
     drops::Drop,
     schedule::{Entry, LINE_ENTRIES, Position, Roster, Search},
     server::{Load, MOST_SERVERS},
-    service::{Service, ServiceKey},
+    service::Service,
 };
 
 use crate::{atomic, maps, repeat::repeat};
-
-/// The service that a packet with this key is for.
-#[inline(always)]
-pub fn find(key: &Key) -> Option<&'static Service> {
-    let key = ServiceKey::of_address(key.destination(), key.destination_port(), key.protocol());
-    // SAFETY: the kernel replaces values whole; one that was just removed stays readable
-    // until this program ends.
-    unsafe { maps::SERVICES.get(key) }
-}
 
 /// The server that gets the next connection.
 #[inline(never)]

@@ -1,4 +1,4 @@
-//! The time.
+//! Time, in ticks of the kernel's jiffies.
 
 use core::ptr::write_volatile;
 
@@ -15,15 +15,15 @@ use crate::maps;
 /// Now, in ticks.
 #[inline(always)]
 pub fn now() -> u32 {
-    // SAFETY: a helper without preconditions (Linux 5.6), which the kernel makes a load.
+    // SAFETY: a helper without preconditions (Linux 5.6). The kernel replaces the call by a load.
     (unsafe { bpf_jiffies64() } >> TICK_SHIFT) as u32
 }
 
-/// Tells the daemon what time it is. It runs the program once, and knows from then on by a
-/// clock that it can read itself. Never attached.
+/// Writes one moment by both clocks: jiffies, which user space cannot read, and one that it
+/// can read. The daemon runs this program once; it is never attached.
 #[xdp]
 pub fn clock(_: XdpContext) -> u32 {
-    // SAFETY: helpers without preconditions (Linux 5.11); a place in the variable.
+    // SAFETY: helpers without preconditions (Linux 5.11); a field of the variable.
     unsafe {
         let clock = &raw mut maps::BALANCER.settings.clock;
         write_volatile(&raw mut (*clock).jiffies, bpf_jiffies64());

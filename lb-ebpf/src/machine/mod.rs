@@ -1,0 +1,4 @@
+//! What compiler, verifier and kernel want: nothing here is about balancing.
+
+pub mod clock;
+pub mod constants;
