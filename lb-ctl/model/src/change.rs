@@ -1,7 +1,10 @@
 //! The one vocabulary of change. Every front end says what it wants in these words; they follow
 //! IPVS where it has a rule (what exists is not added, what does not exist is not changed).
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +15,7 @@ use crate::{
     options::{Patch, ServerOptions, ServiceOptions, Timeouts},
     packet_path::{self, NotYet},
     rules,
-    spelling::first_of,
+    spelling::{SHOWN, some_of},
     sync::{Role, Sync},
     values::Name,
 };
@@ -116,12 +119,12 @@ pub enum ChangeError {
     #[error("service {0} already exists: `lb-ctl service set` changes it")]
     ServiceExists(ServiceId),
     /// There is none that is called so.
-    #[error("no such service: {wanted}; {}", there_are(.there))]
+    #[error("no such service: {wanted}; {there}")]
     NoSuchService {
         /// As typed.
         wanted: ServiceRef,
         /// Those that there are.
-        there: Vec<String>,
+        there: There,
     },
     /// Names tell services apart.
     #[error("the name {0} already belongs to service {1}")]
@@ -130,14 +133,14 @@ pub enum ChangeError {
     #[error("server {1} already exists in service {0}: `lb-ctl server set` changes it")]
     ServerExists(ServiceId, ServerId),
     /// The service has none at this address and port.
-    #[error("no such server in service {service}: {wanted}; {}", there_are(.there))]
+    #[error("no such server in service {service}: {wanted}; {there}")]
     NoSuchServer {
         /// The service.
         service: ServiceId,
         /// As typed, with the port.
         wanted: ServerId,
         /// Those that there are.
-        there: Vec<String>,
+        there: There,
     },
     /// A number is too large or too small.
     #[error(transparent)]
@@ -209,37 +212,50 @@ impl ChangeError {
     }
 
     fn no_such_service(wanted: &ServiceRef, desired: &Desired) -> Self {
-        let there = desired
-            .services
-            .iter()
-            .map(|service| match &service.options.name {
-                Some(name) => format!("{} ({name})", service.id),
-                None => service.id.to_string(),
-            });
-        // More are never shown: see `first_of`.
-        let (there, more): (Vec<_>, _) = (there.take(10).collect(), desired.services.len());
-        let mut there = there;
-        if more > there.len() {
-            there.extend(std::iter::repeat_n(String::new(), more - there.len()));
-        }
+        let services = desired.services.iter();
+        let names = services.map(|service| match &service.options.name {
+            Some(name) => format!("{} ({name})", service.id),
+            None => service.id.to_string(),
+        });
         Self::NoSuchService {
             wanted: wanted.clone(),
-            there,
+            there: There::of(names, desired.services.len()),
         }
     }
 }
 
-/// `there are: a, b`, shortened where there are many.
-fn there_are(names: &[String]) -> String {
-    if names.is_empty() {
-        return "there are none".to_owned();
+/// What there is, for a message: the first few by name. A message about one of 10 000 services
+/// costs no more than one about one of ten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct There {
+    first: Vec<String>,
+    all: usize,
+}
+
+impl There {
+    fn of(names: impl Iterator<Item = String>, all: usize) -> Self {
+        Self {
+            first: names.take(SHOWN).collect(),
+            all,
+        }
     }
-    format!("there are: {}", first_of(names))
+}
+
+impl fmt::Display for There {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.all {
+            0 => f.write_str("there are none"),
+            all => write!(f, "there are: {}", some_of(&self.first, all)),
+        }
+    }
 }
 
 impl Change {
     /// Makes the change. Where it is refused, nothing has changed. `undo` remembers what was
     /// there before.
+    ///
+    /// What is wrong is looked for in the kernel's order, so that `ipvsadm` gives the kernel's
+    /// reason where several things are wrong.
     pub fn make(&self, desired: &mut Desired, undo: &mut Undo) -> Result<(), ChangeError> {
         match self {
             Self::AddService { id, options } => {
@@ -247,9 +263,9 @@ impl Change {
                     return Err(ChangeError::ServiceExists(*id));
                 }
                 packet_path::service_id(*id)?;
-                rules::service(*id)?;
                 check_service(desired, *id, options)?;
-                undo.service(desired, *id);
+                rules::service(*id)?;
+                undo.keep(desired, *id);
                 desired.services.put(Service {
                     options: options.clone(),
                     ..Service::new(*id)
@@ -264,19 +280,17 @@ impl Change {
                     rules::server(changed.id, server.id, method)
                         .map_err(|fault| Fault::new(format!("server {}: {fault}", server.id)))?;
                 }
-                undo.service(desired, changed.id);
+                undo.keep(desired, changed.id);
                 desired.services.put(changed.normal());
             }
             Self::DeleteService { service } => {
                 let id = find(desired, service)?.id;
-                undo.service(desired, id);
-                desired.services.remove(id);
+                undo.remove(desired, id);
             }
             Self::Clear => {
                 let all: Vec<_> = desired.services.iter().map(|service| service.id).collect();
                 for id in all {
-                    undo.service(desired, id);
-                    desired.services.remove(id);
+                    undo.remove(desired, id);
                 }
             }
             Self::AddServer {
@@ -286,7 +300,7 @@ impl Change {
                 end,
             } => {
                 let service = find(desired, service)?;
-                let server = Server {
+                let mut server = Server {
                     id: server.of(service.id),
                     options: options.clone(),
                 };
@@ -297,48 +311,57 @@ impl Change {
                 }
                 check_server(service, &server)?;
                 rules::server_count(service.servers.len() + 1)?;
-                let mut changed = service.clone();
-                match end {
-                    End::Head => changed.servers.insert(0, server),
-                    End::Tail => changed.servers.push(server),
+                server.follow(service.options.forward);
+                let id = service.id;
+                undo.keep(desired, id);
+                if let Some(servers) = desired.services.servers_mut(id) {
+                    match end {
+                        End::Head => servers.insert(0, server),
+                        End::Tail => servers.push(server),
+                    }
                 }
-                undo.service(desired, changed.id);
-                desired.services.put(changed.normal());
             }
             Self::SetServer {
                 service,
                 server,
                 set,
             } => {
-                let mut changed = find(desired, service)?.clone();
-                let place = server_place(&changed, *server)?;
-                let mut server = changed.servers[place].clone();
+                let service = find(desired, service)?;
+                let place = server_place(service, *server).or_else(|absent| {
+                    check_whole(set)?;
+                    Err(absent)
+                })?;
+                let mut server = service.servers[place].clone();
                 set.put(&mut server.options)?;
                 check_numbers(&server.options)?;
-                check_server(&changed, &server)?;
-                changed.servers[place] = server;
-                undo.service(desired, changed.id);
-                desired.services.put(changed.normal());
+                check_server(service, &server)?;
+                server.follow(service.options.forward);
+                let id = service.id;
+                undo.keep(desired, id);
+                if let Some(servers) = desired.services.servers_mut(id) {
+                    servers[place] = server;
+                }
             }
             Self::DeleteServer { service, server } => {
-                let mut changed = find(desired, service)?.clone();
-                let place = server_place(&changed, *server)?;
-                changed.servers.remove(place);
-                undo.service(desired, changed.id);
-                desired.services.put(changed);
+                let service = find(desired, service)?;
+                let place = server_place(service, *server)?;
+                let id = service.id;
+                undo.keep(desired, id);
+                if let Some(servers) = desired.services.servers_mut(id) {
+                    servers.remove(place);
+                }
             }
             Self::SetTimeouts { set } => {
                 let before = desired.timeouts.clone();
                 set.put(&mut desired.timeouts)?;
                 undo.timeouts.get_or_insert(before);
             }
-            Self::Zero { service: None } => {
-                let all = desired.services.iter().map(|service| service.id);
-                undo.zeroed.extend(all);
-            }
+            Self::Zero { service: None } => undo.all_zeroed = true,
             Self::Zero {
                 service: Some(service),
-            } => undo.zeroed.push(find(desired, service)?.id),
+            } => {
+                undo.zeroed.insert(find(desired, service)?.id);
+            }
             Self::StartSync { .. } => {
                 return Err(ChangeError::NotYet(NotYet {
                     key: "sync",
@@ -377,18 +400,24 @@ fn server_place(service: &Service, server: Endpoint) -> Result<usize, ChangeErro
     place.ok_or_else(|| ChangeError::NoSuchServer {
         service: service.id,
         wanted,
-        there: service.servers.iter().map(|s| s.id.to_string()).collect(),
+        there: There::of(
+            service.servers.iter().map(|s| s.id.to_string()),
+            service.servers.len(),
+        ),
     })
 }
 
-/// The kernel's order: the scheduler first, then what it does not act on.
+/// The kernel looks for the scheduler and the persistence engine before it looks at anything
+/// else.
 fn check_service(
     desired: &Desired,
     id: ServiceId,
     options: &ServiceOptions,
 ) -> Result<(), ChangeError> {
-    if let Some(not_yet) = packet_path::service_options(options).into_iter().next() {
-        return Err(not_yet.into());
+    let mut not_yet = packet_path::service_options(options);
+    not_yet.sort_by_key(|not_yet| not_yet.refusal != Refusal::NotFound);
+    if let Some(first) = not_yet.into_iter().next() {
+        return Err(first.into());
     }
     let Some(name) = &options.name else {
         return Ok(());
@@ -405,6 +434,20 @@ fn check_numbers(options: &ServerOptions) -> Result<(), ChangeError> {
         .map_err(ChangeError::OutOfRange)
 }
 
+/// The kernel judges a server's numbers before it looks for the server. This can be done where
+/// all of them are given; otherwise the ones that the server has count, too.
+fn check_whole(set: &Patch) -> Result<(), ChangeError> {
+    if ["weight", "upper", "lower"]
+        .iter()
+        .any(|key| set.get(key).is_none())
+    {
+        return Ok(());
+    }
+    let mut options = ServerOptions::default();
+    set.put(&mut options)?;
+    check_numbers(&options)
+}
+
 fn check_server(service: &Service, server: &Server) -> Result<(), ChangeError> {
     if let Some(not_yet) = packet_path::server_options(&server.options)
         .into_iter()
@@ -419,16 +462,17 @@ fn check_server(service: &Service, server: &Server) -> Result<(), ChangeError> {
 /// What was there before some changes: enough to go back, and to tell what differs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Undo {
-    /// Each service that was touched, as it was before the first change, in the order of
-    /// touching; with its place.
+    /// Each service that was touched, as it was before the first change, with its place; in the
+    /// order of touching.
     services: Vec<(ServiceId, Option<(u64, Service)>)>,
-    touched: HashSet<ServiceId>,
+    /// Where a service is in `services`.
+    touched: HashMap<ServiceId, usize>,
     timeouts: Option<Timeouts>,
     /// All that there was, where all was replaced. Then the changes after that are not noted one
     /// by one.
     all: Option<Box<Desired>>,
-    /// Services whose counters are to be shown from here on.
-    pub zeroed: Vec<ServiceId>,
+    zeroed: HashSet<ServiceId>,
+    all_zeroed: bool,
 }
 
 impl Undo {
@@ -451,8 +495,8 @@ impl Undo {
         if let Some(before) = &self.all {
             return before.services.get(id);
         }
-        match self.services.iter().find(|(touched, _)| *touched == id) {
-            Some((_, before)) => before.as_ref().map(|(_, service)| service),
+        match self.touched.get(&id) {
+            Some(&at) => self.services[at].1.as_ref().map(|(_, service)| service),
             None => desired.services.get(id),
         }
     }
@@ -469,6 +513,17 @@ impl Undo {
         self.all.as_deref()
     }
 
+    /// The services whose counters are to be shown from here on.
+    #[must_use]
+    pub fn zeroed(&self, desired: &Desired) -> Vec<ServiceId> {
+        if self.zeroed.is_empty() && !self.all_zeroed {
+            return Vec::new();
+        }
+        let all = desired.services.iter().map(|service| service.id);
+        all.filter(|id| self.all_zeroed || self.zeroed.contains(id))
+            .collect()
+    }
+
     /// True where nothing differs from before, and no counter is to be zeroed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -476,6 +531,7 @@ impl Undo {
             && self.timeouts.is_none()
             && self.all.is_none()
             && self.zeroed.is_empty()
+            && !self.all_zeroed
     }
 
     /// Makes everything what it was before.
@@ -499,11 +555,28 @@ impl Undo {
         }
     }
 
-    fn service(&mut self, desired: &Desired, id: ServiceId) {
-        if self.all.is_none() && self.touched.insert(id) {
-            let place = desired.services.place(id);
-            let before = place.zip(desired.services.get(id).cloned());
-            self.services.push((id, before));
+    /// Notes a service that is about to change.
+    fn keep(&mut self, desired: &Desired, id: ServiceId) {
+        self.note(id, || {
+            let place = desired.services.place(id)?;
+            Some((place, desired.services.get(id)?.clone()))
+        });
+    }
+
+    /// Removes a service and notes it.
+    fn remove(&mut self, desired: &mut Desired, id: ServiceId) {
+        let place = desired.services.place(id);
+        let removed = desired.services.remove(id);
+        self.note(id, || place.zip(removed));
+    }
+
+    /// `before` is asked for only where this is the first change of the service.
+    fn note(&mut self, id: ServiceId, before: impl FnOnce() -> Option<(u64, Service)>) {
+        if self.all.is_none()
+            && let Entry::Vacant(new) = self.touched.entry(id)
+        {
+            new.insert(self.services.len());
+            self.services.push((id, before()));
         }
     }
 
@@ -512,10 +585,12 @@ impl Undo {
             // What earlier changes touched is part of "before".
             let earlier = std::mem::take(self);
             let zeroed = earlier.zeroed.clone();
+            let all_zeroed = earlier.all_zeroed;
             earlier.revert(&mut before);
             *self = Self {
                 all: Some(Box::new(before)),
                 zeroed,
+                all_zeroed,
                 ..Self::default()
             };
         }
@@ -525,7 +600,10 @@ impl Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{difference, strategies, values::Method};
+    use crate::{
+        difference, strategies,
+        values::{Method, Scheduler, Value},
+    };
     use proptest::{collection, prelude::*};
 
     fn desired() -> Desired {
@@ -704,6 +782,100 @@ mod tests {
         let limits = refused(&set_server(&[("upper", "5")]));
         assert_eq!(limits.refusal(), Refusal::NoOption);
         assert!(why(set_service(&[("scheduler", "sed")])).contains("does not have yet"));
+    }
+
+    #[test]
+    fn of_several_things_that_are_wrong_the_one_is_named_that_the_kernel_names() {
+        use Refusal::{Exists, Invalid, NoFamily, NoOption, NoService, NotFound, OutOfRange};
+        let add_service = |id: &str, words| Change::AddService {
+            id: id.parse().unwrap(),
+            options: {
+                let mut options = ServiceOptions::default();
+                patch::<ServiceOptions>(words).put(&mut options).unwrap();
+                options
+            },
+        };
+        let unknown = |id: &str| Change::AddService {
+            id: id.parse().unwrap(),
+            options: ServiceOptions {
+                scheduler: Scheduler::named("nosuch"),
+                persistence: Value::from_text("60s").unwrap(),
+                ..ServiceOptions::default()
+            },
+        };
+        let set = |server: &str, words| Change::SetServer {
+            service: web(),
+            server: server.parse().unwrap(),
+            set: patch::<ServerOptions>(words),
+        };
+        let add = |server: &str, words| Change::AddServer {
+            service: web(),
+            server: server.parse().unwrap(),
+            options: {
+                let mut options = ServerOptions::default();
+                patch::<ServerOptions>(words).put(&mut options).unwrap();
+                options
+            },
+            end: End::Head,
+        };
+        let sip = &[("persistence", "60s"), ("persistence_engine", "sip")];
+        let heavy = &[("weight", "65536"), ("upper", "0"), ("lower", "0")];
+        let crossed = &[("weight", "1"), ("upper", "1"), ("lower", "2")];
+        let limited = &[("weight", "1"), ("upper", "5"), ("lower", "0")];
+        for (change, refusal) in [
+            // A service that exists, then what it is, then the scheduler and the engine, then
+            // other options, then the address.
+            (unknown("tcp/192.0.2.1:80"), Exists),
+            (unknown("tcp/[2001:db8::1]:80"), NoFamily),
+            (unknown("mark/1"), NoOption),
+            (unknown("tcp/224.0.0.1:80"), NotFound),
+            (add_service("tcp/192.0.2.1:0", sip), NotFound),
+            (add_service("tcp/192.0.2.1:0", &sip[..1]), NoOption),
+            (add_service("tcp/224.0.0.1:80", &sip[..1]), NoOption),
+            (add_service("tcp/224.0.0.1:80", &[]), Invalid),
+            // A service's name is looked for before anything of it is judged.
+            (
+                Change::SetService {
+                    service: "mark/1".parse().unwrap(),
+                    set: patch::<ServiceOptions>(sip),
+                },
+                NoService,
+            ),
+            (set_service(sip), NotFound),
+            // The range of numbers, then whether the server exists, then options, then the
+            // address.
+            (add("10.0.0.1", heavy), OutOfRange),
+            (add("2001:db8::1", crossed), OutOfRange),
+            (add("2001:db8::1", limited), NoFamily),
+            (add("10.0.0.1", limited), Exists),
+            (add("239.1.1.1", limited), NoOption),
+            (add("239.1.1.1", &[]), Invalid),
+            (set("10.0.0.9", heavy), OutOfRange),
+            (set("10.0.0.9", crossed), OutOfRange),
+            (set("10.0.0.9", limited), NotFound),
+            (set("10.0.0.1", limited), NoOption),
+            // The limits that a server has count, too, where not all are given: so it has to be
+            // there.
+            (set("10.0.0.9", &crossed[2..]), NotFound),
+            (set("10.0.0.1", &crossed[2..]), OutOfRange),
+        ] {
+            assert_eq!(refused(&change).refusal(), refusal, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_zeroed_is_what_there_is_in_the_end() {
+        let (mut desired, mut undo) = (desired(), Undo::default());
+        let mut make = |change: Change, undo: &mut Undo| {
+            change.make(&mut desired, undo).unwrap();
+            undo.zeroed(&desired).len()
+        };
+        let zero = |service| Change::Zero { service };
+        assert_eq!(make(zero(Some(web())), &mut undo), 1);
+        assert!(!undo.is_empty());
+        assert_eq!(make(Change::DeleteService { service: web() }, &mut undo), 0);
+        assert_eq!(make(zero(None), &mut undo), 1);
+        assert_eq!(make(Change::Clear, &mut undo), 0);
     }
 
     #[test]

@@ -103,11 +103,18 @@ impl Service {
     #[must_use]
     pub fn normal(mut self) -> Self {
         for server in &mut self.servers {
-            if server.options.forward == Some(self.options.forward) {
-                server.options.forward = None;
-            }
+            server.follow(self.options.forward);
         }
         self
+    }
+}
+
+impl Server {
+    /// Does not name its method any more where its service has the same.
+    pub(crate) fn follow(&mut self, service: Method) {
+        if self.options.forward == Some(service) {
+            self.options.forward = None;
+        }
     }
 }
 
@@ -178,6 +185,12 @@ impl Services {
         }
         self.by_number.insert(place, service);
         before
+    }
+
+    /// The servers of a service, to be changed in place.
+    pub fn servers_mut(&mut self, id: ServiceId) -> Option<&mut Vec<Server>> {
+        let service = self.by_number.get_mut(self.numbers.get(&id)?)?;
+        Some(&mut service.servers)
     }
 
     /// Removes a service.

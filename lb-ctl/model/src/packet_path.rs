@@ -77,7 +77,16 @@ pub fn service_options(options: &ServiceOptions) -> Vec<NotYet> {
         });
     }
     found.extend(method(options.forward));
-    found.extend(unused(options, UNUSED_SERVICE_OPTIONS));
+    found.extend(
+        unused(options, UNUSED_SERVICE_OPTIONS).map(|not_yet| NotYet {
+            // The kernel looks for an engine as it looks for a scheduler.
+            refusal: match not_yet.key {
+                "persistence_engine" => Refusal::NotFound,
+                _ => not_yet.refusal,
+            },
+            ..not_yet
+        }),
+    );
     found
 }
 
@@ -188,7 +197,7 @@ mod tests {
                 ("forward", Refusal::NoOption),
                 ("scheduler_flags", Refusal::NoOption),
                 ("persistence", Refusal::NoOption),
-                ("persistence_engine", Refusal::NoOption),
+                ("persistence_engine", Refusal::NotFound),
                 ("one_packet", Refusal::NoOption),
             ]
         );

@@ -201,12 +201,19 @@ pub fn count(number: usize, noun: &str) -> String {
 /// The first items of a list, and how many there are besides: `a, b and 5 more`.
 #[must_use]
 pub fn first_of<T: ToString>(items: &[T]) -> String {
-    const SHOWN: usize = 10;
     let shown: Vec<_> = items.iter().take(SHOWN).map(T::to_string).collect();
-    let shown = shown.join(", ");
-    match items.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+    some_of(&shown, items.len())
+}
+
+/// So many items are shown by name.
+pub const SHOWN: usize = 10;
+
+/// These, and how many more there are where there are `all`.
+pub fn some_of(shown: &[String], all: usize) -> String {
+    let names = shown.join(", ");
+    match all.saturating_sub(shown.len()) {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
 }
 

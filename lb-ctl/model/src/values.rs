@@ -145,7 +145,16 @@ impl Value for u32 {
 
 /// A time in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
 pub struct Seconds(pub u32);
+
+impl TryFrom<u32> for Seconds {
+    type Error = Fault;
+
+    fn try_from(seconds: u32) -> Result<Self, Fault> {
+        spelling::seconds(&seconds.to_string(), rules::SECONDS).map(Self)
+    }
+}
 
 impl Value for Seconds {
     const HINT: &'static str = "TIME";
@@ -225,9 +234,9 @@ texts! {
     Engine, "ENGINE", rules::engine;
 }
 
-/// Types with a few values travel as their words.
+/// Types with a few values travel as their words; the last column reads them.
 macro_rules! words {
-    ($($type:ident, $hint:literal, $usable:path;)*) => {$(
+    ($($type:ident, $hint:literal, $usable:path, $received:path;)*) => {$(
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
@@ -251,7 +260,7 @@ macro_rules! words {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let word = String::deserialize(from)?;
-                Self::parse(&word).map_err(serde::de::Error::custom)
+                $received(&word).map_err(serde::de::Error::custom)
             }
         }
 
@@ -274,8 +283,9 @@ macro_rules! words {
 }
 
 words! {
-    Scheduler, "NAME", packet_path::SCHEDULERS;
-    Method, "METHOD", packet_path::METHODS;
+    // The daemon refuses a name that it does not know for the kernel's reason.
+    Scheduler, "NAME", packet_path::SCHEDULERS, Scheduler::received;
+    Method, "METHOD", packet_path::METHODS, Method::parse;
 }
 
 /// How a service chooses a server for a new connection: IPVS's schedulers.
@@ -356,6 +366,10 @@ impl Scheduler {
         found
             .cloned()
             .unwrap_or_else(|| Self::Other(word.to_owned()))
+    }
+
+    fn received(word: &str) -> Result<Self, Fault> {
+        Ok(Self::named(word))
     }
 }
 
@@ -708,6 +722,20 @@ mod tests {
         for text in ["ipip", "gre", "gre+csum", "gue:6080", "gue:1+remcsum"] {
             comes_back(text.parse::<Tunnel>().unwrap());
         }
+    }
+
+    #[test]
+    fn a_time_that_is_out_of_range_is_not_received() {
+        let received = |json| serde_json::from_str::<Seconds>(json);
+        assert_eq!(received("1").unwrap(), Seconds(1));
+        assert!(received("0").unwrap_err().to_string().contains("1s to"));
+    }
+
+    #[test]
+    fn a_scheduler_that_ipvs_does_not_know_is_received_to_be_refused() {
+        let scheduler = serde_json::from_str::<Scheduler>("\"nosuch\"").unwrap();
+        assert_eq!(scheduler, Scheduler::named("nosuch"));
+        assert!(Scheduler::from_text("nosuch").is_err());
     }
 
     #[test]
