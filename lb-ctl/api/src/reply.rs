@@ -1,6 +1,9 @@
 //! What the daemon answers.
 
-use lb_model::{ChangeError, Desired, Refusal, Timeouts};
+use lb_model::{
+    ChangeError, Desired, Refusal, Timeouts,
+    sync::{Role, Sync},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::listing::{Listing, Page, Stats};
@@ -30,6 +33,8 @@ pub enum Reply {
     Timeouts(Timeouts),
     /// A part of the connection table.
     Connections(Page),
+    /// What synchronises connections.
+    SyncDaemons(Vec<(Role, Sync)>),
     /// It was not done.
     Error {
         /// Whose fault it is.
@@ -77,6 +82,8 @@ pub enum ErrorKind {
     Failed,
     /// The request was wrong: it would be wrong at any time.
     BadRequest,
+    /// There is no service of the name or identity that the request gives.
+    NoService,
 }
 
 impl Reply {

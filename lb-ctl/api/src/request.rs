@@ -46,7 +46,8 @@ pub enum Request {
     },
     /// All that is counted: [`Reply::Stats`](crate::Reply::Stats).
     Stats,
-    /// Services and servers with numbers: [`Reply::Listing`](crate::Reply::Listing).
+    /// Services and servers with numbers: [`Reply::Listing`](crate::Reply::Listing), or an error
+    /// of the kind [`NoService`](crate::ErrorKind::NoService).
     List {
         /// One service; all where none is given.
         service: Option<ServiceRef>,
@@ -64,6 +65,8 @@ pub enum Request {
         #[serde(default)]
         from: u64,
     },
+    /// What synchronises connections: [`Reply::SyncDaemons`](crate::Reply::SyncDaemons).
+    SyncDaemons,
     /// Stop forwarding, remove what is pinned, and end: [`Reply::Done`](crate::Reply::Done).
     Detach,
 }

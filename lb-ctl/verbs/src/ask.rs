@@ -63,7 +63,7 @@ pub fn out_of_place() -> Failure {
 
 fn failure(kind: ErrorKind, message: String) -> Failure {
     match kind {
-        ErrorKind::Failed => Failure::Failed(message),
+        ErrorKind::Failed | ErrorKind::NoService => Failure::Failed(message),
         ErrorKind::BadRequest => Failure::Wrong(message),
     }
 }
