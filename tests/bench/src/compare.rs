@@ -1,45 +1,45 @@
-//! Two reports side by side: what got better, what got worse, and what is only noise.
+//! Compares two reports: what got better, what got worse, and what is only noise.
 
 use super::report::{Report, Row};
 
-/// What became of a row.
+/// How a row has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// By more than noise.
+    /// By more than the noise.
     Better,
-    /// Or too little to tell.
+    /// Less than the noise.
     Same,
-    /// By more than noise.
+    /// By more than the noise.
     Worse,
 }
 
 /// A row that both reports have.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
-    /// In the older report.
+    /// The row in the older report.
     pub old: &'a Row,
-    /// In the newer one.
+    /// The row in the newer report.
     pub new: &'a Row,
-    /// What one cannot tell from chance, in the row's unit.
+    /// The noise: changes up to this size may be chance. In the row's unit.
     pub noise: f64,
-    /// What to make of it.
+    /// How it has changed.
     pub verdict: Verdict,
 }
 
 /// Two reports, row by row.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison<'a> {
-    /// Rows that both have, in the newer one's order.
+    /// Rows that both reports have, in the newer one's order.
     pub changes: Vec<Change<'a>>,
-    /// Rows that only the older one has.
+    /// Rows that only the older report has.
     pub gone: Vec<&'a Row>,
-    /// Rows that only the newer one has.
+    /// Rows that only the newer report has.
     pub added: Vec<&'a Row>,
 }
 
 impl<'a> Comparison<'a> {
-    /// Of two reports. Changes of up to `threshold` percent count as noise, beyond what the
-    /// values themselves spread.
+    /// Compares two reports. A change counts as noise if it is smaller than the spread of the
+    /// values plus `threshold` percent.
     #[must_use]
     pub fn of(old: &'a Report, new: &'a Report, threshold: f64) -> Self {
         let mut comparison = Self::default();
@@ -54,13 +54,13 @@ impl<'a> Comparison<'a> {
         comparison
     }
 
-    /// Rows that got worse, of those that are the director's and not the machine's.
+    /// Rows that got worse. Only those that measure the director, not the machine.
     pub fn worse(&self) -> impl Iterator<Item = &Change<'a>> {
         let changes = self.changes.iter();
         changes.filter(|change| change.verdict == Verdict::Worse && !change.new.is_reference())
     }
 
-    /// Rows that say that the machine itself is slower or faster than it was.
+    /// Rows that measure the machine itself and have changed.
     pub fn machine(&self) -> impl Iterator<Item = &Change<'a>> {
         let changes = self.changes.iter();
         changes.filter(|change| change.verdict != Verdict::Same && change.new.is_reference())
@@ -70,8 +70,8 @@ impl<'a> Comparison<'a> {
 impl<'a> Change<'a> {
     fn of(old: &'a Row, new: &'a Row, threshold: f64) -> Self {
         let (before, after) = (old.median(), new.median());
-        // The whole spreads, not halves of them: values of one run lie closer together than
-        // those of two, for what disturbs a run often lasts as long as it.
+        // The full spreads, not half of them: values of one run lie closer together than values of
+        // two runs, because a disturbance often lasts for a whole run.
         let noise = old.spread() + new.spread() + before.abs() * threshold / 100.0;
         let gain = match new.unit.more_is_better() {
             true => after - before,
@@ -92,7 +92,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// How much larger the figure is than it was, in percent.
+    /// By how many percent the figure has grown.
     #[must_use]
     pub fn percent(&self) -> f64 {
         100.0 * (self.new.median() / self.old.median() - 1.0)
@@ -144,12 +144,12 @@ mod tests {
     #[test]
     fn a_change_that_the_values_spread_over_anyway_is_noise() {
         let unit = Unit::NanosecondsPerPacket;
-        // Nine tenths less one tenth of the loud ones: 16.
+        // The spread of the noisy values, from the 10th to the 90th percentile: 16.
         let (quiet, loud) = ([50.0, 50.0, 50.0], [40.0, 50.0, 60.0]);
         assert_eq!(verdict(unit, &quiet, &[65.0]), Verdict::Worse);
         assert_eq!(verdict(unit, &loud, &[65.0]), Verdict::Same);
         assert_eq!(verdict(unit, &[65.0], &loud), Verdict::Same);
-        // Both reports' spreads count.
+        // The spreads of both reports count.
         assert_eq!(verdict(unit, &loud, &[70.0]), Verdict::Worse);
         assert_eq!(verdict(unit, &loud, &[60.0, 70.0, 80.0]), Verdict::Same);
     }
@@ -165,7 +165,7 @@ mod tests {
     fn rows_of_one_side_are_listed_and_not_judged() {
         let unit = Unit::NanosecondsPerPacket;
         let old = report(vec![row("DR", unit, &[1.0]), row("gone", unit, &[1.0])]);
-        // In another unit it is another figure.
+        // Figures in different units are not compared.
         let new = report(vec![
             row("added", unit, &[9.0]),
             row("DR", Unit::InstructionsPerPacket, &[9.0]),

@@ -1,9 +1,9 @@
-//! Connections through the real daemon, in a lab with real servers: how fast they open, what
-//! the director adds to them, what their bytes and what idle ones cost.
+//! Measures connections through the real daemon, in a lab with real servers: how fast they open,
+//! the time that the director adds, what their bytes cost, and what idle ones cost.
 //!
-//! Everything shares the machine's CPUs: client, servers and switches work as much as the
-//! director, so rates are those of the lab, and the baseline beside them, the same client
-//! straight at the same kind of server, says what of it is the director's.
+//! Client, servers and switches share the machine's CPUs with the director, so rates are those of
+//! the whole lab. The baseline tells the director's part: the same client, directly at the same
+//! kind of server.
 
 mod held;
 mod lab;
@@ -27,13 +27,13 @@ use crate::{
 pub struct Effort {
     /// Values for each figure.
     pub samples: u32,
-    /// Connections at the same time, when as many as possible are opened.
+    /// Clients at the same time, when as many connections as possible are opened.
     pub clients: u32,
-    /// Seconds for each value of the rate.
+    /// Seconds that each value of the rate is measured for.
     pub seconds: u32,
-    /// Connections one by one for each value of the latency.
+    /// Connections, one after the other, for each value of the latency.
     pub visits: u32,
-    /// Numbers of connections to be held.
+    /// The numbers of connections that are held.
     pub held: &'static [u32],
 }
 
@@ -44,12 +44,13 @@ pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     for host in ["direct", "translated", "tunnelled"] {
         servers.push(Nginx::start(lab.host(host)?.as_ref(), &PORTS)?);
     }
-    // It has the VIP on its tunnel, in the network where the director answers for it.
+    // The server has the VIP on its tunnel interface, in the network where the director answers ARP
+    // for the VIP.
     lab.host("tunnelled")?.sysctls(&[
         ("ipv4/conf/all/arp_ignore", "1"),
         ("ipv4/conf/all/arp_announce", "2"),
     ])?;
-    // Every client that goes leaves a port behind that its server remembers for a minute.
+    // The server keeps each closed connection's port for a minute.
     let ports = [("ipv4/ip_local_port_range", "1025 65000")];
     lab.host("client")?.sysctls(&ports)?;
     let path = Path {
@@ -67,21 +68,21 @@ pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-/// Places of ways, each once in every round. Each round begins with another one, so that none
-/// always follows the same.
+/// Indices of ways: each once in every round. Each round begins with another one, so that none
+/// always follows the same one.
 fn turns(rounds: u32) -> impl Iterator<Item = usize> {
     let ways = WAYS.len();
     (0..rounds as usize).flat_map(move |round| (0..ways).map(move |step| (round + step) % ways))
 }
 
-/// A director, and what is around it.
+/// A director and its lab.
 struct Path<'a> {
     director: Director,
     lab: &'a Lab,
 }
 
 impl Path<'_> {
-    /// Until the director knows all next hops.
+    /// Waits until the director knows all next hops.
     fn warm_up(&self) -> Result<()> {
         for way in &WAYS {
             wait_until(&format!("{} answers", way.name), || {
@@ -91,7 +92,7 @@ impl Path<'_> {
         Ok(())
     }
 
-    /// Connections that the director has opened on this way so far.
+    /// Number of connections that the director has opened on this way so far.
     fn opened(&self, way: &Way) -> Result<u64> {
         if !way.balanced {
             return Ok(0);
@@ -105,10 +106,11 @@ impl Path<'_> {
         services.sum()
     }
 
-    /// Does something on a way, and makes sure that so many connections passed the director.
+    /// Runs something on a way, and checks that the right number of connections passed the
+    /// director.
     ///
-    /// The director need not have opened all of them: `connect` goes through the ports by random
-    /// steps (Linux 6.0), and meets some again before their last connection is forgotten.
+    /// The director may have opened fewer: `connect` tries ports in random steps (Linux 6.0) and
+    /// uses some again before the director has forgotten their last connection.
     fn passing<T>(
         &self,
         way: &Way,
@@ -149,7 +151,7 @@ impl Path<'_> {
 
     fn latencies(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         let client = self.lab.host("client")?;
-        /// Of a way: in the order of the rounds.
+        /// The values of a way, in the order of the rounds.
         type Rounds = Vec<f64>;
         let mut latencies: [[Rounds; 2]; WAYS.len()] = Default::default();
         for place in turns(effort.samples) {
@@ -178,10 +180,10 @@ impl Path<'_> {
         Ok(())
     }
 
-    /// What a download costs all CPUs together, in the kernel: client, server, switch and
-    /// director, and whatever else the machine does in the kernel meanwhile. What programs work
-    /// for themselves is not in it, so that compilers at work next door disturb little; client
-    /// and server work nearly all in the kernel.
+    /// The CPU time of a download in the kernel, on all CPUs together: client, server, switch,
+    /// director, and anything else that the machine does in the kernel. CPU time of programs is not
+    /// counted, so that compilers that run beside disturb little. Client and server work almost
+    /// only in the kernel.
     fn transfers(&self, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         let client = self.lab.host("client")?;
         let gigabits = LARGE as f64 * 8.0 / 1e9;

@@ -1,8 +1,8 @@
-//! What the control plane takes: applying files, editing, starting, telling. All by the real
-//! daemon, attached natively, in a lab of namespaces.
+//! Measures the control plane: how long it takes to apply files, to edit, to start, to list. Always
+//! with the real daemon in native mode, in a lab.
 //!
-//! Next hops of the many servers are permanent entries of the director's neighbour table, so
-//! that nobody waits for answers to ARP.
+//! The next hops of the many servers are permanent entries of the director's neighbour table, so
+//! nothing waits for ARP.
 
 mod edits;
 mod files;
@@ -37,11 +37,11 @@ use super::{
 pub struct Effort {
     /// Values for each figure.
     pub samples: u32,
-    /// Live edits of each kind.
+    /// Number of live edits of each kind.
     pub edits: u32,
-    /// Sizes of the files: services.
+    /// The sizes of the files, in services.
     pub services: &'static [u32],
-    /// Connections that a daemon adopts.
+    /// Number of connections that a daemon adopts.
     pub connections: u32,
 }
 
@@ -50,7 +50,7 @@ pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     let lab = Lab::realise(&topology())?;
     starts(&lab, effort, &mut done)?;
     for &services in effort.services {
-        // As many machines as a large site has, then none that is server of two services.
+        // First as many machines as a large site has; then so many that no two services share one.
         for addresses in [1000, services * SERVERS_EACH] {
             let fleet = Fleet {
                 services,
@@ -89,7 +89,7 @@ fn stream(lab: &Lab) -> Result<Stream> {
     Ok(stream)
 }
 
-/// A daemon that starts: with nothing there, and where one ran.
+/// Starts the daemon: once without anything to adopt, once where another one ran.
 fn starts(lab: &Lab, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
     let mut director = Director::start(lab, &Fleet::NONE.file())?;
     let mut values = Vec::new();
@@ -140,7 +140,7 @@ fn first_client() -> SocketAddrV4 {
     SocketAddrV4::new([10, 128, 0, 0].into(), 1024)
 }
 
-/// A file with many services: applying it, editing beside it, telling of it.
+/// A file with many services: applies it, edits beside it, lists it.
 fn many_services(
     lab: &Lab,
     fleet: Fleet,
@@ -166,7 +166,7 @@ fn many_services(
     for _ in 0..effort.samples {
         let start = start_anew(&mut director, "many.yaml")?;
         times.start.push(start);
-        // With little room: the first to bring many makes more.
+        // The maps are small at first: the first file with many services makes larger ones.
         start_anew(&mut director, "few.yaml")?;
         times.rules.measure(&director, &fleet)?;
         apply(&director, "few.yaml", None)?;
@@ -207,9 +207,9 @@ fn many_services(
         .map(|address| format!("neigh del {address} dev eth0")))
 }
 
-/// What the daemon takes while nothing happens.
+/// The daemon's CPU time while nothing happens.
 fn idle(director: &Director, name: &str, effort: Effort) -> Result<Row> {
-    /// Longer than the longest period in which the daemon goes through everything.
+    /// Longer than the longest period of the daemon's full passes.
     const WINDOW: Duration = Duration::from_secs(6);
     const MOST: u32 = 3;
     let process = director.process()?;
@@ -233,14 +233,14 @@ struct Times {
     rules: rules::Times,
 }
 
-/// Starts the director where nothing is left of an earlier one.
+/// Starts the director without anything of an earlier one.
 fn start_anew(director: &mut Director, file: &str) -> Result<Duration> {
     director.end(Signal::SIGTERM)?;
     director.command(&["detach"])?;
     director.run_timed(file)
 }
 
-/// Applies a file, which should take so many steps, where that is known.
+/// Applies a file. Checks the number of changes if it is given.
 fn apply(director: &Director, file: &str, steps: Option<usize>) -> Result<Duration> {
     let path = director.path(file);
     let path = path.to_str().context("a path that is no text")?;

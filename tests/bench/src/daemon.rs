@@ -1,7 +1,7 @@
-//! The program of a daemon that runs, fed without a wire.
+//! Feeds packets to the program of a running daemon, without a wire.
 //!
-//! What [`Feed`] hands to it fills the daemon's own connection table, through the same code
-//! as packets from an interface.
+//! The packets of [`Feed`] fill the daemon's own connection table by the same code as packets from
+//! an interface.
 
 use std::{net::SocketAddrV4, ops::Range};
 
@@ -19,10 +19,10 @@ use lb_tests::{
 
 use super::feed::{Feed, Run, Target, Template};
 
-/// Fed packets seem to come in by `lo`.
+/// The interface that fed packets seem to come in by: `lo`.
 const INGRESS: u32 = 1;
 
-/// A feed that is aimed at a daemon's program, as it is attached to an interface now.
+/// A feed for a daemon's program: the one that is attached to this interface now.
 pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
     let id = director.program(interface)?;
     let program = loaded_programs()
@@ -31,7 +31,8 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
         .with_context(|| format!("the kernel has no program {id}"))?;
     let mut feed = Feed::load()?;
     feed.aim(&program.fd()?)?;
-    // `lo` is no interface of the director's, and frames to others' MAC addresses are not for it.
+    // `lo` is not among the director's interfaces, and the program ignores frames to others' MAC
+    // addresses.
     let path = director.pins().join("settings");
     let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
     let parts = Parts::of(&Map::Array(map))?;
@@ -44,7 +45,7 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
     Ok(feed)
 }
 
-/// Clients' connections to a TCP service, by number.
+/// Connections of clients to a TCP service. Each has a number.
 #[derive(Clone, Debug)]
 pub struct Clients {
     syn: Template,
@@ -52,7 +53,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The first comes from `from`; the others have ports above it, and then addresses.
+    /// The first has this source. The others have higher ports, and then higher addresses.
     #[must_use]
     pub fn new(from: SocketAddrV4, service: SocketAddrV4) -> Self {
         let template = |flags| Template::by_source(Packet::tcp(from, service, flags).frame());
@@ -62,7 +63,7 @@ impl Clients {
         }
     }
 
-    /// Opens these connections: afterwards they are established.
+    /// Opens these connections, up to the state ESTABLISHED.
     pub fn open(&self, feed: &mut Feed, flows: Range<u32>) -> Result<()> {
         for template in [&self.syn, &self.ack] {
             feed.prepare(template, Target::Director, flows.clone())?;
@@ -71,7 +72,7 @@ impl Clients {
         Ok(())
     }
 
-    /// What the program takes for each packet of connections that are open, in nanoseconds.
+    /// The program's time for each packet of open connections, in nanoseconds.
     pub fn sample(&self, feed: &mut Feed, flows: Range<u32>, packets: u32) -> Result<f64> {
         feed.prepare(&self.ack, Target::Empty, flows.clone())?;
         let fed = feed.run(packets)?;
@@ -82,7 +83,7 @@ impl Clients {
     }
 }
 
-/// Servers are behind another interface than `lo`.
+/// Checks that packets were redirected: the servers are not behind `lo`.
 fn forwarded(run: Run) -> Result<()> {
     const REDIRECT: u32 = 4;
     ensure!(

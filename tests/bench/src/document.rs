@@ -1,4 +1,4 @@
-//! `performance.md`: what a report says, in sentences, tables and plots.
+//! Writes `performance.md` from a report: sentences, tables and plots.
 //!
 //! The sentences are in the template `performance.md`, next to this file.
 
@@ -22,11 +22,11 @@ use super::{
 
 const TEMPLATE: &str = include_str!("performance.md");
 
-/// What a packet takes on one core where the program only transmits it, in nanoseconds: the
-/// XDP paper's machine (CoNEXT 2018).
+/// The time of a packet on one core when the program only transmits it, in nanoseconds, on the
+/// machine of the XDP paper (CoNEXT 2018).
 const BARE: f64 = 60.0;
 
-/// The text, and the plots that it shows.
+/// A document: the text and its plots.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// Markdown.
@@ -36,7 +36,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Of a report.
+    /// The document of a report.
     pub fn of(report: &Report) -> Result<Self> {
         let plots = plot::plots(report)?;
         let targets: Vec<&Target> = report
@@ -45,7 +45,7 @@ impl Document {
             .filter_map(|row| row.target.as_ref())
             .collect();
         let mut environment = Environment::new();
-        // A name that is misspelt in the template is an error.
+        // Unknown names in the template are errors.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let told = Told {
             origin: &report.origin,
@@ -64,7 +64,7 @@ impl Document {
     }
 }
 
-/// All that the template fills in.
+/// The values that the template can use.
 #[derive(Serialize)]
 struct Told<'a> {
     origin: &'a Origin,
@@ -77,7 +77,7 @@ struct Told<'a> {
     projection: Projection<'a>,
 }
 
-/// A group, as the template sees it.
+/// A group's values for the template.
 #[derive(Serialize)]
 struct Chapter<'a> {
     name: &'a str,
@@ -135,7 +135,7 @@ fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
                 )
             }
         };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {limit} | {verdict} |",
@@ -148,7 +148,7 @@ fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     text.trim_end().to_owned()
 }
 
-/// What katran takes where it was measured.
+/// katran's time on the machine that it was measured on.
 #[derive(Serialize)]
 struct There {
     flows: String,
@@ -167,17 +167,17 @@ fn katran() -> Vec<There> {
         .collect()
 }
 
-/// Rates on one core of hardware.
+/// Packet rates on one core, without virtual machine.
 #[derive(Serialize)]
 struct Projection<'a> {
-    /// Numbers of flows.
+    /// The numbers of flows.
     columns: Vec<String>,
-    /// Kinds of packets, with a rate for each number of flows.
+    /// The kinds of packets, each with a rate for each number of flows.
     lines: Vec<(&'a str, Vec<String>)>,
 }
 
-/// Of known connections. The machine's own curves are no packets that anybody forwards; the
-/// peer's are.
+/// Of known connections only. The machine's reference curves are left out, because they forward
+/// nothing; the peer's are shown.
 fn projection(report: &Report) -> Projection<'_> {
     let rows = report.rows.iter().filter_map(|row| {
         let point = row.point.as_ref()?;
@@ -213,7 +213,8 @@ fn projection(report: &Report) -> Projection<'_> {
     }
 }
 
-/// Million packets a second, of packets that take that many nanoseconds beyond the bare ones.
+/// The rate in million packets a second, of packets that take this many nanoseconds more than bare
+/// ones.
 fn rate(nanoseconds: f64) -> f64 {
     1e3 / (BARE + nanoseconds)
 }

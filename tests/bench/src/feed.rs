@@ -1,7 +1,7 @@
-//! The feed: packets by the million, each of another flow, made and counted in the kernel.
+//! The feed: millions of packets, each of another flow, made and counted in the kernel.
 //!
-//! The program that makes them is `lb-bench-ebpf` (`tests/bench/ebpf`), which `cargo xtask bench`
-//! compiles, and names in the variable `LB_BENCH_OBJECT`.
+//! Their program is `lb-bench-ebpf` (`tests/bench/ebpf`). `cargo xtask bench` compiles it and names
+//! the object in the variable `LB_BENCH_OBJECT`.
 
 use std::{env, ops::Range};
 
@@ -20,32 +20,32 @@ use plan::{HEADERS, KEPT, LINES, Plan, SENT_BY, TURNED_TO};
 // SAFETY: integers without padding.
 unsafe impl Pod for Plan {}
 
-/// Entries of the tables that reference lookups look in.
+/// The number of entries of the tables that the reference lookups use.
 const LOOKUP_ENTRIES: u32 = 4_000_000;
 
-/// What fed packets are handed to.
+/// The program that gets the fed packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The program that [`Feed::aim`] was given.
     Director,
     /// Nothing: transmits.
     Empty,
-    /// Exchanges the MAC addresses, and transmits.
+    /// Exchanges the MAC addresses and transmits.
     Swap,
-    /// Looks up a key of 40 bytes, and transmits.
+    /// Looks up a key of 40 bytes and transmits.
     Lookup40,
-    /// Looks up a key of 16 bytes, and transmits.
+    /// Looks up a key of 16 bytes and transmits.
     Lookup16,
-    /// Reads one cache line of many, and transmits.
+    /// Reads one of many cache lines and transmits.
     Line,
-    /// Stores a flow for the lookups, and transmits.
+    /// Stores the flow's key for the lookups and transmits.
     Remember,
     /// Sends out of another interface.
     Send,
 }
 
 impl Target {
-    /// The program of the feed's object, where it is one.
+    /// Its program, if it is in the feed's object.
     const fn program(self) -> Option<&'static str> {
         Some(match self {
             Self::Director => return None,
@@ -60,12 +60,12 @@ impl Target {
     }
 }
 
-/// The action of a packet that was transmitted.
+/// The XDP action of a packet that was transmitted.
 pub const TRANSMIT: u32 = 3;
-/// The action of a packet that was passed.
+/// The XDP action of a packet that was passed to the network stack.
 pub const PASS: u32 = 2;
 
-/// What flows have in common, and where they differ.
+/// A packet of flow 0, and where those of other flows differ.
 #[derive(Clone, Debug)]
 pub struct Template {
     frame: Vec<u8>,
@@ -73,8 +73,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Flows that differ in their source: clients' packets. The frame is that of flow 0, and
-    /// has no IP options.
+    /// Flows that differ in their source: packets of clients. The frame is that of flow 0 and has
+    /// no IP options.
     #[must_use]
     pub fn by_source(frame: Vec<u8>) -> Self {
         Self::new(frame, false)
@@ -113,16 +113,16 @@ impl Template {
     }
 }
 
-/// What a run of the feed took.
+/// The result of a run of the feed.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// What the last packet's program answered.
+    /// The XDP action for the last packet.
     pub action: u32,
-    /// From one packet to the next, on average, in nanoseconds; 0 of a single one.
+    /// The average time from one packet to the next, in nanoseconds; 0 for a single packet.
     pub per_packet: f64,
 }
 
-/// The feed, in the kernel.
+/// A feed in the kernel.
 pub struct Feed {
     object: Ebpf,
     plan: Array<MapData, Plan>,
@@ -134,12 +134,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Loads it, with tables for references that are too small for them.
+    /// Loads it, with small tables for the reference lookups.
     pub fn load() -> Result<Self> {
         Self::sized(8, 8)
     }
 
-    /// Loads it for references: lookups in tables of 4 million, lines among 96 MB.
+    /// Loads it with large tables for the reference lookups: 4 million entries, and 96 MB of cache
+    /// lines.
     pub fn for_references() -> Result<Self> {
         Self::sized(LOOKUP_ENTRIES, LINES)
     }
@@ -172,30 +173,31 @@ impl Feed {
         })
     }
 
-    /// Puts a program under test.
+    /// Sets the program under test.
     pub fn aim(&mut self, program: &ProgramFd) -> Result<()> {
         self.director = Some(program.try_clone()?);
         Ok(())
     }
 
-    /// The interface that [`Target::Send`] sends to.
+    /// Sets the interface that [`Target::Send`] sends to.
     pub fn send_by(&mut self, interface: u32) -> Result<()> {
         Ok(self.leave_by.set(SENT_BY, interface, 0)?)
     }
 
-    /// The interface that the program `redirect`, attached to another, sends to.
+    /// Sets the interface that the program `redirect` sends to. It is attached to another
+    /// interface.
     pub fn turn_to(&mut self, interface: u32) -> Result<()> {
         Ok(self.leave_by.set(TURNED_TO, interface, 0)?)
     }
 
-    /// A program of the feed's object, to be attached somewhere.
+    /// A program of the feed's object, which the caller attaches.
     pub fn program(&self, name: &str) -> Result<&Xdp> {
         let program = self.object.program(name);
         let program = program.with_context(|| format!("the feed has no program {name:?}"))?;
         Ok(program.try_into()?)
     }
 
-    /// Makes the program `sink` count from zero, and keep the next packet.
+    /// Sets the counter of the program `sink` to zero, and makes it keep the next packet.
     pub fn empty_sink(&mut self) -> Result<()> {
         self.kept.set(0, [0; KEPT], 0)?;
         let zeroes = vec![0; nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?];
@@ -203,13 +205,14 @@ impl Feed {
         Ok(self.swallowed.set(0, zeroes, 0)?)
     }
 
-    /// Packets that the program `sink` has swallowed since, and how the first began.
+    /// The number of packets that the program `sink` has swallowed since then, and the beginning of
+    /// the first.
     pub fn swallowed(&self) -> Result<(u64, [u8; KEPT])> {
         let count = self.swallowed.get(&0, 0)?.iter().sum();
         Ok((count, self.kept.get(&0, 0)?))
     }
 
-    /// Says what comes next.
+    /// Sets the packets and their target for the next run.
     pub fn prepare(
         &mut self,
         template: &Template,
@@ -230,14 +233,14 @@ impl Feed {
         Ok(self.plan.set(0, template.plan(&flows), 0)?)
     }
 
-    /// Feeds that many packets to the target, one after the other, on this CPU.
+    /// Feeds this many packets to the target, one after the other, on this CPU.
     pub fn run(&mut self, packets: u32) -> Result<Run> {
         self.run_as(packets, TestRunAttrs::new())
     }
 
-    /// As [`run`](Self::run), but what is transmitted or redirected really leaves: by the
-    /// interface that the packets seem to come in by, or by the one that a program says.
-    /// `batch` packets are made before the first of them leaves (1 to 256).
+    /// As [`run`](Self::run), but packets that are transmitted or redirected are really sent: by
+    /// the interface that they seem to have come in by, or by the one that the program names.
+    /// `batch` packets (1 to 256) are made before the first of them is sent.
     pub fn run_live(&mut self, packets: u32, batch: u32) -> Result<Run> {
         self.run_as(packets, TestRunAttrs::new().xdp_live_frames(batch))
     }

@@ -1,8 +1,8 @@
-//! Figures as people read them.
+//! Writes figures for people.
 
 use super::report::{Row, Unit};
 
-/// A figure, with as many digits as it deserves.
+/// A figure, with as many digits as it has meaning.
 #[must_use]
 pub fn figure(unit: Unit, value: f64) -> String {
     let whole = matches!(unit, Unit::Bytes | Unit::Instructions);
@@ -13,7 +13,7 @@ pub fn figure(unit: Unit, value: f64) -> String {
     }
 }
 
-/// What the middle eight tenths of the values lie between; nothing where they do not differ.
+/// The 10th and the 90th percentile; nothing if they do not differ.
 #[must_use]
 pub fn spread(row: &Row) -> String {
     let (low, high) = (row.quantile(0.1), row.quantile(0.9));

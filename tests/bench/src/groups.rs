@@ -1,4 +1,4 @@
-//! What there is to measure: a line for each group.
+//! The groups of measurements: an entry for each.
 
 use anyhow::Result;
 
@@ -6,11 +6,11 @@ use crate::{connections, control, guest, observer::Observer, path, program};
 
 /// Measurements that belong together.
 pub struct Group {
-    /// As on the command line, and as its rows say.
+    /// Its name, on the command line and in rows.
     pub name: &'static str,
-    /// What it answers.
+    /// The question that it answers.
     pub question: &'static str,
-    /// Whether it is measured where nobody asks for groups.
+    /// Whether it is measured when no group is named.
     pub by_default: bool,
     /// Measures it.
     pub measure: fn(Length, &dyn Observer) -> Result<()>,
@@ -46,14 +46,14 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "guest",
         question: "How many instructions does a packet take, compared with IPVS?",
-        // It needs another kernel.
+        // It needs a virtual machine with another kernel.
         by_default: false,
         measure: |length, observer| {
-            // Every packet is the same there as the one before: a few are enough.
+            // There, all packets take the same number of instructions: a few are enough.
             let effort = path::Effort {
                 samples: length.samples(3, 1),
-                // The kernel's own chores, half a million instructions now and then, are shared
-                // out among so many.
+                // The kernel's periodic work, half a million instructions from time to time, is
+                // divided by this number.
                 packets: 40_000,
                 connections: 200_000,
             };
@@ -102,9 +102,9 @@ pub const GROUPS: &[Group] = &[
 /// How long to measure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Length {
-    /// Just long enough to see whether it works, and roughly how fast.
+    /// Only long enough to see whether it works, and roughly how fast.
     pub quick: bool,
-    /// Values for each figure, where somebody asked for a number.
+    /// Values for each figure, if the user gave a number.
     pub samples: Option<u32>,
 }
 

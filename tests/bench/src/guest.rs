@@ -1,10 +1,11 @@
-//! Instructions for each packet, in a guest whose every instruction takes a nanosecond.
+//! Counts the instructions for each packet, in a virtual machine whose clock advances one
+//! nanosecond with each instruction.
 //!
-//! QEMU counts the instructions that it emulates and makes its clock of them (`-icount`), so
-//! that what `path` measures there is exact, whatever else this machine does. The guest runs
-//! Debian's kernel, which has IPVS; it sees this machine's files, and runs this very program.
+//! QEMU counts the instructions that it emulates and derives its clock from them (`-icount`). So
+//! what `path` measures there is exact, whatever else this machine does. The virtual machine runs
+//! Debian's kernel, which has IPVS. It sees this machine's files, and runs this same program.
 //!
-//! `cargo xtask bench` gets QEMU and the kernel, and names the kernel's folder in the variable
+//! `cargo xtask bench` gets QEMU and the kernel, and names the kernel's directory in the variable
 //! `LB_GUEST`.
 
 use std::{
@@ -26,15 +27,15 @@ use super::{
     report::Row,
 };
 
-/// What makes this program measure in the guest: its first argument there.
+/// The first argument of this program when it runs in the virtual machine.
 pub const INSIDE: &str = "inside-guest";
 
 const ROW: &str = "row ";
 const END: &str = "exit ";
-/// How long the guest may say nothing.
+/// After this long without output, the virtual machine is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Measures everything in a guest.
+/// Measures everything in a virtual machine.
 pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     let guest = Guest::boot(effort)?;
     loop {
@@ -51,7 +52,7 @@ pub fn measure(effort: Effort, mut done: impl FnMut(Row)) -> Result<()> {
     }
 }
 
-/// Measures in the guest, for [`measure`] outside, which says with how much effort.
+/// Measures, in the virtual machine, for [`measure`] outside, which sets the effort.
 pub fn measure_inside(effort: &[&str], mut out: impl Write) -> Result<()> {
     let numbers: Vec<u32> = effort.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let [samples, packets, connections] = numbers[..] else {
@@ -73,7 +74,7 @@ pub fn measure_inside(effort: &[&str], mut out: impl Write) -> Result<()> {
     written.context("write a row")
 }
 
-/// A guest that runs. Dropping it ends it.
+/// A running virtual machine. Dropping it ends it.
 struct Guest {
     machine: Child,
     lines: Receiver<String>,
@@ -125,7 +126,7 @@ impl Drop for Guest {
     }
 }
 
-/// What the guest runs: this program, with this one's settings.
+/// The command for the virtual machine: this program, with the settings of this one.
 fn job(effort: Effort) -> Result<String> {
     let mut job = String::new();
     for name in ["LB_CTL", "LB_BENCH_OBJECT"] {
@@ -161,7 +162,8 @@ fn machine(folder: &Path) -> Result<Command> {
         ])
         .args(["-M", "q35,usb=off,smbus=off", "-cpu", "max,la57=off"])
         .args(["-smp", "1", "-m", "3072"])
-        // An instruction takes a nanosecond; where there is nothing to do, time jumps.
+        // `shift=0`: an instruction takes a nanosecond. `sleep=off`: when the CPU is idle, the
+        // clock jumps.
         .args([
             "-accel",
             "tcg,thread=single",

@@ -1,6 +1,6 @@
-//! The benchmark: what the director costs, in figures that anyone can rerun.
+//! The benchmark: measures what the director costs, so that anyone can repeat it.
 //!
-//! Each group of measurements is one file, and fills in rows of one [`Report`].
+//! Each group of measurements is one file, and adds rows to one [`Report`].
 
 pub mod compare;
 pub mod connections;

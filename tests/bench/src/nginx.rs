@@ -1,4 +1,4 @@
-//! nginx, as real servers run it: one process in a lab's machine.
+//! nginx as a real server: one process on a machine of a lab.
 
 use std::{
     fs::{self, File},
@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use lb_lab::{namespace::Namespace, process::Process, wait::wait_until};
 use tempfile::TempDir;
 
-/// Bytes that `/large` has.
+/// The length of `/large`, in bytes.
 pub const LARGE: u64 = 256 << 20;
 
-/// A server: `/` is a line, `/large` is [`LARGE`].
+/// A server. `/` is one line, `/large` has [`LARGE`] bytes.
 #[derive(Debug)]
 pub struct Nginx {
     _process: Process,
@@ -22,11 +22,11 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it; it serves when this returns.
+    /// Starts it, and waits until it serves.
     pub fn start(namespace: &Namespace, ports: &[u16]) -> Result<Self> {
         let directory = TempDir::with_prefix("lb-nginx-")?;
         let path = directory.path();
-        // A hole: reading it reads no disk.
+        // A sparse file: reading it reads no disk.
         File::create(path.join("large"))?.set_len(LARGE)?;
         let file = path.join("nginx.conf");
         fs::write(&file, configuration(path, ports))
@@ -38,7 +38,7 @@ impl Nginx {
         let what = format!("nginx listens in {}", namespace.name());
         wait_until(&what, || {
             if process.ensure_running().is_err() {
-                // There is no use in waiting.
+                // It has ended: stop waiting.
                 return Ok(process.ensure_running());
             }
             let connect = || Ok(TcpStream::connect_timeout(&last, Duration::from_secs(1))?);

@@ -1,13 +1,13 @@
-//! Who follows a measurement while it runs.
+//! Follows a measurement while it runs.
 
 use crate::report::Row;
 
-/// Follows what is measured, and says what need not be.
+/// Is told what is measured, and decides what need not be.
 pub trait Observer {
-    /// Whether this row is asked for. A group may measure it all the same.
+    /// Whether the user wants this row. A group may measure it anyway.
     fn wants(&self, case: &str) -> bool;
-    /// This begins: a row, or what prepares for rows.
+    /// The measurement of a row begins, or a preparation for rows.
     fn begins(&self, what: &str);
-    /// A row is there.
+    /// A row is complete.
     fn done(&self, row: Row);
 }

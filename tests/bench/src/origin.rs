@@ -1,4 +1,4 @@
-//! Where figures come from: this machine, this kernel, this commit.
+//! The origin of figures: machine, kernel and commit.
 
 use std::{env, fs, process::Command};
 
@@ -7,12 +7,12 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::report::Origin;
 
-/// What is said of what cannot be found out.
+/// The word for what cannot be found out.
 const UNKNOWN: &str = "unknown";
 
 impl Origin {
-    /// Of what is measured here and now. What cannot be found out is said to be unknown: it is
-    /// no reason not to measure.
+    /// The origin of what this process measures. What cannot be found out is `unknown`: that must
+    /// not prevent measuring.
     #[must_use]
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -28,7 +28,7 @@ impl Origin {
     }
 }
 
-/// The CPU's name, and whether it is shared with other machines.
+/// The CPU's name, and whether this is a virtual machine.
 fn cpu(cpuinfo: &str) -> String {
     let field = |name: &str| {
         let mut lines = cpuinfo.lines();
@@ -47,9 +47,10 @@ fn cpu(cpuinfo: &str) -> String {
     }
 }
 
-/// The commit that this was built from, unless the clone has moved on since.
+/// The commit that is checked out, which is the one that this was built from unless it has changed
+/// since.
 fn commit() -> Option<String> {
-    // `--exclude` of all tags: a hash, always.
+    // All tags are excluded, so that the result is always a hash.
     let arguments = ["describe", "--always", "--dirty=+", "--exclude=*"];
     let mut git = Command::new("git");
     git.args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments);

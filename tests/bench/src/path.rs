@@ -1,12 +1,13 @@
-//! What forwarding a packet costs, all of it: from a client's interface, through the director
+//! Measures the whole cost of forwarding a packet: from a client's interface, through the director
 //! in the kernel, to a server's interface.
 //!
-//! The kernel makes packets of 60 bytes and sends them down a [`lane`], in which one of
-//! several [`way`]s of forwarding is at work; the other end counts them and looks at the first.
-//! Sender, director and receiver share one CPU. What sending costs is measured by a director
-//! that drops everything, in every round anew, and subtracted.
+//! The kernel makes packets of 60 bytes and sends them down a [`lane`], in which one of several
+//! [`way`]s of forwarding is at work. The other end counts them and checks the first. Sender,
+//! director and receiver share one CPU. In every round, a director that drops everything is
+//! measured, too: its time is that of sending, and is subtracted.
 //!
-//! With a clock that counts instructions (in a guest, see `guest`), figures are instructions.
+//! With a clock that counts instructions (in a virtual machine, see `guest`), figures are
+//! instructions.
 
 mod arrival;
 mod lane;
@@ -34,9 +35,9 @@ use super::{
     report::{Row, Target as Limit, Unit},
 };
 
-/// Packets that are made before the first of them leaves: as many as a driver polls at once.
+/// Packets that are made before the first of them is sent: as many as a driver receives at once.
 const BATCH: u32 = 64;
-/// Flows of known connections.
+/// The number of flows of known connections.
 const FLOWS: u32 = 1000;
 
 /// How long to measure.
@@ -46,11 +47,11 @@ pub struct Effort {
     pub samples: u32,
     /// Packets for each value.
     pub packets: u32,
-    /// Connections that are opened, at a packet each.
+    /// Number of connections that are opened, with one packet each.
     pub connections: u32,
 }
 
-/// What a nanosecond of the machine's clock stands for.
+/// What a nanosecond of the machine's clock means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// A nanosecond.
@@ -59,7 +60,7 @@ pub enum Clock {
     Instructions,
 }
 
-/// Measures everything that the machine has.
+/// Measures every way that the machine has.
 pub fn measure(effort: Effort, clock: Clock, mut done: impl FnMut(Row)) -> Result<()> {
     let mut path = Path::open(clock)?;
     let rounds = path.known_connections(effort)?;
@@ -76,7 +77,7 @@ pub fn measure(effort: Effort, clock: Clock, mut done: impl FnMut(Row)) -> Resul
 #[derive(Clone, Copy, Debug)]
 struct Case {
     way: Way,
-    /// What it is called, after the way's name.
+    /// Its name, which follows the way's.
     name: &'static str,
     /// The service's port.
     port: u16,
@@ -85,7 +86,7 @@ struct Case {
 
 const SENDER: Case = case(Way::Sink, "", port::DR, Rewrite::Nothing);
 
-/// Of connections that are known.
+/// The kinds of packets of known connections.
 const KNOWN: [Case; 13] = [
     SENDER,
     case(Way::Redirect, "", port::DR, Rewrite::Swap),
@@ -102,7 +103,7 @@ const KNOWN: [Case; 13] = [
     case(Way::Lb, " TUN", port::TUN, Rewrite::Tunnel),
 ];
 
-/// Of connections that each packet opens.
+/// The kinds of packets that each open a connection.
 const NEW: [Case; 2] = [
     case(Way::Ipvs, NEW_CONNECTIONS, port::NEW, Rewrite::Hop),
     case(Way::Lb, NEW_CONNECTIONS, port::NEW, Rewrite::Hop),
@@ -119,7 +120,7 @@ const fn case(way: Way, name: &'static str, port: u16, rewrite: Rewrite) -> Case
 }
 
 impl Case {
-    /// What a client sends on flow 0; flows differ in their source.
+    /// The client's packet of flow 0. Flows differ in their source.
     fn client_packet(self, lane: &Lane, flags: u8) -> Packet {
         let to = match self.way {
             Way::Router => SERVERS[0],
@@ -129,7 +130,7 @@ impl Case {
         packet.hop(lane.client.mac, lane.client.director)
     }
 
-    /// What is measured, on flow 0: packets that need no new connection, or that do.
+    /// The packet of flow 0 that is measured: of a known connection, or one that opens it.
     fn packet(self, lane: &Lane) -> Packet {
         match self.rewrite {
             Rewrite::FromVip => {
@@ -142,8 +143,8 @@ impl Case {
         }
     }
 
-    /// What opens connections. Netfilter takes the first packet of a connection for the client's;
-    /// after a SYN alone, it finds an ACK invalid.
+    /// The packets that open a connection. netfilter takes the sender of a connection's first
+    /// packet for the client. After a SYN alone, it takes an ACK for invalid.
     fn opening(self) -> &'static [u8] {
         match self.way {
             Way::Ipvs | Way::Lb => &[SYN, ACK],
@@ -157,17 +158,17 @@ impl Case {
     }
 }
 
-/// Flow 0's; the others have ports above it, and then addresses above it.
+/// The source of flow 0. The others have higher ports, and then higher addresses.
 fn first_client() -> SocketAddrV4 {
     SocketAddrV4::new(CLIENTS, 1024)
 }
 
-/// The feed, and a lane for each way.
+/// The feed, and a lane for each way of forwarding.
 struct Path {
     feed: Feed,
     clock: Clock,
     cpu: CpuSet,
-    // What is at work ends before the lane that it works in.
+    // The first field is dropped first: the way ends before its lane.
     ways: Vec<(Way, Working, Lane)>,
 }
 
@@ -199,7 +200,7 @@ impl Path {
         cases
     }
 
-    /// Values for each case: rounds in which all have their turn.
+    /// Values for each case, from rounds in which every case is measured once.
     fn known_connections(&mut self, effort: Effort) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
         for case in self.present(KNOWN.into()) {
@@ -208,7 +209,7 @@ impl Path {
             }
             measured.push(Measured::new(case.row(), case));
         }
-        // The first round warms up.
+        // The first round warms the caches and does not count.
         for round in 0..=effort.samples {
             let mut sender = 0.0;
             for measured in &mut measured {
@@ -224,7 +225,7 @@ impl Path {
         Ok(measured)
     }
 
-    /// Values for each case: as many as there are parts of all the connections.
+    /// Values for each case. The connections are divided into that many parts.
     fn new_connections(&mut self, effort: Effort) -> Result<Vec<Measured>> {
         const PARTS: u32 = 4;
         let mut results = Vec::new();
@@ -242,8 +243,8 @@ impl Path {
         Ok(results)
     }
 
-    /// Sends packets of a case, or such as open its connections, and gives the time that each
-    /// took. All have to arrive.
+    /// Sends packets of a case, or those that open its connections. Returns the time of each. All
+    /// must arrive.
     fn send(
         &mut self,
         case: Case,
@@ -256,7 +257,7 @@ impl Path {
             .iter()
             .find(|(way, ..)| *way == case.way)
             .context("a lane for each way")?;
-        // What opens a connection comes from its client, whoever is measured then.
+        // Connections are opened by clients, even if servers' packets are measured.
         let reply = case.rewrite == Rewrite::FromVip && opening.is_none();
         let (end, packet, rewrite) = match opening {
             _ if reply => (&lane.server, case.packet(lane), case.rewrite),
@@ -273,7 +274,7 @@ impl Path {
         } else {
             Template::by_source(packet.frame())
         };
-        // Full batches only, so that all have the same to bear.
+        // Only full batches, so that all values are comparable.
         let packets = packets.next_multiple_of(BATCH);
         let feed = &mut self.feed;
         feed.send_by(end.interface)?;
@@ -283,7 +284,7 @@ impl Path {
             self.clock.stay_on(&self.cpu)?;
             feed.run_live(packets, BATCH)
         })?;
-        // The last of them may still be on their way.
+        // The last packets may not have arrived yet.
         let what = format!("{packets} packets arrive ({})", case.row());
         let kept = wait_until(&what, || {
             let (arrived, kept) = feed.swallowed()?;
@@ -299,7 +300,7 @@ impl Path {
     }
 }
 
-/// The last of the CPUs that this process may use: the first one has the machine's interrupts.
+/// The last CPU that this process may use. The first one handles the machine's interrupts.
 fn last_cpu() -> Result<CpuSet> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     let numbers = (0..CpuSet::count()).rev();
@@ -310,29 +311,30 @@ fn last_cpu() -> Result<CpuSet> {
 }
 
 impl Clock {
-    /// Keeps this thread on a CPU. Where time counts, others are to be off it as far as nice
-    /// values can; where instructions do, all others go first: before Linux 6.4, packets that
-    /// the kernel leaves to its thread `ksoftirqd` wait for that, and are lost if it must wait.
+    /// Keeps this thread on a CPU. When time is measured, other threads get as little of the CPU as
+    /// nice values can do. When instructions are measured, all others go first: before Linux 6.4,
+    /// packets that the kernel leaves to its thread `ksoftirqd` wait for that thread, and are lost
+    /// if it has to wait long.
     fn stay_on(self, cpu: &CpuSet) -> Result<()> {
         let nice = match self {
             Self::Time => -20,
             Self::Instructions => 19,
         };
         sched_setaffinity(Pid::from_raw(0), cpu).context("stay on one CPU")?;
-        // SAFETY: a system call without pointers; of this thread, on Linux.
+        // SAFETY: a system call without pointers. On Linux, it applies to the calling thread.
         let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
         Errno::result(result).context("set the nice value")?;
         Ok(())
     }
 }
 
-/// What was measured of a case.
+/// The measurements of a case.
 struct Measured {
     name: String,
     case: Case,
-    /// For each packet, sending included; nanoseconds of the clock.
+    /// The time for each packet in nanoseconds of the clock, sending included.
     all: Vec<f64>,
-    /// Without sending.
+    /// The time without sending.
     net: Vec<f64>,
 }
 
@@ -352,7 +354,7 @@ impl Measured {
     }
 }
 
-/// All that was measured.
+/// All measurements.
 struct Results(Vec<Measured>);
 
 impl Results {
@@ -397,7 +399,7 @@ impl Results {
         rows
     }
 
-    /// How many times less ours is to take than another way.
+    /// By what factor our time must be smaller than another way's.
     fn target(&self, ours: &Measured, clock: Clock) -> Option<Limit> {
         let (way, factor) = match (clock, ours.case.way, ours.case.port) {
             (Clock::Time, Way::Lb, port::DR) => (Way::Router, 5.0),

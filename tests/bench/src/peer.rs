@@ -1,26 +1,27 @@
-//! Peers, as figures: what katran's program would take on this machine.
+//! Estimates what katran's program would take on this machine.
 //!
-//! Its figures were taken on a 2.3 GHz Xeon with Linux 6.18, by the method that `program`
-//! uses. So was a lookup of a 40-byte key in a table of 4 million, the heart of katran's
-//! work. That lookup is measured here too, with as many flows: katran is taken to run that
-//! much faster or slower here as the lookup does.
+//! katran's figures were measured by the method of `program`, on a 2.3 GHz Xeon with Linux 6.18. So
+//! was a lookup of a 40-byte key in a table of 4 million entries, which is most of katran's work.
+//! This machine measures the same lookup with as many flows. The estimate: katran is faster or
+//! slower here by the same factor as the lookup.
 
 use super::report::{Row, Target, Unit};
 
-/// What of katran to compare with.
+/// A figure of katran to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// A packet of a known TCP connection.
     Tcp,
     /// A datagram of a known flow.
     Udp,
-    /// A packet to nobody.
+    /// A packet that is for no service.
     Pass,
-    /// A SYN, with nothing stored.
+    /// A SYN that opens a connection without storing it.
     Syn,
 }
 
-/// With that many flows: the lookup there, and katran there, with TCP. Nanoseconds.
+/// For a number of flows: the time of the lookup on that machine, and katran's time with TCP, in
+/// nanoseconds.
 pub const THERE: [(u32, f64, f64); 4] = [
     (1, 23.0, 80.0),
     (1_000, 29.0, 86.0),
@@ -31,8 +32,8 @@ const UDP_THERE: f64 = 108.0;
 const PASS_THERE: f64 = 25.0;
 const SYN_THERE: f64 = 100.0;
 
-/// What katran takes where a lookup with as many flows takes this long; in nanoseconds, where
-/// that can be told.
+/// katran's time on a machine where a lookup with as many flows takes this long, in nanoseconds.
+/// None if it cannot be estimated.
 #[must_use]
 pub fn katran(measure: Measure, flows: u32, lookup: f64) -> Option<f64> {
     let (_, lookup_there, tcp) = THERE.iter().find(|(known, ..)| *known == flows)?;
@@ -46,8 +47,9 @@ pub fn katran(measure: Measure, flows: u32, lookup: f64) -> Option<f64> {
     Some(there * lookup / lookup_there)
 }
 
-/// Our time is to be at most this share of katran's. Pairs of our time and the lookup's, each
-/// taken at about the same moment: a machine that is now slower, now faster, is so for both.
+/// A target: our time must be at most this share of katran's. Takes pairs of our time and the
+/// lookup's, both measured at about the same moment, so that a change of the machine's speed
+/// affects both.
 #[must_use]
 pub fn target(
     measure: Measure,
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn moments_are_compared_with_themselves() {
-        // The machine was four times slower when the second pair was taken.
+        // The machine was four times slower during the second pair.
         let pairs = [(10.0, 11.5), (40.0, 46.0), (10.0, 11.5)];
         let target = target(Measure::Tcp, 1, pairs.into_iter(), 0.30).expect("a target");
         assert!(target.met() && target.value == 0.25);

@@ -1,4 +1,5 @@
-//! Plots: SVG on a ground of their own, to be readable on light pages and on dark ones.
+//! Plots as SVG, with a background of their own, so that they are readable on light and on dark
+//! pages.
 
 use std::ops::Range;
 
@@ -19,28 +20,28 @@ use super::{
     report::{Report, Row, Unit},
 };
 
-/// A picture.
+/// A plot.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// Whose figures it shows.
+    /// The group whose figures it shows.
     pub group: &'static str,
-    /// Of the file, without extension.
+    /// The file's name, without extension.
     pub name: &'static str,
-    /// What it shows, in a line.
+    /// Its title.
     pub title: &'static str,
-    /// The picture.
+    /// The SVG.
     pub svg: String,
 }
 
 impl Plot {
-    /// Relative to the document.
+    /// Its path, relative to the document.
     #[must_use]
     pub fn path(&self) -> String {
         format!("performance/{}.svg", self.name)
     }
 }
 
-/// All that the report has figures for.
+/// All plots that the report has figures for.
 pub fn plots(report: &Report) -> Result<Vec<Plot>> {
     let opens = |row: &&Row| curve_of(row).starts_with(OPENING);
     let timed = |row: &&Row| row.group == "program" && row.unit == Unit::NanosecondsPerPacket;
@@ -51,7 +52,7 @@ pub fn plots(report: &Report) -> Result<Vec<Plot>> {
         title: "What the program takes for a packet of a known connection",
         across: "flows",
         up: "ns per packet (logarithmic)",
-        // What is in the cache and what is in memory differ tenfold.
+        // Times from cache and from memory differ tenfold: use a logarithmic axis.
         by_factors: true,
         curves: curves(&known, "reference: "),
     };
@@ -79,20 +80,20 @@ pub fn plots(report: &Report) -> Result<Vec<Plot>> {
 
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 440;
-/// What names of curves, or bars, take of the width.
+/// The share of the width for the names of curves or bars.
 const NAMES: u32 = 220;
 const LINE: i32 = 24;
 
 const GROUND: RGBColor = RGBColor(255, 255, 255);
 const INK: RGBColor = RGBColor(36, 41, 47);
 const FAINT: RGBColor = RGBColor(225, 228, 232);
-/// For the machine's own curves.
+/// The colour of the machine's reference curves.
 const GREYS: [RGBColor; 3] = [
     RGBColor(170, 176, 183),
     RGBColor(125, 132, 140),
     RGBColor(80, 86, 94),
 ];
-/// Okabe and Ito's: told apart by the colour-blind, too.
+/// Okabe and Ito's palette: colour-blind readers can distinguish it, too.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -104,13 +105,13 @@ const COLOURS: [RGBColor; 6] = [
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Figures over numbers of something.
+/// A plot of curves.
 struct Curves {
     name: &'static str,
     title: &'static str,
     across: &'static str,
     up: &'static str,
-    /// Whether a factor has the same length everywhere upwards, too.
+    /// Whether the vertical axis is logarithmic, too.
     by_factors: bool,
     curves: Vec<Curve>,
 }
@@ -122,7 +123,7 @@ struct Curve {
     points: Vec<Place>,
 }
 
-/// Where a row is drawn.
+/// The curve that a row belongs to.
 struct Place {
     x: f64,
     median: f64,
@@ -131,7 +132,7 @@ struct Place {
 }
 
 impl Curve {
-    /// Of its line. The peer's is as wide as ours.
+    /// The line's width. The peer's is as wide as ours.
     fn width(&self) -> u32 {
         if self.reference && !self.name.starts_with("katran") {
             1
@@ -145,7 +146,7 @@ fn curve_of(row: &Row) -> &str {
     row.point.as_ref().map_or("", |point| &point.curve)
 }
 
-/// Curves of these rows, in the rows' order; this beginning of all names goes without saying.
+/// The curves of these rows, in the rows' order. This common beginning of their names is left out.
 fn curves(rows: &[&Row], beginning: &str) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     let (mut greys, mut colours) = (GREYS.iter().cycle(), COLOURS.iter().cycle());
@@ -254,7 +255,7 @@ impl Curves {
         Ok(())
     }
 
-    /// From the curve that ends highest to the one that ends lowest.
+    /// Sorted from the curve that ends highest to the one that ends lowest.
     fn names(&self, area: &Area) -> Result<()> {
         let end = |curve: &Curve| curve.points.last().map_or(0.0, |place| place.median);
         let mut curves: Vec<&Curve> = self.curves.iter().collect();
@@ -272,15 +273,15 @@ impl Curves {
     }
 }
 
-/// An axis on which a factor has the same length everywhere.
+/// A logarithmic axis.
 struct Logarithmic {
-    /// Logarithms of what is at the axis's ends.
+    /// Logarithms of its two ends.
     ends: Range<f64>,
     labels: Vec<f64>,
 }
 
 impl Logarithmic {
-    /// Labelled where there are figures.
+    /// An axis with a label at each figure.
     fn labelled(numbers: impl Iterator<Item = f64>) -> Self {
         let mut labels: Vec<f64> = numbers.collect();
         labels.sort_by(f64::total_cmp);
@@ -294,7 +295,7 @@ impl Logarithmic {
         }
     }
 
-    /// Labelled with round numbers.
+    /// An axis with labels at round numbers.
     fn round(Range { start, end }: Range<f64>) -> Self {
         let (start, end) = (start * 0.8, end * 1.2);
         let decades = start.log10().floor() as i32..=end.log10().ceil() as i32;
@@ -312,7 +313,8 @@ impl Ranged for Logarithmic {
 
     fn map(&self, value: &f64, (left, right): (i32, i32)) -> i32 {
         let Range { start, end } = self.ends;
-        // Noise may be negative, which has no place: it is drawn at the axis's beginning.
+        // Noise can make a figure negative, which has no logarithm: it is drawn at the axis's
+        // beginning.
         let share = (value.log10().max(start) - start) / (end - start);
         left + (share * f64::from(right - left)).round() as i32
     }
@@ -326,13 +328,13 @@ impl Ranged for Logarithmic {
     }
 }
 
-/// A bar for each row, and its figure.
+/// A plot with a bar for each row, and its figure.
 fn bar_chart(rows: &[&Row]) -> Result<Plot> {
     let (name, title) = (
         "path",
         "Packets per second, sender and receiver included, on one CPU",
     );
-    /// From one bar to the next, and what is below all.
+    /// The distance from one bar to the next, and the space below all.
     const STEP: i32 = 34;
     let height = (rows.len() as i32 * STEP + 64) as u32;
     let most = rows
@@ -371,7 +373,7 @@ fn bar_chart(rows: &[&Row]) -> Result<Plot> {
     })
 }
 
-/// Ground and title; the rest is the caller's.
+/// Draws the background and the title. The caller draws the rest.
 fn draw(
     svg: &mut String,
     height: u32,
@@ -389,7 +391,7 @@ fn draw(
 }
 
 fn text(size: u32) -> TextStyle<'static> {
-    // The backend writes smaller sizes than it is told.
+    // The backend writes smaller font sizes than it is given.
     ("sans-serif", f64::from(size) * 1.24)
         .into_font()
         .color(&INK)
@@ -427,7 +429,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(names(&report), ["flows"]);
-        // A single point, too.
+        // Also with a single point.
         report.rows.push(row("new connection, rr", 4.0));
         let bar = Row::new("path", "DR", Unit::MegapacketsPerSecond, vec![4.0]);
         report.rows.push(bar);

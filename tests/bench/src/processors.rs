@@ -1,4 +1,4 @@
-//! CPU time.
+//! Measures CPU time.
 
 use std::{
     fs, thread,
@@ -11,11 +11,11 @@ use nix::{
     unistd::{Pid, SysconfVar, sysconf},
 };
 
-/// What all CPUs of the machine have worked in the kernel since it runs, interrupts included.
-/// Others' work counts as well as ours.
+/// The time that all CPUs of the machine together have spent in the kernel since it was started,
+/// interrupts included. Other processes' work is counted, too.
 pub fn in_kernel() -> Result<Duration> {
     const PATH: &str = "/proc/stat";
-    /// Of `user nice system idle iowait irq softirq`.
+    /// Fields of `user nice system idle iowait irq softirq`.
     const KERNEL: [usize; 3] = [2, 5, 6];
     let text = fs::read_to_string(PATH).context("read /proc/stat")?;
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "));
@@ -30,7 +30,7 @@ pub fn in_kernel() -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
-/// What a process has worked, all its threads together.
+/// The CPU time of a process, all its threads together.
 fn of_process(process: Pid) -> Result<Duration> {
     let clock = ClockId::pid_cpu_clock_id(process)
         .with_context(|| format!("find the CPU clock of process {process}"))?;
@@ -38,16 +38,16 @@ fn of_process(process: Pid) -> Result<Duration> {
     Ok(Duration::from(time))
 }
 
-/// Waits, and tells how much of a CPU a process takes meanwhile, in percent.
+/// Waits, and returns how much of a CPU a process has used meanwhile, in percent.
 pub fn share_of_process(process: Pid, window: Duration) -> Result<f64> {
     let (started, before) = (Instant::now(), of_process(process)?);
-    // There is no condition to wait for: the time is what is measured.
+    // A fixed time, because CPU time per time is what is measured.
     thread::sleep(window);
     let worked = of_process(process)? - before;
     Ok(100.0 * worked.as_secs_f64() / started.elapsed().as_secs_f64())
 }
 
-/// Memory that nobody shares with a process, in bytes.
+/// Memory of a process that it shares with no other, in bytes.
 pub fn memory_of(process: Pid) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;

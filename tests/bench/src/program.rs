@@ -1,8 +1,8 @@
-//! What the director's program costs for each packet, alone: no driver, no wire.
+//! Measures what the director's program costs for each packet, without driver and wire.
 //!
-//! The kernel feeds it packets (see [`feed`](super::feed)), a million at a time, over all
-//! flows in turn. Before each sample, an empty program is fed the same packets; that, which
-//! is what feeding costs, is subtracted. Everything is on: states, time stamps, counters.
+//! The kernel feeds it packets (see [`feed`](super::feed)), a million at a time, of all flows in
+//! turn. Before each sample, an empty program gets the same packets. Its time is that of the feed
+//! itself, and is subtracted. Everything is on: states, time stamps, counters.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -32,11 +32,11 @@ use super::{
 
 const GROUP: &str = "program";
 
-/// As the daemon makes it by default.
+/// The daemon's default size of the connection table.
 pub const CONNECTIONS: u32 = 1_000_000;
 const SERVERS: u32 = 8192;
 
-/// Flows that known connections are measured with.
+/// The numbers of flows that known connections are measured with.
 const SWEEP: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
 
 /// How long to measure.
@@ -44,11 +44,11 @@ const SWEEP: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
 pub struct Effort {
     /// Values for each figure.
     pub samples: u32,
-    /// Packets for each value, where the flows do not ask for more.
+    /// Packets for each value, if the number of flows does not need more.
     pub packets: u32,
 }
 
-/// A kind of packet of a connection that the table has: a line for each.
+/// A kind of packet of known connections. Each is a curve.
 struct Known {
     name: &'static str,
     method: Method,
@@ -76,13 +76,13 @@ const fn known(name: &'static str, method: Method, protocol: u8) -> Known {
     }
 }
 
-/// The curve of what katran would take.
+/// The name of the curve of katran's estimate.
 pub const KATRAN: &str = "reference: katran, projected";
 
-/// How curves of new connections, over numbers of servers, begin.
+/// The beginning of the names of curves of new connections over numbers of servers.
 pub const OPENING: &str = "new connection, ";
 
-/// New connections: a line for each kind.
+/// The kinds of new connections. Each is a curve.
 const NEW: [New; 12] = [
     new(Scheduler::Rr, 4),
     new(Scheduler::Rr, 64),
@@ -133,7 +133,7 @@ pub fn measure(effort: Effort, observer: &dyn Observer) -> Result<()> {
     size(&meter)
 }
 
-/// Keeps the machine's other processes from interrupting this thread.
+/// Gives this thread a real-time priority, so that other processes do not interrupt it.
 fn go_first() -> Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: the parameters live until the call returns; 0 is the calling thread.
@@ -142,7 +142,7 @@ fn go_first() -> Result<()> {
     Ok(())
 }
 
-/// The feed, how much of it, and who follows.
+/// The feed, the effort, and the observer.
 struct Meter<'a> {
     feed: Feed,
     effort: Effort,
@@ -150,7 +150,7 @@ struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Whether to measure this now; says so.
+    /// Whether to measure this. Tells the observer, if so.
     fn begins(&self, case: &str) -> bool {
         let wanted = self.observer.wants(case);
         if wanted {
@@ -168,7 +168,7 @@ impl Meter<'_> {
         cases.any(|case| self.observer.wants(&case))
     }
 
-    /// Gives the reference lookups something to find.
+    /// Fills the tables of the reference lookups.
     fn fill_tables(&mut self) -> Result<()> {
         self.observer.begins("tables for reference lookups");
         let all = 0..SWEEP[SWEEP.len() - 1];
@@ -177,7 +177,7 @@ impl Meter<'_> {
         Ok(())
     }
 
-    /// Samples of what a target takes for each packet, beyond being fed.
+    /// Samples of a target's time for each packet, without the feed's.
     fn sample(
         &mut self,
         template: &Template,
@@ -187,7 +187,7 @@ impl Meter<'_> {
     ) -> Result<Samples> {
         let packets = self.effort.packets.max(flows.len() as u32);
         let mut samples = Samples::default();
-        // The first round warms up.
+        // The first round warms the caches and does not count.
         for round in 0..=self.effort.samples {
             let lookup = self.lookup(flows.clone(), packets)?;
             let fed = self.once(template, Target::Empty, flows.clone(), packets, TRANSMIT)?;
@@ -200,7 +200,7 @@ impl Meter<'_> {
         Ok(samples)
     }
 
-    /// What the lookup takes that katran is told by.
+    /// The time of the lookup that katran's estimate is based on.
     fn lookup(&mut self, flows: Range<u32>, packets: u32) -> Result<f64> {
         let template = reference_packets();
         let fed = self.once(&template, Target::Empty, flows.clone(), packets, TRANSMIT)?;
@@ -208,7 +208,7 @@ impl Meter<'_> {
         Ok(worked - fed)
     }
 
-    /// Nanoseconds for each of so many packets, feeding included.
+    /// The time for each of this many packets in nanoseconds, the feed's included.
     fn once(
         &mut self,
         template: &Template,
@@ -227,10 +227,10 @@ impl Meter<'_> {
         Ok(run.per_packet)
     }
 
-    /// Feeds each flow once to the director, so that it has a connection.
+    /// Feeds a packet of each flow to the director, so that it has a connection.
     fn open(&mut self, connections: &[&Template], flows: Range<u32>) -> Result<()> {
         for template in connections {
-            // The feed takes no fewer than two: a single flow gets both.
+            // The feed runs with at least two packets: a single flow gets both.
             let packets = flows.len().max(2) as u32;
             self.once(template, Target::Director, flows.clone(), packets, TRANSMIT)?;
         }
@@ -238,7 +238,8 @@ impl Meter<'_> {
     }
 }
 
-/// Nanoseconds for each packet, and what the lookup of 40 bytes took at about the same moment.
+/// Pairs of the time for each packet and that of the 40-byte lookup at about the same moment, in
+/// nanoseconds.
 #[derive(Default)]
 struct Samples {
     values: Vec<f64>,
@@ -256,13 +257,14 @@ impl Samples {
     }
 }
 
-/// What references look up.
+/// The flows that the reference programs look up.
 fn reference_packets() -> Template {
     let vip = SocketAddrV4::new(VIP, 80);
     Template::by_source(Packet::tcp(client(), vip, ACK).frame())
 }
 
-/// What the machine is: programs that everybody has the like of, and what katran would take.
+/// References for the machine's speed: programs that any XDP program resembles, and katran's
+/// estimate.
 fn references(meter: &mut Meter) -> Result<()> {
     let template = reference_packets();
     for (case, target) in [
@@ -322,7 +324,7 @@ fn known_connections(meter: &mut Meter, kind: &Known) -> Result<()> {
         UDP => Service::udp(80),
         _ => Service::tcp(80),
     };
-    // The replies of all flows come from one server.
+    // One server sends the replies of all flows.
     for name in 0..if kind.reply { 1 } else { 4 } {
         service = service.server(Server::by(kind.method, 11 + name));
     }
@@ -346,7 +348,7 @@ fn known_connections(meter: &mut Meter, kind: &Known) -> Result<()> {
         let rounds = u64::from(meter.effort.samples + 1);
         let expected = rounds * u64::from(meter.effort.packets.max(flows));
         let counted = passed(&bench, &served, kind.reply) - before;
-        // In a table that is quite full of NAT connections, one in a million finds no place.
+        // In a table that is nearly full of NAT connections, one in a million finds no slot.
         let lost = expected - counted.min(expected);
         ensure!(
             counted <= expected && lost <= expected / 100_000,
@@ -372,14 +374,14 @@ fn known_connections(meter: &mut Meter, kind: &Known) -> Result<()> {
     Ok(())
 }
 
-/// A scheduler, its service's servers, and connections that the table holds already.
+/// A scheduler, the number of servers, and the connections that the table already holds.
 struct New {
     scheduler: Scheduler,
     servers: u32,
     held: u32,
 }
 
-/// Packets that open a connection each.
+/// Packets that each open a connection.
 const BATCH: u32 = 50_000;
 
 impl New {
@@ -391,14 +393,14 @@ impl New {
         }
     }
 
-    /// Over numbers of servers.
+    /// For a curve over numbers of servers.
     fn curve(&self) -> String {
         format!("{OPENING}{}", scheduler_name(self.scheduler))
     }
 }
 
 fn new_connections(meter: &mut Meter, case: &New) -> Result<()> {
-    /// How many may be there beyond those that are to be.
+    /// How many more connections than expected may be in the table.
     const BEYOND: u32 = 4 * BATCH;
     if !meter.begins(&case.case()) {
         return Ok(());
@@ -414,7 +416,7 @@ fn new_connections(meter: &mut Meter, case: &New) -> Result<()> {
     let [syn, ack] = client_packets(TCP, &served);
     let mut samples = Samples::default();
     let mut next = u32::MAX;
-    // The first round warms up.
+    // The first round warms the caches and does not count.
     for round in 0..=meter.effort.samples {
         if next >= case.held + BEYOND {
             bench.forget();
@@ -460,8 +462,8 @@ fn new_connections(meter: &mut Meter, case: &New) -> Result<()> {
     Ok(())
 }
 
-/// SYNs that no answer follows, to a table that is full of such: each pushes the one out that
-/// has waited longest.
+/// SYNs that are never completed, to a table that is full of such connections: each pushes out the
+/// one that has waited longest.
 fn flood(meter: &mut Meter) -> Result<()> {
     const CASE: &str = "SYN flood, table full of half-open connections";
     const SLOTS: u32 = 3 * CONNECTIONS;
@@ -471,7 +473,7 @@ fn flood(meter: &mut Meter) -> Result<()> {
     let (bench, served) = director(Service::tcp(80).server(Server::direct(11)))?;
     meter.feed.aim(bench.program().fd()?)?;
     let [syn, _] = client_packets(TCP, &served);
-    // Some of the last find no place; they push others out already.
+    // Some of the last ones find no slot: they have begun to push out others.
     let mut next = SLOTS + SLOTS / 2;
     meter.open(&[&syn], 0..next)?;
     let mut values = Vec::new();
@@ -488,7 +490,7 @@ fn flood(meter: &mut Meter) -> Result<()> {
     Ok(())
 }
 
-/// The program, as the kernel sees it.
+/// The size of the program in the kernel.
 fn size(meter: &Meter) -> Result<()> {
     const CASES: [&str; 3] = ["program, verified", "program, translated", "program, JITed"];
     if !CASES.iter().any(|case| meter.begins(case)) {
@@ -518,7 +520,7 @@ fn director(service: Service) -> Result<(Bench, Served)> {
     Ok((bench, served))
 }
 
-/// What opens connections, and what follows; of UDP, the same.
+/// The packet that opens a connection, and the one that follows. With UDP, both are the same.
 fn client_packets(protocol: u8, served: &Served) -> [Template; 2] {
     [SYN, ACK].map(|flags| {
         let packet = match protocol {
@@ -529,7 +531,7 @@ fn client_packets(protocol: u8, served: &Served) -> [Template; 2] {
     })
 }
 
-/// Flow 0 comes from here; the others have ports above it, and then addresses above it.
+/// The source of flow 0. The others have higher ports, and then higher addresses.
 fn client() -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, 0), 1024)
 }
@@ -552,7 +554,7 @@ fn row(case: impl Into<String>, values: Vec<f64>) -> Row {
     Row::new(GROUP, case, Unit::NanosecondsPerPacket, values)
 }
 
-/// One of a curve over numbers of flows.
+/// A row of a curve over numbers of flows.
 fn swept(curve: &str, flows: u32, values: Vec<f64>) -> Row {
     let mut row = row(swept_case(curve, flows), values);
     row.point = Some(Point {

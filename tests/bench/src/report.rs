@@ -1,20 +1,20 @@
-//! What was measured: rows of figures, and where they come from.
+//! A report: rows of figures, and their origin.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// All that a run of the benchmark found.
+/// The result of a run of the benchmark.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Where and of what.
+    /// Where it was measured, and which commit.
     pub origin: Origin,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// Takes in another report's rows. Fails for a report of another machine, kernel or
-    /// commit: figures of one report are to be comparable.
+    /// Adds another report's rows. Fails if it is of another machine, kernel or commit: the figures
+    /// of a report must be comparable.
     pub fn join(&mut self, other: Self) -> Result<()> {
         let place = |origin: &Origin| {
             let Origin {
@@ -36,7 +36,7 @@ impl Report {
     }
 }
 
-/// Where figures come from.
+/// The origin of figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The CPU's own name.
@@ -45,7 +45,7 @@ pub struct Origin {
     pub cpus: usize,
     /// The kernel's release.
     pub kernel: String,
-    /// The commit that was measured, with `+` where files had been changed since.
+    /// The commit that was measured, with `+` if files had been changed since.
     pub commit: String,
     /// UTC, `YYYY-MM-DD`.
     pub date: String,
@@ -54,45 +54,45 @@ pub struct Origin {
 /// One figure, measured several times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What measured it: `program`, `path`, …
+    /// The group that measured it: `program`, `path`, …
     pub group: String,
     /// What was measured. Group and case together name the row.
     pub case: String,
-    /// Of all values.
+    /// The unit of all values.
     pub unit: Unit,
     /// In the order in which they were measured.
     pub values: Vec<f64>,
-    /// What the figure is to be, where it is to be something.
+    /// The target, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Where the row belongs in a plot.
+    /// The row's point in a plot, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
 }
 
-/// What a figure is to be.
+/// A target for a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// As a person says it: `≤ 0.30 of katran`.
+    /// In words: `≤ 0.30 of katran`.
     pub text: String,
-    /// The figure by that measure.
+    /// The figure that is compared with the limit.
     pub value: f64,
-    /// The measure's limit.
+    /// The limit.
     pub limit: f64,
-    /// Whether `value` is to be at most the limit, or at least.
+    /// Whether `value` must be at most the limit, or at least.
     pub at_most: bool,
 }
 
-/// A place on a curve.
+/// A point on a curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The curve's name.
     pub curve: String,
-    /// For example the number of flows.
+    /// Its horizontal coordinate, such as the number of flows.
     pub x: f64,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Time.
@@ -131,7 +131,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// As a person reads it; the same as in JSON.
+    /// Its name, as in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ impl Unit {
         }
     }
 
-    /// Whether more is better.
+    /// Whether a larger figure is better.
     #[must_use]
     pub const fn more_is_better(self) -> bool {
         matches!(
@@ -160,7 +160,7 @@ impl Unit {
 }
 
 impl Target {
-    /// A figure by some measure, which is to be at most this.
+    /// A target: this value must be at most the limit.
     #[must_use]
     pub fn at_most(value: f64, limit: f64, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -173,7 +173,7 @@ impl Target {
         }
     }
 
-    /// A figure by some measure, which is to be at least this.
+    /// A target: this value must be at least the limit.
     #[must_use]
     pub fn at_least(value: f64, limit: f64, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -198,7 +198,7 @@ impl Target {
 }
 
 impl Row {
-    /// A row without target and place.
+    /// A row without target and point.
     #[must_use]
     pub fn new(group: &str, case: impl Into<String>, unit: Unit, values: Vec<f64>) -> Self {
         Self {
@@ -211,13 +211,13 @@ impl Row {
         }
     }
 
-    /// The value in the middle.
+    /// The median of the values.
     #[must_use]
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
-    /// Below it lies this share of the values.
+    /// The value below which this share of the values is.
     #[must_use]
     pub fn quantile(&self, share: f64) -> f64 {
         let mut values = self.values.clone();
@@ -229,19 +229,19 @@ impl Row {
         below + (above - below) * place.fract()
     }
 
-    /// What the values spread over, the outermost tenths left out.
+    /// The spread of the values: from the 10th to the 90th percentile.
     #[must_use]
     pub fn spread(&self) -> f64 {
         self.quantile(0.9) - self.quantile(0.1)
     }
 
-    /// Whether both are figures of the same thing.
+    /// Whether both rows measure the same.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         (&self.group, &self.case, self.unit) == (&other.group, &other.case, other.unit)
     }
 
-    /// Whether it measures the machine, and not the director.
+    /// Whether it measures the machine instead of the director.
     #[must_use]
     pub fn is_reference(&self) -> bool {
         self.case.starts_with("reference: ")

@@ -1,11 +1,12 @@
-//! What measures the director's program.
+//! Measures the director's program.
 //!
-//! `BPF_PROG_TEST_RUN` hands a packet to the program again and again, each time as the last
-//! run left it, which is not what comes from a wire. So the kernel runs [`feed`]: it makes the
-//! packet what it was, of another flow, and calls the program under test, a tail call being a
-//! jump. What the feed itself costs is measured by feeding [`empty`], and subtracted.
+//! `BPF_PROG_TEST_RUN` runs a program many times, but gives it the packet as the last run left it.
+//! Packets from a wire do not look like that. So the kernel runs [`feed`] instead: it restores the
+//! packet, as one of another flow, and jumps to the program under test by a tail call. The feed's
+//! own cost is measured by feeding [`empty`], and subtracted.
 //!
-//! The other programs are references: what anything in XDP costs on the same machine.
+//! The other programs are references: what typical parts of an XDP program cost on the same
+//! machine.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -28,14 +29,14 @@ use aya_ebpf::{
 
 use crate::plan::{HEADERS, KEPT, LINES as LINES_LEN, Plan, SENT_BY, TURNED_TO};
 
-/// Flows that differ in the port alone; the next ones have another address.
+/// This many flows differ only in the port; the next ones have another address.
 const PORTS_BITS: u32 = 15;
 
 #[map(name = "plan")]
 static PLAN: Array<Plan> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The program that gets the packets. A single entry: the kernel makes a tail call to a place
-/// that it knows in advance a plain jump.
+/// The program that gets the packets. The map has a single entry, because the kernel compiles a
+/// tail call to a known entry into a direct jump.
 #[map(name = "target")]
 static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
@@ -47,23 +48,23 @@ static LEAVE_BY: Array<u32> = Array::with_max_entries(2, 0);
 #[map(name = "swallowed")]
 static SWALLOWED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// How the first of them began.
+/// The beginning of the first of them.
 #[map(name = "kept")]
 static KEPT_FRAME: Array<[u8; KEPT]> = Array::with_max_entries(1, 0);
 
-/// A lookup as katran's: 40 bytes of key. Set at load.
+/// A lookup like katran's, with a key of 40 bytes. The size is set at load.
 #[map(name = "flows40")]
 static FLOWS40: LruHashMap<[u32; 10], [u64; 2]> = LruHashMap::with_max_entries(8, 0);
 
-/// A lookup with a key as small as IPv4 allows. Set at load.
+/// A lookup with the smallest key that IPv4 allows. The size is set at load.
 #[map(name = "flows16")]
 static FLOWS16: LruHashMap<[u32; 4], [u64; 2]> = LruHashMap::with_max_entries(8, 0);
 
-/// As large as the connection table. Set at load.
+/// As large as the connection table. The size is set at load.
 #[map(name = "lines")]
 static LINES: Array<[u64; 8]> = Array::with_max_entries(8, 0);
 
-/// Makes the next packet of the plan of whatever is there, and hands it on.
+/// Makes the next packet of the plan out of the present one, and jumps to the target.
 #[xdp]
 pub fn feed(context: XdpContext) -> u32 {
     if next(&context).is_some() {
@@ -101,7 +102,7 @@ fn next(context: &XdpContext) -> Option<()> {
     Some(())
 }
 
-/// Notes when the first and when the last packet comes.
+/// Writes down when the first and the last packet come.
 #[inline(always)]
 fn clock(plan: &mut Plan) {
     plan.fed += 1;
@@ -115,11 +116,12 @@ fn clock(plan: &mut Plan) {
     }
 }
 
-/// Writes the headers, field by field as programs read them: a CPU can hand on what it has
-/// just stored only to a load of no more than one store. A packet that comes from a wire is
-/// in memory long before, and must not wait here either.
+/// Writes the headers field by field, in the sizes in which programs read them. A CPU can forward
+/// stored data only to a load that one store covers; other loads wait. A packet from a wire was in
+/// memory long before, so no load may wait here.
 ///
 /// # Safety
+///
 /// There must be [`HEADERS`] bytes at `frame`.
 #[inline(always)]
 unsafe fn write(frame: usize, plan: &Plan, host: u32, port: u32) {
@@ -164,7 +166,8 @@ unsafe fn write(frame: usize, plan: &Plan, host: u32, port: u32) {
     }
 }
 
-/// A checksum, on the wire, after what it covers has grown by this much (RFC 1624).
+/// A checksum in network byte order, after the data that it covers has grown by this much (RFC
+/// 1624).
 #[inline(always)]
 fn less(checksum: u16, growth: u32) -> u16 {
     let mut sum = u32::from(!checksum) + growth;
@@ -173,8 +176,8 @@ fn less(checksum: u16, growth: u32) -> u16 {
     (!(sum as u16)).to_be()
 }
 
-/// A difference of pointers, which the compiler would mix with other terms, and the verifier
-/// would then not take for a number any more.
+/// A difference of pointers, hidden from the optimiser. It would combine it with other terms, and
+/// the verifier would then no longer take it for a number.
 #[inline(always)]
 fn number(mut difference: usize) -> usize {
     // SAFETY: a move from a register to itself.
@@ -184,7 +187,7 @@ fn number(mut difference: usize) -> usize {
     difference
 }
 
-/// Nothing: what it costs to be fed is the feed's.
+/// Only transmits. Its cost is that of the feed.
 #[xdp]
 pub fn empty(_: XdpContext) -> u32 {
     xdp_action::XDP_TX
@@ -241,8 +244,8 @@ pub fn lookup16(context: XdpContext) -> u32 {
     }
 }
 
-/// Reads one cache line, which the packet's flow chooses at random: what any table costs that is
-/// larger than the caches.
+/// Reads one cache line, chosen by a hash of the flow: the cost of any table that is larger than
+/// the caches.
 #[xdp]
 pub fn line(context: XdpContext) -> u32 {
     let Some([a, b, c, _]) = key(&context) else {
@@ -284,7 +287,7 @@ fn verdict(found: Option<&[u64; 2]>) -> u32 {
     }
 }
 
-/// Source, destination, ports, protocol.
+/// The flow: source, destination, ports, protocol.
 #[inline(always)]
 fn key(context: &XdpContext) -> Option<[u32; 4]> {
     let start = context.data();
@@ -300,7 +303,7 @@ fn key(context: &XdpContext) -> Option<[u32; 4]> {
     }
 }
 
-/// Sends the packet out of another interface, as it is.
+/// Sends the packet out of another interface, unchanged.
 #[xdp]
 pub fn send(_: XdpContext) -> u32 {
     leave_by(SENT_BY)

@@ -1,5 +1,5 @@
-//! Connections that are held: their memory, what it costs the daemon to look for expired ones,
-//! and whether the packets of others notice.
+//! Measures connections that are held: their memory, the daemon's work to look for expired ones,
+//! and whether packets become slower.
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     report::{Row, Target, Unit},
 };
 
-/// How long the daemon is watched for each value.
+/// How long the daemon's CPU time is measured for each value.
 const WINDOW: Duration = Duration::from_secs(2);
-/// Connections whose packets are timed, and packets for each value.
+/// The number of connections whose packets are timed, and of packets for each value.
 const TIMED: u32 = 1_000_000;
 
-/// Holds so many connections, of a table made for as many.
+/// Holds this many connections, in a table made for as many.
 pub fn measure(lab: &Lab, held: u32, samples: u32, done: &mut impl FnMut(Row)) -> Result<()> {
     let name = format!("{} M connections held", held / 1_000_000);
     let director = Director::start(lab, &file(held))?;
@@ -69,7 +69,7 @@ pub fn measure(lab: &Lab, held: u32, samples: u32, done: &mut impl FnMut(Row)) -
 }
 
 fn memory(director: &Director, name: &str, held: u32, done: &mut impl FnMut(Row)) -> Result<()> {
-    /// `lb_common::connection`: two words of key, one of state and time, one of route.
+    /// As in `lb_common`: two words of key, one of state and time, one of route.
     const SLOT: u64 = 32;
     let stats = director.stats()?;
     let table = stats.connections.slots * SLOT;
@@ -89,7 +89,7 @@ fn first_client() -> SocketAddrV4 {
     SocketAddrV4::new([10, 128, 0, 0].into(), 1024)
 }
 
-/// A process that stands still until this is dropped.
+/// A process that is stopped until this is dropped.
 struct Stopped(nix::unistd::Pid);
 
 impl Stopped {
@@ -101,7 +101,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended.
         let _ = kill(self.0, Signal::SIGCONT);
     }
 }

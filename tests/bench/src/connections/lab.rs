@@ -4,20 +4,20 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use lb_lab::topology::{Host, Topology};
 
-/// The group, as its rows say.
+/// The group's name in rows.
 pub const GROUP: &str = "connections";
 
 /// A way from the client to a server.
 pub struct Way {
-    /// As rows call it.
+    /// Its name in rows.
     pub name: &'static str,
     address: Ipv4Addr,
     /// Whether it leads through the director.
     pub balanced: bool,
 }
 
-/// Ports of every service. A client has some 32 000 ports for each (`connect` takes every
-/// other one). The more there are, the longer until it comes back to one.
+/// The ports of every service. A client has about 32 000 ports for each (`connect` uses every other
+/// one). With more services, it takes longer until a port is used again.
 pub const PORTS: [u16; 4] = [80, 81, 82, 83];
 
 impl Way {
@@ -27,8 +27,8 @@ impl Way {
     }
 }
 
-/// The baseline first. TUN's servers take packets out of their tunnel by a process where the
-/// kernel has no IPIP (see [`Lab`]), which then costs more than all the rest.
+/// The baseline comes first. If the kernel has no IPIP, a process takes packets out of TUN's tunnel
+/// (see [`Lab`](lb_lab::lab::Lab)), and costs more than everything else.
 pub const WAYS: [Way; 4] = [
     Way {
         name: "straight to a server",
@@ -54,8 +54,9 @@ pub const WAYS: [Way; 4] = [
 /// The VIP of DR.
 pub const DIRECT: Ipv4Addr = Ipv4Addr::new(172, 16, 20, 101);
 
-/// The director's file. Connections that are over are forgotten soon, lest their ports be met
-/// again: then they would be continued, not opened (as IPVS does with `conn_reuse_mode=1`).
+/// The director's file. Closed connections are forgotten soon. Otherwise a client that uses a port
+/// again would continue the old connection instead of opening a new one (as IPVS does with
+/// `conn_reuse_mode=1`).
 pub fn file(connections: u32) -> String {
     let mut file = format!(
         "interfaces: [eth0, eth1]

@@ -1,4 +1,4 @@
-//! Clients that open a connection, ask, are answered, and go.
+//! Clients that open a connection, send a request, receive the answer, and close it.
 
 use std::{
     io::{Read, Write},
@@ -12,17 +12,17 @@ use lb_lab::{namespace::Namespace, wait::PATIENCE};
 
 use crate::nginx::LARGE;
 
-/// What a crowd of clients did.
+/// The result of many clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
-    /// Connections that were opened, used and closed.
+    /// Number of connections that were opened, used and closed.
     pub connections: u64,
-    /// In each second.
+    /// Connections a second.
     pub rate: f64,
 }
 
-/// Clients that come as fast as they are served, by a `wrk` for each address. There are as many
-/// at the same time at all addresses together.
+/// Runs clients that open connections as fast as they are served: a `wrk` for each address. The
+/// number of clients is the sum over all addresses.
 pub fn crowd(
     namespace: &Namespace,
     addresses: &[SocketAddrV4],
@@ -57,10 +57,10 @@ pub fn crowd(
     Ok(crowd)
 }
 
-/// Connections, and connections a second.
+/// Reads the number of connections, and of connections a second.
 fn read(said: &str) -> Result<(f64, f64)> {
-    /// One in so many connections may break: a client may come with the ports of a connection
-    /// that its server has not quite done with.
+    /// One in this many connections may break: a client may use the ports of a connection that its
+    /// server has not forgotten yet.
     const SOUND: f64 = 1000.0;
     ensure!(!said.contains("Non-2xx"), "there were errors");
     let number = |line: &str| line.split_whitespace().next()?.parse::<f64>().ok();
@@ -86,7 +86,7 @@ fn read(said: &str) -> Result<(f64, f64)> {
     Ok((connections, rate))
 }
 
-/// One client after the other, to each address in turn: how long each takes from its SYN to
+/// One client after the other, to each address in turn. Returns the time of each from its SYN to
 /// the end of its answer.
 pub fn one_by_one(
     namespace: &Namespace,

@@ -1,4 +1,4 @@
-//! Live edits: how long until packets follow?
+//! Measures how long it takes until packets follow a live edit.
 
 use std::{
     net::Ipv4Addr,
@@ -27,7 +27,7 @@ pub struct Latencies {
     pub command: Vec<Duration>,
 }
 
-/// Edits the service that the stream goes to, so many times.
+/// Edits the service of the stream, this many times.
 pub fn edit(director: &Director, stream: &Stream, times: u32) -> Result<Latencies> {
     let mut latencies = Latencies::default();
     for _ in 0..times {
@@ -46,7 +46,7 @@ pub fn edit(director: &Director, stream: &Stream, times: u32) -> Result<Latencie
     Ok(latencies)
 }
 
-/// Of the service's two servers, the one that is edited.
+/// The one of the service's two servers that is edited.
 const EDITED: usize = 1;
 const OTHER: usize = 0;
 
@@ -56,8 +56,8 @@ struct Editor<'a> {
 }
 
 impl Editor<'_> {
-    /// Does what gives the server new connections: until the first of them, and until the
-    /// command's end.
+    /// Runs a command that gives the server new connections. Returns the time until the first of
+    /// them, and until the command's end.
     fn first(&self, edit: &[&str]) -> Result<(Duration, Duration)> {
         let (started, before, command) = self.command(edit)?;
         let first = wait_until("the server gets packets", || {
@@ -67,13 +67,13 @@ impl Editor<'_> {
         Ok((self.since(started, first)?, command))
     }
 
-    /// Does what takes new connections from the server: until the first datagram that would
-    /// have gone there, and until the command's end.
+    /// Runs a command that takes new connections from the server. Returns the time until the first
+    /// datagram that goes to the other server instead, and until the command's end.
     fn last(&self, edit: &[&str]) -> Result<(Duration, Duration)> {
         let (started, before, command) = self.command(edit)?;
         self.stream.settle()?;
         let last = self.stream.received(EDITED, before).last().copied();
-        // The servers take turns.
+        // rr: the servers take turns.
         let next = self
             .stream
             .received(OTHER, last.map_or(before, |last| last + 2));

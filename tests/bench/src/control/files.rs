@@ -1,18 +1,18 @@
-//! The director's files: one service that carries packets, beside any number that do not.
+//! The director's files: one service with traffic, and any number without.
 
 use std::{
     fmt::Write as _,
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-/// What packets are sent to.
+/// The service that packets are sent to.
 pub const LIVE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 255, 1), 53);
-/// Servers of [`LIVE`]: the first stays, the second comes and goes.
+/// Servers of [`LIVE`]: the first stays, the second is added and removed.
 pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 11), Ipv4Addr::new(10, 0, 0, 12)];
-/// What connections are held to.
+/// The service whose connections are held.
 pub const HELD: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 255, 2), 80);
 
-/// Where the addresses of the many services' servers begin.
+/// The first address of the many services' servers.
 pub const FIRST_SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
 /// Servers of each of the many services.
 pub const SERVERS_EACH: u32 = 10;
@@ -20,16 +20,16 @@ pub const SERVERS_EACH: u32 = 10;
 /// Many services.
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet {
-    /// How many, with [`SERVERS_EACH`] servers each.
+    /// Their number. Each has [`SERVERS_EACH`] servers.
     pub services: u32,
-    /// How many addresses their servers have in all.
+    /// The number of different addresses of all their servers.
     pub addresses: u32,
-    /// The first of them.
+    /// The first of these addresses.
     pub first: Ipv4Addr,
 }
 
 impl Fleet {
-    /// Nothing.
+    /// No services.
     pub const NONE: Self = Self {
         services: 0,
         addresses: 0,
@@ -56,7 +56,7 @@ services:
         );
         for service in 0..self.services {
             let address = Ipv4Addr::from_bits(FIRST_SERVICE.to_bits() + service);
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(file, "  - address: {address}:80\n    servers:\n");
             for number in 0..SERVERS_EACH {
                 let server = self.server(service * SERVERS_EACH + number);
@@ -81,7 +81,7 @@ services:
         rules
     }
 
-    /// The file, but for the weight of one server.
+    /// The file with another weight of one server.
     #[must_use]
     pub fn file_with_one_change(&self) -> String {
         let mut file = self.file();

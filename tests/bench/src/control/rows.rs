@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::report::{Row, Unit};
 
-/// Their group.
+/// The group's name in rows.
 pub const GROUP: &str = "control";
 
 /// A row of times.

@@ -1,4 +1,4 @@
-//! ipvsadm's way to many services: restoring and listing them.
+//! Measures ipvsadm with many services: restoring and listing them.
 
 use std::{fs::File, process::Stdio, time::Duration};
 
@@ -40,7 +40,7 @@ impl Times {
         Ok(())
     }
 
-    /// What it took.
+    /// The rows.
     pub fn report(&self, name: &str, fleet: &Fleet, done: &mut impl FnMut(Row)) {
         let large = fleet.services == 10_000;
         let lines = lines(fleet);

@@ -1,4 +1,4 @@
-//! Datagrams, sent all the time, each of another client: which server gets which?
+//! A stream of datagrams, each of another client, and a record of which server got which.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
@@ -19,24 +19,25 @@ use nix::sys::socket::{
     socket, sockopt::RcvBufForce,
 };
 
-/// Between two datagrams; the kernel makes a little more of it.
+/// The pause between two datagrams. The kernel makes it a little longer.
 const PACE: Duration = Duration::from_micros(100);
-/// How often a receiver looks whether it should end.
+/// How often a receiver checks whether it must end.
 const LOOK: Duration = Duration::from_millis(50);
-/// What waits for a receiver that has no CPU.
+/// The receive buffer of a receiver that may wait for a CPU.
 const BUFFER: usize = 32 << 20;
 
-/// A stream that flows until it is dropped.
+/// A stream that runs until it is dropped.
 pub struct Stream {
     sent: Arc<Mutex<Vec<Instant>>>,
-    /// By server: numbers of datagrams, in the order in which they came.
+    /// By server: the numbers of the datagrams that it received, in the order of arrival.
     received: Vec<Arc<Mutex<Vec<u32>>>>,
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<()>>>,
 }
 
 impl Stream {
-    /// From a client's machine to a UDP service, whose servers hold its address.
+    /// Starts a stream from a client's machine to a UDP service. The servers hold the service's
+    /// address.
     pub fn start(client: &Namespace, to: SocketAddrV4, servers: &[&Namespace]) -> Result<Self> {
         let mut stream = Self {
             sent: Arc::default(),
@@ -65,13 +66,13 @@ impl Stream {
         Ok(stream)
     }
 
-    /// How many were sent.
+    /// The number of datagrams sent so far.
     #[must_use]
     pub fn sent(&self) -> u32 {
         locked(&self.sent).len() as u32
     }
 
-    /// When a datagram was sent.
+    /// The time at which a datagram was sent.
     pub fn sent_at(&self, number: u32) -> Result<Instant> {
         let sent = locked(&self.sent);
         let time = sent.get(number as usize);
@@ -79,7 +80,7 @@ impl Stream {
             .with_context(|| format!("datagram {number} was not sent"))
     }
 
-    /// The numbers, from `first` on, that a server received so far.
+    /// The numbers from `first` on that a server has received so far.
     #[must_use]
     pub fn received(&self, server: usize, first: u32) -> Vec<u32> {
         let received = self.received.get(server);
@@ -91,8 +92,8 @@ impl Stream {
             .collect()
     }
 
-    /// Waits until all that was sent by now, and a few more, have arrived somewhere or were
-    /// passed by later ones.
+    /// Waits until all datagrams sent by now, and a few more, have arrived or were overtaken by
+    /// later ones.
     pub fn settle(&self) -> Result<()> {
         const MORE: u32 = 20;
         let goal = self.sent() + MORE;
@@ -144,7 +145,7 @@ fn send(
     sent: &Mutex<Vec<Instant>>,
     ended: &AtomicBool,
 ) -> Result<()> {
-    /// Flows that differ in the port alone.
+    /// Flows that differ only in the port.
     const PORTS: u32 = 60_000;
     const FIRST_PORT: u32 = 1024;
     let first = Ipv4Addr::new(10, 0, 64, 1).to_bits();
@@ -162,7 +163,7 @@ fn send(
         sendto(out.as_raw_fd(), &packet, &target, MsgFlags::empty())
             .with_context(|| format!("send to {to}"))?;
         number += 1;
-        // The sender's pace: nothing is waited for.
+        // The sender's pace, not a wait for a condition.
         thread::sleep(PACE);
     }
     Ok(())
@@ -171,7 +172,7 @@ fn send(
 fn receive(socket: &UdpSocket, received: &Mutex<Vec<u32>>, ended: &AtomicBool) -> Result<()> {
     let mut number = [0; 4];
     while !ended.load(Relaxed) {
-        // A time-out, or nothing.
+        // A timeout.
         if let Ok(4) = socket.recv(&mut number) {
             locked(received).push(u32::from_be_bytes(number));
         }

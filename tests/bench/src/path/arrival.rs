@@ -1,4 +1,4 @@
-//! Did a packet arrive as it should have been rewritten?
+//! Checks that a packet arrived, and was rewritten as it should be.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,25 +7,25 @@ use lb_tests::packets::{ETHERNET, IPV4, Packet, VIP};
 
 use super::lane::{Lane, SERVERS};
 
-/// What becomes of a packet on its way.
+/// How a packet is changed on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rewrite {
-    /// It gets no further than to the director.
+    /// It does not pass the director.
     Nothing,
     /// Its MAC addresses are exchanged.
     Swap,
-    /// It goes on to the next hop: routers do that, and DR.
+    /// It is forwarded to the next hop, as routers and DR do.
     Hop,
-    /// And it is for a server now.
+    /// It is forwarded, and its destination is a server now.
     ToServer,
-    /// And it is from the VIP now, to a client.
+    /// It is forwarded to the client, and its source is the VIP now.
     FromVip,
-    /// It lies in a packet to a server now.
+    /// It is within an outer packet to a server now.
     Tunnel,
 }
 
 impl Rewrite {
-    /// Checks how an arrived frame begins, given what was sent.
+    /// Checks the beginning of an arrived frame against the sent one.
     pub fn check(self, lane: &Lane, sent: &Packet, arrived: &[u8]) -> Result<()> {
         let hop = |packet: Packet| packet.aged().hop(lane.server.director, lane.server.mac);
         let port = sent.destination().port();
@@ -51,7 +51,7 @@ impl Rewrite {
     }
 }
 
-/// The outer header is gone by a server's end of the tunnel.
+/// A server's end of the tunnel has removed the outer header.
 fn tunnelled(inner: &Packet, arrived: &[u8]) -> Result<()> {
     const IPIP: u8 = 4;
     let (ethernet, outer) = arrived.split_at(ETHERNET);

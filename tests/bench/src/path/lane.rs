@@ -22,35 +22,35 @@ use nix::net::if_::if_nametoindex;
 
 use crate::feed::Feed;
 
-/// The servers: two addresses of one machine, which are two servers to any director.
+/// The servers: two addresses of one machine, which directors take for two servers.
 pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 11), Ipv4Addr::new(10, 2, 0, 12)];
-/// The client's network begins here; it is behind the client's end of the lane.
+/// The first address of the clients' network, which is behind the client's end of the lane.
 pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
 
-/// The director's interface that faces clients.
+/// The director's interface to the client.
 pub const OUTER: &str = "eth0";
-/// The director's interface that faces servers.
+/// The director's interface to the servers.
 pub const INNER: &str = "eth1";
 const END: &str = "eth0";
 
 /// A lane. Dropping it removes its namespaces.
 #[derive(Debug)]
 pub struct Lane {
-    /// Where clients send from.
+    /// The end that clients send from.
     pub client: End,
-    /// Where servers are, and answer from.
+    /// The end that servers send from.
     pub server: End,
-    /// Where packets are forwarded.
+    /// The director's machine.
     pub director: Arc<Namespace>,
     /// What the names of its namespaces begin with.
     pub prefix: String,
     _sinks: [Attached; 2],
 }
 
-/// One of its ends.
+/// An end of a lane.
 #[derive(Debug)]
 pub struct End {
-    /// The machine there.
+    /// Its machine.
     pub namespace: Namespace,
     /// The index of its interface.
     pub interface: u32,
@@ -61,7 +61,7 @@ pub struct End {
 }
 
 impl Lane {
-    /// Makes one, whose director does nothing yet but hold the VIP.
+    /// Makes a lane, whose director holds the VIP and does nothing else yet.
     pub fn lay(feed: &Feed) -> Result<Self> {
         let prefix = unique_prefix();
         let namespace = |role: &str| Namespace::create(&format!("{prefix}-{role}"));

@@ -1,4 +1,5 @@
-//! What forwards, in a lane's director: this project's director, and what it is compared with.
+//! The ways of forwarding in a lane's director: this project's director, and what it is compared
+//! with.
 
 use std::{
     io::Write,
@@ -32,16 +33,16 @@ pub mod port {
     pub const TUN: u16 = 8003;
     /// NAT, with one server, which all replies come from.
     pub const REPLIES: u16 = 8004;
-    /// DR, where each packet is to open a connection.
+    /// DR, with packets that each open a connection.
     pub const NEW: u16 = 8005;
 }
 
 /// A way of forwarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// None: what comes in is counted and dropped.
+    /// None: incoming packets are counted and dropped.
     Sink,
-    /// XDP, as little as can be.
+    /// The smallest possible XDP program.
     Redirect,
     /// The kernel as a router.
     Router,
@@ -53,7 +54,8 @@ pub enum Way {
     Lb,
 }
 
-/// One at work, until it is dropped. The kernel itself works as long as its namespace is there.
+/// A way at work, until it is dropped. The kernel's own ways work as long as their namespace
+/// exists.
 #[derive(Debug, Default)]
 pub struct Working {
     _program: Option<Attached>,
@@ -71,7 +73,7 @@ impl Way {
         Self::Lb,
     ];
 
-    /// As tables call it.
+    /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,13 +86,13 @@ impl Way {
         }
     }
 
-    /// Whether this machine has it; why not, where it has not.
+    /// Fails if this machine does not have it, with the reason.
     pub fn is_there(self) -> Result<()> {
         match self {
             Self::Sink | Self::Redirect | Self::Router | Self::Lb => Ok(()),
             Self::Nftables => has(Command::new("nft").args(["list", "tables"])),
             Self::Ipvs => {
-                // The default of 2^12 buckets is far slower with many connections.
+                // With many connections, the default of 2^12 buckets is far slower.
                 let mut modprobe = Command::new("modprobe");
                 if !Path::new("/proc/net/ip_vs").exists() {
                     has(modprobe.args(["ip_vs", "conn_tab_bits=18"]))?;
@@ -199,7 +201,7 @@ fn configuration() -> String {
     text
 }
 
-/// Port, forwarding method, servers.
+/// For each service: port, forwarding method, servers.
 fn services() -> [(u16, &'static str, &'static [std::net::Ipv4Addr]); 5] {
     [
         (port::DR, "dr", &SERVERS),

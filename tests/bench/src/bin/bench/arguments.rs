@@ -1,4 +1,4 @@
-//! The command line: as typed, and as used.
+//! The command line: the arguments as typed, and as used.
 
 use std::{
     fs,
@@ -49,29 +49,29 @@ pub struct Arguments {
     threshold: f64,
 }
 
-/// What is to be done.
+/// What to do.
 pub struct Asked {
-    /// To be measured, in that order.
+    /// The groups to measure, in this order.
     pub groups: Vec<&'static Group>,
-    /// For how long.
+    /// How long to measure.
     pub length: Length,
-    /// Where to write all files, if somebody said.
+    /// The directory for all files, if given.
     pub out: Option<PathBuf>,
-    /// Whether the documentation is to be written.
+    /// Whether to write the documentation, too.
     pub docs: bool,
-    /// Instead of measuring.
+    /// A report to use instead of measuring.
     pub from: Option<Report>,
-    /// What to compare with.
+    /// A report to compare with.
     pub compare: Option<Report>,
-    /// In percent.
+    /// The threshold of the comparison, in percent.
     pub threshold: f64,
     only: Option<String>,
-    /// A report's groups, whichever it has.
+    /// Whether all groups of a report are shown.
     all_groups: bool,
 }
 
 impl Arguments {
-    /// Reads the files that are named, before anybody spends minutes measuring.
+    /// Reads the given files, before minutes are spent on measuring.
     pub fn asked(self) -> Result<Asked> {
         let named = |group: &&Group| self.groups.iter().any(|name| name == group.name);
         let from = read_all(&self.from)?;
@@ -99,13 +99,13 @@ impl Arguments {
 }
 
 impl Asked {
-    /// Whether a row of this name is asked for.
+    /// Whether the user wants a row with this name.
     pub fn wants(&self, case: &str) -> bool {
         let only = self.only.as_ref();
         only.is_none_or(|part| case.contains(part.as_str()))
     }
 
-    /// What is asked for, of a report.
+    /// The part of a report that the user wants.
     pub fn part_of(&self, report: &Report) -> Report {
         let mut part = report.clone();
         part.rows.retain(|row| {
@@ -116,7 +116,7 @@ impl Asked {
     }
 }
 
-/// One report of several, none of none.
+/// Merges reports into one. None if there are none.
 fn read_all(paths: &[PathBuf]) -> Result<Option<Report>> {
     let mut all: Option<Report> = None;
     for path in paths {

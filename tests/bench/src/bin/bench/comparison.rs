@@ -1,4 +1,4 @@
-//! A comparison of two reports, as people read it.
+//! Writes a comparison of two reports for people.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use lb_bench::{
 
 use crate::screen::{GREEN, RED, Screen};
 
-/// Shows all rows, and what is to be made of them.
+/// Writes all rows, and how each has changed.
 pub fn show<W: Write>(screen: &mut Screen<W>, comparison: &Comparison, old: &Origin, new: &Origin) {
     screen.line(&format!(
         "compared with commit {}, {}",

@@ -1,4 +1,4 @@
-//! The files that are left behind.
+//! Writes the files of a run.
 
 use std::{
     env, fs,
@@ -11,11 +11,11 @@ use lb_bench::{Report, document::Document};
 
 use crate::arguments::Asked;
 
-/// Writes what is asked for; says what was written.
+/// Writes the files that the user wants, and says which.
 pub fn write(asked: &Asked, report: &Report) -> Result<Vec<PathBuf>> {
     let document = Document::of(report)?;
     let mut written = Vec::new();
-    // A report that was there already needs no new folder, unless somebody names one.
+    // A report that was read from a file needs no new directory, unless the user names one.
     if asked.out.is_some() || asked.from.is_none() {
         let folder = match &asked.out {
             Some(folder) => folder.clone(),
@@ -33,7 +33,7 @@ pub fn write(asked: &Asked, report: &Report) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The document and its plots; gives the document's path.
+/// Writes the document and its plots. Returns the document's path.
 fn publish(folder: &Path, document: &Document) -> Result<PathBuf> {
     for plot in &document.plots {
         save(folder, &plot.path(), &plot.svg)?;
@@ -54,7 +54,7 @@ fn json(report: &Report) -> Result<String> {
     Ok(text + "\n")
 }
 
-/// In the target directory, wherever cargo keeps it: this program is TARGET/release/bench.
+/// A directory in cargo's target directory: this program is TARGET/release/bench.
 fn new_folder(report: &Report) -> Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program is")?;
     let target = own.parent().and_then(Path::parent);

@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    // The guest calls its own benchmark so.
+    // The virtual machine runs this program with this argument.
     let inside: Vec<String> = env::args().skip(1).collect();
     let inside: Vec<&str> = inside.iter().map(String::as_str).collect();
     if let [guest::INSIDE, effort @ ..] = &inside[..] {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether all is well: everything was measured, and nothing got worse.
+/// Returns whether everything was measured and nothing got worse.
 fn run(asked: &Asked) -> Result<bool> {
     let (report, complete) = match &asked.from {
         Some(report) => (asked.part_of(report), true),
@@ -76,7 +76,7 @@ fn run(asked: &Asked) -> Result<bool> {
     Ok(complete && comparison.worse().next().is_none())
 }
 
-/// Measures what is asked for. A group that fails does not take the others with it.
+/// Measures what the user wants. When a group fails, the others are still measured.
 fn measure(asked: &Asked) -> (Report, bool) {
     let run = Run {
         asked,
@@ -102,7 +102,7 @@ fn measure(asked: &Asked) -> (Report, bool) {
     (Report { origin, rows }, complete)
 }
 
-/// What is going on.
+/// The state of a run.
 struct Run<'a> {
     asked: &'a Asked,
     group: RefCell<&'static str>,

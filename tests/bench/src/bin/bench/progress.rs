@@ -1,6 +1,6 @@
-//! What is being measured, for whoever waits: on stderr, when it takes longer than a moment.
+//! Says on stderr what is being measured, if it takes longer than a moment.
 //!
-//! On a terminal, one line that is written anew; elsewhere, a line for each thing.
+//! On a terminal, one line is rewritten; elsewhere, each thing gets a line.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What takes no longer is not worth a line.
+/// Shorter steps are not shown.
 const MOMENT: Duration = Duration::from_secs(2);
 
-/// The line. A thread of its own writes it, which shall not be one that measures.
+/// The progress line. A thread of its own writes it, never a thread that measures.
 pub struct Progress(Arc<Shared>);
 
 struct Shared {
@@ -21,7 +21,7 @@ struct Shared {
     terminal: bool,
 }
 
-/// What is going on.
+/// The present step.
 struct Now {
     what: String,
     since: Instant,
@@ -29,7 +29,7 @@ struct Now {
 }
 
 impl Progress {
-    /// Starts the thread, which keeps the scheduling policy that its maker has now.
+    /// Starts the thread, which keeps its maker's present scheduling policy.
     pub fn start() -> Self {
         let shared = Arc::new(Shared {
             now: Mutex::default(),
@@ -41,7 +41,7 @@ impl Progress {
         Self(shared)
     }
 
-    /// From now on, this is going on.
+    /// Begins a step.
     pub fn begins(&self, group: &str, what: &str) {
         let mut now = self.0.now();
         self.0.clear(&now);
@@ -53,7 +53,7 @@ impl Progress {
         self.0.changed.notify_one();
     }
 
-    /// Nothing is going on; the line is free for others.
+    /// Ends the step, and clears the line for other output.
     pub fn ends(&self) {
         let mut now = self.0.now();
         self.0.clear(&now);
@@ -84,7 +84,7 @@ impl Shared {
         }
     }
 
-    /// Nobody is worse off where it cannot be written.
+    /// Errors are ignored: the progress line is not needed.
     fn show(&self, now: &mut Now) {
         let mut to = io::stderr().lock();
         if self.terminal {

@@ -1,4 +1,4 @@
-//! Rows as people read them, one at a time.
+//! Writes rows for people, one at a time.
 
 use std::io::{self, Stdout, Write};
 
@@ -14,10 +14,10 @@ const DIM: &str = "2";
 pub const RED: &str = "31";
 pub const GREEN: &str = "32";
 
-/// Cases are this wide, in characters, until a wider one comes.
+/// The width of the column of cases in characters, until a wider case comes.
 const CASE: usize = 46;
 
-/// Where rows appear.
+/// The output of rows.
 pub struct Screen<W = Stdout> {
     to: W,
     colour: bool,
@@ -44,7 +44,7 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// What is measured, and where.
+    /// Writes what is measured, and where.
     pub fn origin(&mut self, origin: &Origin) {
         let Origin {
             cpu,
@@ -58,7 +58,7 @@ impl<W: Write> Screen<W> {
         ));
     }
 
-    /// A row, below its group's title.
+    /// Writes a row, below its group's title.
     pub fn row(&mut self, row: &Row) {
         if self.group != row.group {
             self.group.clone_from(&row.group);
@@ -76,7 +76,7 @@ impl<W: Write> Screen<W> {
         self.line(line.trim_end());
     }
 
-    /// What became of all targets.
+    /// Writes how many targets are met.
     pub fn summary(&mut self, rows: &[Row]) {
         let targets: Vec<&Target> = rows.iter().filter_map(|row| row.target.as_ref()).collect();
         let met = targets.iter().filter(|target| target.met()).count();
@@ -85,12 +85,12 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// Whatever else there is to say. Where nobody reads, the report is written all the same.
+    /// Writes any other text. If the output is closed, the report is still written.
     pub fn line(&mut self, line: &str) {
         let _ = writeln!(self.to, "{line}");
     }
 
-    /// Text in a colour, where there are colours.
+    /// Text in a colour, if colours are used.
     pub fn paint(&self, colour: &str, text: &str) -> String {
         if self.colour {
             format!("\x1b[{colour}m{text}\x1b[0m")
