@@ -50,12 +50,17 @@ pub enum Request {
     Edit(Edit),
     /// The counters: [`Reply::Stats`].
     Stats,
-    /// The connection table, or a part of it: [`Reply::Connections`].
+    /// A page of the connection table: [`Reply::Connections`]. Who asks for one page after the
+    /// other has each connection that lives meanwhile once, and holds up nobody.
     Connections {
         /// Which connections.
         #[serde(default)]
         filter: ConnectionFilter,
-        /// At most so many rows.
+        /// Where the page begins: `next` of the one before; the first has none.
+        #[serde(default)]
+        cursor: Option<u32>,
+        /// At most so many rows; the daemon may give fewer, and says where to go on. With 0,
+        /// connections are counted only.
         limit: usize,
     },
     /// In IPVS's words: [`Reply::Ipvs`].
@@ -76,12 +81,14 @@ pub enum Reply {
     Desired(Desired),
     /// The counters.
     Stats(Stats),
-    /// A part of the connection table.
+    /// A page of the connection table.
     Connections {
-        /// In no order.
+        /// In the order of the table.
         rows: Vec<Connection>,
-        /// How many match, shown or not.
-        total: u64,
+        /// How many were found, in the rows or not.
+        found: u64,
+        /// Where the next page begins; `None` at the end of the table.
+        next: Option<u32>,
     },
     /// In IPVS's words.
     Ipvs(ipvs::Reply),

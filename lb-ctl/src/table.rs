@@ -6,6 +6,7 @@ use std::io::{self, Write};
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Row>,
+    widths: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -48,18 +49,19 @@ impl Table {
         self.rows.push(Row { cells, note });
     }
 
-    /// Writes all rows.
-    pub fn render(&self, to: &mut impl Write) -> io::Result<()> {
-        let mut widths: Vec<usize> = Vec::new();
+    /// Writes all rows and forgets them. The columns of later ones are no narrower, so that a
+    /// long table can be written in pieces.
+    pub fn render(&mut self, to: &mut impl Write) -> io::Result<()> {
+        let widths = &mut self.widths;
         for row in &self.rows {
             widths.resize(widths.len().max(row.cells.len()), 0);
             for (width, cell) in widths.iter_mut().zip(&row.cells) {
                 *width = (*width).max(cell.text.chars().count());
             }
         }
-        for row in &self.rows {
+        for row in self.rows.drain(..) {
             let mut line = String::new();
-            for (Cell { text, right }, &width) in row.cells.iter().zip(&widths) {
+            for (Cell { text, right }, &width) in row.cells.iter().zip(&*widths) {
                 let padded = if *right {
                     format!("{text:>width$} ")
                 } else {
@@ -91,6 +93,23 @@ mod tests {
             "name     count state\n\
              a            7 first\n\
              longer 1234567 up\n"
+        );
+    }
+
+    #[test]
+    fn a_table_in_pieces_keeps_its_columns() {
+        let mut table = Table::default();
+        let mut text = Vec::new();
+        table.row(vec![left("name"), left("state")]);
+        table.row(vec![left("longer"), left("up")]);
+        table.render(&mut text).unwrap();
+        table.row(vec![left("a"), left("up")]);
+        table.render(&mut text).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "name   state\n\
+             longer up\n\
+             a      up\n"
         );
     }
 }

@@ -26,7 +26,7 @@ use crate::tables::{Connection, Stats, Table};
 /// Environment variable that names the binary under test. Default: the workspace's own build.
 const BINARY: &str = "LB_CTL";
 /// Environment variable that makes a director end after a step, as if by `kill -9`.
-const CRASH: &str = lb_ctl::crash::VARIABLE;
+const CRASH: &str = lb_dataplane::crash::VARIABLE;
 /// Environment variable that names the directory of a director's socket.
 const RUN_DIRECTORY: &str = "LB_RUN_DIR";
 

@@ -1,4 +1,4 @@
-//! The part of xtask that lb-ctl's build script uses: how the eBPF programs are compiled, and by
+//! The part of xtask that lb-dataplane's build script uses: how the eBPF programs are compiled, and by
 //! which tools.
 
 pub mod environment;

@@ -119,6 +119,8 @@ pub struct InterfaceStats {
 pub struct Page {
     /// In the table's order.
     pub rows: Vec<Connection>,
+    /// How many connections were found, in the rows or not.
+    pub found: u64,
     /// Where the next part begins; nothing at the end of the table.
     pub next: Option<u64>,
 }

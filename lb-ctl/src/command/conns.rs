@@ -1,4 +1,4 @@
-//! `lb-ctl conns`: the connection table.
+//! `lb-ctl conns`: the connection table, written as it comes.
 
 use std::io::{self, Write};
 
@@ -17,48 +17,96 @@ pub fn conns(
     arguments: &Conns,
     output: &mut Output<impl Write>,
 ) -> Result<(), Failure> {
-    let request = Request::Connections {
-        filter: arguments.filter(),
-        limit: arguments.limit,
-    };
-    let (rows, total) = match ask(instance, &request)? {
-        Reply::Connections { rows, total } => (rows, total),
-        other => return Err(out_of_place(other)),
-    };
-    if arguments.json {
-        output.json(&rows)?;
-    } else {
-        render(&rows, output)?;
+    let mut form = Form::of(arguments.json);
+    let mut shown = 0;
+    let mut all = 0;
+    let mut cursor = None;
+    loop {
+        let request = Request::Connections {
+            filter: arguments.filter(),
+            cursor,
+            // Those beyond the limit are counted only.
+            limit: arguments.limit - shown,
+        };
+        let (rows, found, next) = match ask(instance, &request)? {
+            Reply::Connections { rows, found, next } => (rows, found, next),
+            other => return Err(out_of_place(other)),
+        };
+        form.write(&rows, output)?;
+        shown += rows.len();
+        all += found;
+        if next.is_none() {
+            break;
+        }
+        cursor = next;
     }
-    if (rows.len() as u64) < total {
+    form.end(output)?;
+    if (shown as u64) < all {
         output.flush()?;
         complain(&format!(
-            "these are {} of {total} connections: --limit shows more",
-            rows.len()
+            "these are {shown} of {all} connections: --limit shows more"
         ));
     }
     Ok(())
 }
 
-/// As `ipvsadm -lnc` shows them.
-fn render(rows: &[Connection], to: &mut impl Write) -> io::Result<()> {
-    let mut table = Table::default();
-    table.row(
-        ["pro", "expire", "state", "source", "virtual", "destination"]
-            .map(left)
-            .into(),
-    );
-    for row in rows {
-        table.row(vec![
-            left(row.protocol.name().to_uppercase()),
-            right(format!("{:02}:{:02}", row.expires / 60, row.expires % 60)),
-            left(row.state.name()),
-            left(row.client),
-            left(row.service),
-            left(row.server),
-        ]);
+/// How rows are written.
+enum Form {
+    /// An array, of which some rows are written.
+    Json {
+        rows: u64,
+    },
+    Text(Table),
+}
+
+impl Form {
+    fn of(json: bool) -> Self {
+        if json {
+            return Self::Json { rows: 0 };
+        }
+        // As `ipvsadm -lnc` shows them.
+        let mut table = Table::default();
+        table.row(
+            ["pro", "expire", "state", "source", "virtual", "destination"]
+                .map(left)
+                .into(),
+        );
+        Self::Text(table)
     }
-    table.render(to)
+
+    fn write(&mut self, connections: &[Connection], to: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Json { rows } => {
+                for connection in connections {
+                    to.write_all(if *rows == 0 { b"[" } else { b"," })?;
+                    serde_json::to_writer(&mut *to, connection)?;
+                    *rows += 1;
+                }
+                Ok(())
+            }
+            Self::Text(table) => {
+                for row in connections {
+                    table.row(vec![
+                        left(row.protocol.name().to_uppercase()),
+                        right(format!("{:02}:{:02}", row.expires / 60, row.expires % 60)),
+                        left(row.state.name()),
+                        left(row.client),
+                        left(row.service),
+                        left(row.server),
+                    ]);
+                }
+                table.render(to)
+            }
+        }
+    }
+
+    fn end(self, to: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Json { rows: 0 } => writeln!(to, "[]"),
+            Self::Json { .. } => writeln!(to, "]"),
+            Self::Text(_) => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -69,9 +117,8 @@ mod tests {
         desired::{Method, Protocol},
     };
 
-    #[test]
-    fn connections_are_listed_as_ipvs_users_know_them() {
-        let row = |protocol, state, expires| Connection {
+    fn row(protocol: Protocol, state: &str, expires: u32) -> Connection {
+        Connection {
             protocol,
             client: "172.16.10.22:40000".parse().unwrap(),
             service: "172.16.10.21:80".parse().unwrap(),
@@ -79,13 +126,37 @@ mod tests {
             state: State::parse(state).unwrap(),
             expires,
             method: Method::Nat,
-        };
+        }
+    }
+
+    #[test]
+    fn json_is_one_array_however_many_pages_there_are() {
+        for pages in [0, 1, 3] {
+            let mut output = Output::memory(false);
+            let mut form = Form::of(true);
+            let rows = [row(Protocol::Tcp, "FIN_WAIT", 119)];
+            for _ in 0..pages {
+                form.write(&rows, &mut output).unwrap();
+                form.write(&[], &mut output).unwrap();
+            }
+            form.end(&mut output).unwrap();
+            let text = output.text();
+            let read: Vec<Connection> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, vec![rows[0].clone(); pages]);
+            assert_eq!(text.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn connections_are_listed_as_ipvs_users_know_them() {
         let rows = [
             row(Protocol::Tcp, "ESTABLISHED", 897),
             row(Protocol::Udp, "UDP", 6_001),
         ];
         let mut output = Output::memory(false);
-        render(&rows, &mut output).unwrap();
+        let mut form = Form::of(false);
+        form.write(&rows, &mut output).unwrap();
+        form.end(&mut output).unwrap();
         assert_eq!(
             output.text(),
             "\

@@ -3,6 +3,7 @@
 use std::io;
 
 use anyhow::Context;
+use lb_dataplane::Mode;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -10,7 +11,6 @@ use super::Failure;
 use crate::{
     args::{self, Run},
     config,
-    dataplane::Mode,
     director::{self, ModeChoice, RunOptions},
     instance::Instance,
     output,

@@ -41,8 +41,12 @@ pub fn answer(options: &RunOptions, director: &Director, request: Request) -> An
             Ok(stats) => Reply::Stats(stats),
             Err(error) => Reply::failed(format!("cannot read the counters: {error:#}")),
         },
-        Request::Connections { filter, limit } => match filter.resolved(&director.desired) {
-            Ok(filter) => report::connections(director, &filter, limit),
+        Request::Connections {
+            filter,
+            cursor,
+            limit,
+        } => match filter.resolved(&director.desired) {
+            Ok(filter) => report::connections(&director.dataplane, &filter, cursor, limit),
             Err(error) => error.into(),
         },
         Request::Ipvs(ipvs::Request::Change(changes)) => {

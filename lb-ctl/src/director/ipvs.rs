@@ -5,7 +5,10 @@ pub mod listing;
 
 use std::ops::Range;
 
-use super::state::{Director, OwnAddress};
+use super::{
+    bridge,
+    state::{Director, OwnAddress},
+};
 use crate::{
     api,
     edit::Draft,
@@ -75,9 +78,10 @@ fn attempt(director: &mut Director, changes: &[Change]) -> anyhow::Result<Vec<(u
     let desired = draft.finish();
     let timeouts = desired.timeouts;
     director.edit(desired)?;
-    director.dataplane.set_timeouts(&timeouts);
+    director.dataplane.set_timeouts(&bridge::timeouts(timeouts));
     zeroed.sort_unstable();
     zeroed.dedup();
+    let zeroed: Vec<_> = zeroed.into_iter().map(bridge::id).collect();
     director.dataplane.zero(&zeroed);
     Ok(refused)
 }

@@ -3,6 +3,7 @@
 //! anybody: what takes time is asked for by [`scouts`].
 
 mod answer;
+mod bridge;
 mod ipvs;
 mod journal;
 mod pace;
@@ -22,6 +23,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use lb_dataplane::{Dataplane, Logger, Size};
 use lb_network::{Changes, Routing};
 use nix::{sys::utsname::uname, unistd::geteuid};
 use tokio::{
@@ -39,12 +41,7 @@ use self::{
     state::Director,
     task::Task,
 };
-use crate::{
-    api,
-    dataplane::{self, Dataplane, Logger, Size},
-    desired::Desired,
-    instance::Instance,
-};
+use crate::{api, desired::Desired, instance::Instance};
 
 /// What `lb-ctl run` was told.
 #[derive(Clone, Debug)]
@@ -124,7 +121,7 @@ pub async fn run(options: RunOptions, desired: Desired) -> Result<()> {
 /// Takes an instance's packet path down while no daemon runs; says what was removed.
 pub fn detach(instance: &Instance) -> Result<Vec<String>> {
     let _lock = api::lock(instance)?;
-    let removed = dataplane::take_down(instance.as_str())?;
+    let removed = lb_dataplane::take_down(instance.as_str())?;
     Ok(removed
         .iter()
         .map(|path| path.display().to_string())

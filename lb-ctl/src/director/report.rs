@@ -1,16 +1,14 @@
 //! What the daemon says of its director: counters, and the connection table.
 
-use std::net::SocketAddrV4;
-
 use anyhow::Result;
+use lb_dataplane::{Cursor, Dataplane, Page, ServerNumbers, Standing};
 
-use super::state::Director;
+use super::{bridge, state::Director};
 use crate::{
     api::{
-        Connection, ConnectionFilter, Counters, DropStats, InterfaceStats, Reply, ServerStats,
-        ServiceStats, Stats, TableStats,
+        ConnectionFilter, Counters, DropStats, InterfaceStats, Reply, ServerStats, ServiceStats,
+        Stats, TableStats,
     },
-    dataplane::{self, Cursor, Page, ServerNumbers, Standing},
     desired::{Desired, Server, Service},
 };
 
@@ -61,13 +59,19 @@ fn interfaces(director: &Director, desired: &Desired) -> Vec<InterfaceStats> {
 }
 
 fn service_stats(director: &Director, service: &Service) -> ServiceStats {
-    let numbers = director.dataplane.numbers(service.id);
+    let numbers = director.dataplane.numbers(bridge::id(service.id));
     let servers: Vec<_> = service
         .servers
         .iter()
-        .map(|server| server_stats(director, numbers.server(server.id), server))
+        .map(|server| {
+            server_stats(
+                director,
+                numbers.server(bridge::server_id(server.id)),
+                server,
+            )
+        })
         .collect();
-    let mut counters = Counters::of(numbers.former_servers(), 0, 0);
+    let mut counters = Counters::of(bridge::traffic(numbers.former_servers()), 0, 0);
     for server in &servers {
         counters += server.counters;
     }
@@ -86,8 +90,13 @@ fn server_stats(director: &Director, numbers: ServerNumbers<'_>, server: &Server
         server: server.id,
         weight: server.weight,
         method: server.method,
-        state: state(director, numbers.standing(server.method), server).to_owned(),
-        counters: Counters::of(numbers.total(), load.active, load.inactive),
+        state: state(
+            director,
+            numbers.standing(bridge::method(server.method)),
+            server,
+        )
+        .to_owned(),
+        counters: Counters::of(bridge::traffic(numbers.total()), load.active, load.inactive),
     }
 }
 
@@ -101,43 +110,21 @@ fn state(director: &Director, standing: Standing, server: &Server) -> &'static s
     }
 }
 
-/// The connections that a filter lets through, `limit` rows at most.
-pub fn connections(director: &Director, filter: &ConnectionFilter, limit: usize) -> Reply {
-    let mut rows = Vec::new();
-    let mut total = 0;
-    let mut cursor = Some(Cursor::default());
-    while let Some(from) = cursor {
-        let left = limit - rows.len();
-        let Page {
-            rows: found,
-            found: number,
-            next,
-        } = director
-            .dataplane
-            .connections(from, left, |connection| filter.matches(&row(connection)));
-        rows.extend(found.iter().map(row));
-        total += number;
-        cursor = next;
-    }
-    Reply::Connections { rows, total }
-}
-
-fn row(connection: &dataplane::Connection) -> Connection {
-    let &dataplane::Connection {
-        service,
-        client,
-        server,
-        method,
-        state,
-        expires,
-    } = connection;
-    Connection {
-        protocol: service.protocol,
-        client,
-        service: SocketAddrV4::new(service.address, service.port),
-        server: SocketAddrV4::new(server.address, server.port),
-        state,
-        expires,
-        method,
+/// A page of the connections that a filter lets through.
+pub fn connections(
+    dataplane: &Dataplane,
+    filter: &ConnectionFilter,
+    cursor: Option<u32>,
+    limit: usize,
+) -> Reply {
+    let cursor = cursor.map_or_else(Cursor::default, |place| Cursor::from(u64::from(place)));
+    let matches = |connection: &lb_dataplane::Connection| {
+        bridge::connection(connection).is_some_and(|row| filter.matches(&row))
+    };
+    let Page { rows, found, next } = dataplane.connections(cursor, limit, matches);
+    Reply::Connections {
+        rows: rows.iter().filter_map(bridge::connection).collect(),
+        found,
+        next: next.map(|place| u64::from(place) as u32),
     }
 }

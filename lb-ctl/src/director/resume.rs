@@ -8,10 +8,11 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use anyhow::Result;
+use lb_dataplane::Dataplane;
 use lb_network::{Hop, Interface, Reach, Routing};
 
-use super::{RunOptions, state::Director};
-use crate::{config, dataplane::Dataplane, desired::Desired, plan::plan};
+use super::{RunOptions, bridge, state::Director};
+use crate::{config, desired::Desired, plan::plan};
 
 /// What a daemon is to do when it starts.
 pub enum Course {
@@ -60,8 +61,8 @@ pub async fn live(
     if !dataplane.adopted() {
         return Ok(None);
     }
-    let mut services = match dataplane.read_back() {
-        Ok(services) => services,
+    let mut services: Vec<_> = match dataplane.read_back() {
+        Ok(services) => services.iter().filter_map(bridge::from_model).collect(),
         Err(error) => {
             tracing::error!("{error:#}: what was edited live is lost");
             return Ok(None);
@@ -80,7 +81,7 @@ pub async fn live(
         .collect();
     Ok(Some(Desired {
         services,
-        timeouts: dataplane.timeouts(),
+        timeouts: bridge::from_timeouts(dataplane.timeouts()),
         ..desired.clone().with_interfaces(&names)
     }))
 }
@@ -112,7 +113,7 @@ pub fn remembered(
             return None;
         };
         let interface = interfaces.iter().find(|known| known.name == *interface)?;
-        let last = dataplane.next_hop(*address, interface.index)?;
+        let last = dataplane.next_hop((*address).into(), interface.index)?;
         let hop = Hop {
             interface: interface.index,
             interface_name: interface.name.clone(),

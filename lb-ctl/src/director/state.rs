@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,8 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use lb_network::{Changed, Reach, Routing};
 
+use lb_dataplane::{Dataplane, Interface, Mode, NextHop, Swept};
+
 use super::{
-    RunOptions, ipvs,
+    RunOptions, bridge, ipvs,
     journal::Journal,
     pace::Pace,
     reaches::Reaches,
@@ -20,7 +23,6 @@ use super::{
 use crate::{
     api::Reply,
     config::Source,
-    dataplane::{self, Dataplane, Interface, Mode, NextHop, Swept},
     desired::{Desired, Method, ServerId, Service, ServiceId},
     plan::plan,
 };
@@ -114,7 +116,8 @@ impl Director {
             }
             Report::Updated(found) => {
                 for (address, reach) in self.reaches.update(found) {
-                    self.dataplane.set_next_hop(address, &next_hop(&reach));
+                    self.dataplane
+                        .set_next_hop(address.into(), &next_hop(&reach));
                 }
                 if self.scouts.updated() {
                     self.scouts.update(|| self.reaches.addresses());
@@ -244,14 +247,16 @@ impl Director {
     pub async fn make(&mut self, desired: Desired) -> Result<()> {
         let interfaces = self.interfaces(&desired).await?;
         self.check_methods(&desired.services)?;
-        self.dataplane.make_room(desired.services.iter())?;
+        let services: Vec<_> = desired.services.iter().map(bridge::to_model).collect();
+        self.dataplane.make_room(services.iter())?;
         if let Err(error) = self.put_services(&desired) {
             let before = self.desired.clone();
             self.put_services(&before)
                 .context("and the configuration before cannot be restored")?;
             return Err(error);
         }
-        self.dataplane.set_timeouts(&desired.timeouts);
+        self.dataplane
+            .set_timeouts(&bridge::timeouts(desired.timeouts));
         let fresh: Vec<_> = interfaces
             .iter()
             .filter(|(name, _)| !self.attached.contains_key(*name))
@@ -261,7 +266,8 @@ impl Director {
             let before = self.desired.clone();
             self.put_services(&before)
                 .context("and the configuration before cannot be restored")?;
-            self.dataplane.set_timeouts(&before.timeouts);
+            self.dataplane
+                .set_timeouts(&bridge::timeouts(before.timeouts));
             return Err(error);
         }
         self.detach_others(&interfaces)?;
@@ -278,7 +284,6 @@ impl Director {
         let (before, after) = differing(&self.desired.services, &desired.services);
         let before = before.to_vec();
         self.check_methods(after)?;
-        self.dataplane.make_room(after.iter())?;
         if let Err(error) = self.replace_services(&before, after) {
             self.replace_services(after, &before)
                 .context("and the configuration before cannot be restored")?;
@@ -330,11 +335,18 @@ impl Director {
     }
 
     fn put_services(&mut self, desired: &Desired) -> Result<()> {
-        let reach = |address| next_hop(&self.reaches.get(address));
+        let reach = |address| match address {
+            IpAddr::V4(address) => next_hop(&self.reaches.get(address)),
+            IpAddr::V6(_) => NextHop::Unknown,
+        };
         for service in &desired.services {
-            self.dataplane.put(service, reach)?;
+            self.dataplane.put(&bridge::to_model(service), reach)?;
         }
-        let wanted: HashSet<_> = desired.services.iter().map(|service| service.id).collect();
+        let wanted: HashSet<_> = desired
+            .services
+            .iter()
+            .map(|service| bridge::id(service.id))
+            .collect();
         for id in self.dataplane.services() {
             if !wanted.contains(&id) {
                 self.dataplane.remove(id)?;
@@ -345,13 +357,16 @@ impl Director {
 
     /// Puts services in the place of others.
     fn replace_services(&mut self, before: &[Service], after: &[Service]) -> Result<()> {
-        let reach = |address| next_hop(&self.reaches.get(address));
+        let reach = |address| match address {
+            IpAddr::V4(address) => next_hop(&self.reaches.get(address)),
+            IpAddr::V6(_) => NextHop::Unknown,
+        };
         for service in after {
-            self.dataplane.put(service, reach)?;
+            self.dataplane.put(&bridge::to_model(service), reach)?;
         }
         for gone in before {
             if after.iter().all(|service| service.id != gone.id) {
-                self.dataplane.remove(gone.id)?;
+                self.dataplane.remove(bridge::id(gone.id))?;
             }
         }
         Ok(())
@@ -360,7 +375,7 @@ impl Director {
     /// Forgets how addresses are reached that no server has any more.
     fn keep_reaches(&mut self) {
         self.reaches
-            .keep(|address| self.dataplane.has_server_at(address));
+            .keep(|address| self.dataplane.has_server_at(address.into()));
     }
 
     /// The interfaces that the configuration names, with their index.
@@ -567,7 +582,7 @@ impl Director {
 fn next_hop(reach: &Reach) -> NextHop {
     match reach {
         Reach::Local => NextHop::Local,
-        Reach::Hop(hop) => NextHop::Ethernet(dataplane::Hop {
+        Reach::Hop(hop) => NextHop::Ethernet(lb_dataplane::Hop {
             interface: hop.interface,
             source_mac: hop.source_mac,
             next_hop_mac: hop.next_hop_mac,

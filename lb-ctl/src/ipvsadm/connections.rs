@@ -5,13 +5,9 @@ use std::io::{self, Write};
 use super::text::Style;
 use crate::ipvs::Connection;
 
-/// Writes connections, in their order; `engines` adds what persistence engines know of them.
-pub fn write(
-    connections: &[Connection],
-    engines: bool,
-    style: Style,
-    to: &mut impl Write,
-) -> io::Result<()> {
+/// Writes what stands above connections; `engines` adds columns for what persistence engines
+/// know of them.
+pub fn head(engines: bool, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "IPVS connection entries")?;
     write!(
         to,
@@ -19,10 +15,19 @@ pub fn write(
         "state", "source", "virtual"
     )?;
     if engines {
-        writeln!(to, "{:<18} {:<16} pe_data", "destination", "pe name")?;
+        writeln!(to, "{:<18} {:<16} pe_data", "destination", "pe name")
     } else {
-        writeln!(to, "destination")?;
+        writeln!(to, "destination")
     }
+}
+
+/// Writes connections, in their order.
+pub fn rows(
+    connections: &[Connection],
+    engines: bool,
+    style: Style,
+    to: &mut impl Write,
+) -> io::Result<()> {
     connections
         .iter()
         .try_for_each(|connection| row(connection, engines, style, to))

@@ -26,8 +26,8 @@ pub trait Director {
         numbers: Numbers,
     ) -> Result<Result<Listing, Refusal>, Failure>;
 
-    /// All connections.
-    fn connections(&mut self) -> Result<Vec<Connection>, Failure>;
+    /// A page of connections, from `cursor` on, and where the next one begins, if there is one.
+    fn connections(&mut self, cursor: Option<u32>) -> Result<Page, Failure>;
 
     /// The timeouts.
     fn timeouts(&mut self) -> Result<Timeouts, Failure>;
@@ -35,6 +35,9 @@ pub trait Director {
     /// What runs to synchronise connections.
     fn sync_daemons(&mut self) -> Result<Vec<(Role, Sync)>, Failure>;
 }
+
+/// Connections, and where the next page begins; `None` after the last one.
+pub type Page = (Vec<Connection>, Option<u32>);
 
 /// It could not be asked.
 #[derive(Debug)]
@@ -91,16 +94,18 @@ impl Director for Live {
         }
     }
 
-    fn connections(&mut self) -> Result<Vec<Connection>, Failure> {
+    fn connections(&mut self, cursor: Option<u32>) -> Result<Page, Failure> {
         let request = api::Request::Connections {
             filter: ConnectionFilter::default(),
+            cursor,
             limit: usize::MAX,
         };
-        let rows = match api::call(&self.instance, &request)? {
-            api::Reply::Connections { rows, .. } => rows,
-            other => return Err(unexpected(other)),
-        };
-        Ok(rows.into_iter().map(connection).collect())
+        match api::call(&self.instance, &request)? {
+            api::Reply::Connections { rows, next, .. } => {
+                Ok((rows.into_iter().map(connection).collect(), next))
+            }
+            other => Err(unexpected(other)),
+        }
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Failure> {

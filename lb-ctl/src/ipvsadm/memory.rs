@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::director::{Director, Failure};
+use super::director::{Director, Failure, Page};
 use crate::ipvs::{
     Change, Connection, Forward, Key, ListedServer, ListedService, Listing, Numbers, Refusal, Role,
     Server, Service, Sync, Timeouts, Traffic, Tunnel,
@@ -198,8 +198,12 @@ impl Director for &mut Memory {
         }))
     }
 
-    fn connections(&mut self) -> Result<Vec<Connection>, Failure> {
-        Ok(self.connections.clone())
+    /// Two at a time.
+    fn connections(&mut self, cursor: Option<u32>) -> Result<Page, Failure> {
+        let rest = &self.connections[cursor.unwrap_or_default() as usize..];
+        let rows = &rest[..rest.len().min(2)];
+        let next = (self.connections.len() - rest.len() + rows.len()) as u32;
+        Ok((rows.to_vec(), (rest.len() > rows.len()).then_some(next)))
     }
 
     fn timeouts(&mut self) -> Result<Timeouts, Failure> {

@@ -221,8 +221,7 @@ impl<D: Director, I: Lines, O: Write, E: Write> Session<'_, D, I, O, E> {
             Subject::Services => None,
             Subject::Service(key) => Some(key),
             Subject::Connections { engines } => {
-                let rows = self.director.connections()?;
-                connections::write(&rows, engines, style, &mut self.output)?;
+                self.connections(engines, style)?;
                 return Ok(Next::Line(0));
             }
             Subject::Timeouts => {
@@ -252,6 +251,19 @@ impl<D: Director, I: Lines, O: Write, E: Write> Session<'_, D, I, O, E> {
                 self.complain(messages::general(refusal))?;
                 Ok(Next::Exit(1))
             }
+        }
+    }
+
+    /// Writes each page before it asks for the next.
+    fn connections(&mut self, engines: bool, style: Style<'_>) -> Result<(), End> {
+        let (mut rows, mut next) = self.director.connections(None)?;
+        connections::head(engines, &mut self.output)?;
+        loop {
+            connections::rows(&rows, engines, style, &mut self.output)?;
+            if next.is_none() {
+                return Ok(());
+            }
+            (rows, next) = self.director.connections(next)?;
         }
     }
 

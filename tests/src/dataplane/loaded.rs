@@ -17,16 +17,14 @@ use lb_common::{
     server::{Counters, MOST_SERVERS, Server},
     service::{Service, ServiceKey},
 };
-use lb_ctl::{
-    dataplane::{
-        Parts,
-        bpffs::Bpffs,
-        clock,
-        mapped::Mapped,
-        pins::Pins,
-        variable::{self, Variable},
-    },
+use lb_dataplane::{
+    Parts,
+    bpffs::Bpffs,
+    clock,
+    mapped::Mapped,
     object::DIRECTOR,
+    pins::Pins,
+    variable::{self, Variable},
 };
 
 use super::{Size, counts};

@@ -31,7 +31,7 @@ use lb_common::{
     drops::Drop,
     layout::{Interface, LAYOUT, Settings},
 };
-use lb_ctl::dataplane::clock;
+use lb_dataplane::clock;
 use nix::sched::{CloneFlags, unshare};
 
 use self::loaded::Loaded;

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::layout::{LAYOUT, Settings};
-use lb_ctl::dataplane::{Parts, attach};
+use lb_dataplane::{Parts, attach};
 use lb_lab::{
     client::{Client, Connection},
     lab::Lab,

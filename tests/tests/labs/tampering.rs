@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData},
 };
 use lb_common::layout::{Interface, Settings};
-use lb_ctl::dataplane::{Parts, attach};
+use lb_dataplane::{Parts, attach};
 use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
 use lb_tests::{
     director::Director,

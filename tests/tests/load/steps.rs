@@ -1,6 +1,6 @@
 //! When a daemon passes the steps at which it can crash.
 
-use lb_ctl::crash::Step;
+use lb_dataplane::crash::Step;
 
 /// What has to happen to a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,18 +10,36 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ("lb-api", [&["lb-model"], &[], &[]]),
     (
         "lb-bench",
-        [&["lb-common", "lb-ctl", "lb-lab", "lb-tests"], &[], &[]],
+        [
+            &["lb-common", "lb-ctl", "lb-dataplane", "lb-lab", "lb-tests"],
+            &[],
+            &[],
+        ],
     ),
     ("lb-bench-ebpf", [&[], &[], &[]]),
     ("lb-common", [&[], &[], &[]]),
     ("lb-config", [&["lb-model"], &[], &["lb-model"]]),
-    ("lb-ctl", [&["lb-common", "lb-network"], &["xtask"], &[]]),
+    (
+        "lb-ctl",
+        [
+            &["lb-common", "lb-dataplane", "lb-model", "lb-network"],
+            &[],
+            &[],
+        ],
+    ),
+    (
+        "lb-dataplane",
+        [&["lb-common", "lb-model"], &["xtask"], &["lb-model"]],
+    ),
     ("lb-ebpf", [&["lb-common"], &[], &[]]),
     (FEATURES, [&[], &[], &[]]),
     ("lb-lab", [&[], &[], &[]]),
     ("lb-model", [&[], &[], &[]]),
     ("lb-network", [&[], &[], &["lb-lab"]]),
-    ("lb-tests", [&["lb-common", "lb-ctl", "lb-lab"], &[], &[]]),
+    (
+        "lb-tests",
+        [&["lb-common", "lb-ctl", "lb-dataplane", "lb-lab"], &[], &[]],
+    ),
     (
         "lb-verbs",
         [&["lb-api", "lb-config", "lb-model"], &[], &["lb-model"]],
@@ -39,6 +57,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("lb-model", &["aya", "libc", "nix", "rtnetlink", "tokio"]),
     ("lb-api", &["aya", "rtnetlink"]),
     ("lb-config", &["aya", "clap", "libc", "nix", "tokio"]),
+    ("lb-dataplane", &["clap", "rtnetlink", "serde", "tokio"]),
     ("lb-network", &["aya", "clap", "serde"]),
     ("lb-verbs", &["aya", "nix", "rtnetlink"]),
     ("lb-lab", &["aya", "clap", "rtnetlink", "serde"]),

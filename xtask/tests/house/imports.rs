@@ -21,26 +21,11 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         target: "lb_ctl",
-        from: &["dataplane"],
-        except: &[],
-        never: &[
-            "crate::api",
-            "crate::command",
-            "crate::config",
-            "crate::director",
-            "crate::ipvsadm",
-            "lb_api",
-            "lb_network",
-        ],
-        why: "the packet path is told what to do in its own words, by the director",
-    },
-    Rule {
-        target: "lb_ctl",
         from: &["api", "args", "command", "config", "ipvsadm"],
         except: &["command::detach", "command::run"],
         never: &[
             "aya",
-            "crate::dataplane",
+            "lb_dataplane",
             "crate::director",
             "lb_common",
             "lb_network",
@@ -53,7 +38,7 @@ const RULES: &[Rule] = &[
         except: &[],
         never: &[
             "aya",
-            "crate::dataplane",
+            "lb_dataplane",
             "crate::director",
             "nix",
             "std::fs",
@@ -64,7 +49,7 @@ const RULES: &[Rule] = &[
     Rule {
         target: "lb_ctl",
         from: &[],
-        except: &["dataplane", "object"],
+        except: &[],
         never: &[
             "aya",
             "lb_common::address_filter",

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::{super::state::Director, judge};
+use lb_dataplane::ServerNumbers;
+
+use super::{
+    super::{bridge, state::Director},
+    judge,
+};
 use crate::{
-    dataplane::ServerNumbers,
     desired::{Method, Protocol, Server, Service},
     ipvs::{
         self, Forward, Key, ListedServer, ListedService, Listing, Numbers, Refusal, Reply, Traffic,
@@ -36,16 +40,22 @@ pub fn list(director: &Director, service: Option<Key>, numbers: Numbers) -> Repl
 }
 
 fn of_service(director: &Director, service: &Service, numbers: Numbers) -> ListedService {
-    let counted = director.dataplane.numbers(service.id);
+    let counted = director.dataplane.numbers(bridge::id(service.id));
     let servers: Vec<_> = service
         .servers
         .iter()
-        .map(|server| of_server(counted.server(server.id), server, numbers))
+        .map(|server| {
+            of_server(
+                counted.server(bridge::server_id(server.id)),
+                server,
+                numbers,
+            )
+        })
         .collect();
     let traffic = match numbers {
         Numbers::Connections => Traffic::default(),
-        Numbers::Counters => counted.since_zero(),
-        Numbers::Rates => counted.rates(),
+        Numbers::Counters => bridge::traffic(counted.since_zero()),
+        Numbers::Rates => bridge::traffic(counted.rates()),
     };
     ListedService {
         service: ipvs::Service {
@@ -87,8 +97,8 @@ fn of_server(counted: ServerNumbers<'_>, server: &Server, numbers: Numbers) -> L
         persistent: 0,
         traffic: match numbers {
             Numbers::Connections => Traffic::default(),
-            Numbers::Counters => counted.since_zero(),
-            Numbers::Rates => counted.rates(),
+            Numbers::Counters => bridge::traffic(counted.since_zero()),
+            Numbers::Rates => bridge::traffic(counted.rates()),
         },
     }
 }

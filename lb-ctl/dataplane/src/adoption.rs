@@ -21,7 +21,7 @@ use lb_common::{
 
 use crate::crash::{self, Step};
 
-use super::{Parts, loading, pins::Pins, room, syscall};
+use super::{loading, pins::Pins, room, syscall, variable::Parts};
 
 /// A packet path that can be adopted.
 pub struct Adopted {

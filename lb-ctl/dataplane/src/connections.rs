@@ -78,6 +78,12 @@ impl Connections {
         })
     }
 
+    /// The table.
+    #[cfg(test)]
+    pub fn table(&self) -> &Mapped<Bucket> {
+        &self.buckets
+    }
+
     /// Buckets in all.
     pub fn buckets(&self) -> u32 {
         self.buckets.entries()

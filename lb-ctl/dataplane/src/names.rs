@@ -5,14 +5,12 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap as BpfHashMap, MapData};
-use lb_common::service::{NAME_BYTES, Name, ServiceKey};
+use lb_common::service::{Name, ServiceKey};
 
-use super::services::{id, key, remove};
-use crate::{
-    crash::{self, Step},
-    desired::ServiceId,
-    rules,
-};
+use lb_model::ServiceId;
+
+use super::{encode, services::remove};
+use crate::crash::{self, Step};
 
 /// The map `names`, and what it says.
 pub struct Names {
@@ -27,7 +25,7 @@ impl Names {
         for item in map.iter() {
             let (key, name) = item.context("cannot read the map `names`")?;
             // What somebody else wrote names nobody.
-            if let (Some(id), Some(name)) = (id(&key), text(&name)) {
+            if let (Some(id), Some(name)) = (encode::service_id(&key), encode::text(&name)) {
                 known.insert(id, name);
             }
         }
@@ -45,7 +43,12 @@ impl Names {
             return Ok(());
         }
         let outcome = match name {
-            Some(name) => self.map.insert(key(service), bytes(name), 0),
+            Some(name) => {
+                let key = encode::key(service)?;
+                self.map
+                    .insert(key, encode::name(name), 0)
+                    .map_err(Into::into)
+            }
             None => remove(&mut self.map, service),
         };
         outcome
@@ -73,47 +76,10 @@ impl Names {
     /// Copies all names to the map of a larger room.
     pub fn copied_to(&self, mut map: BpfHashMap<MapData, ServiceKey, Name>) -> Result<Self> {
         for (&service, name) in &self.known {
-            map.insert(key(service), bytes(name), 0)
+            map.insert(encode::key(service)?, encode::name(name), 0)
                 .with_context(|| format!("cannot write the name of {service} to a larger map"))?;
         }
         let known = self.known.clone();
         Ok(Self { map, known })
-    }
-}
-
-fn bytes(name: &str) -> Name {
-    let mut bytes = [0; NAME_BYTES];
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    Name { bytes }
-}
-
-fn text(name: &Name) -> Option<String> {
-    let bytes = name.bytes.split(|&byte| byte == 0).next()?;
-    let text = std::str::from_utf8(bytes).ok()?;
-    rules::name(text).ok()?;
-    Some(text.to_owned())
-}
-
-const _: () = assert!(rules::NAME_CHARACTERS * 4 == NAME_BYTES);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_comes_back_as_it_was_written() {
-        let longest = "𠀀".repeat(rules::NAME_CHARACTERS);
-        for name in ["a", "web-1.example", "主页", &longest] {
-            assert_eq!(text(&bytes(name)).as_deref(), Some(name));
-        }
-    }
-
-    #[test]
-    fn what_is_no_name_is_none() {
-        for bytes in [[0; NAME_BYTES], [0xff; NAME_BYTES], [b' '; NAME_BYTES]] {
-            assert_eq!(text(&Name { bytes }), None);
-        }
     }
 }

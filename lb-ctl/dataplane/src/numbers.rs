@@ -1,11 +1,13 @@
 //! What the packet path counts, for those who show it.
 
-use lb_common::server::{Counters, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE};
+use lb_common::server::{SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE};
 
-use super::{servers::Servers, services::Services};
-use crate::{
-    desired::{Method, ServerId, ServiceId},
-    ipvs::Traffic,
+use lb_model::{Counters, Load, Method, ServerId, ServiceId};
+
+use super::{
+    encode::{self, counters},
+    servers::Servers,
+    services::Services,
 };
 
 /// What is counted for one service. Nothing is read before it is asked for.
@@ -23,15 +25,6 @@ pub struct ServerNumbers<'a> {
     servers: &'a Servers,
     service: ServiceId,
     server: ServerId,
-}
-
-/// Connections that are in the table now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Those in a state that IPVS calls active.
-    pub active: u64,
-    /// All others.
-    pub inactive: u64,
 }
 
 /// Whether packets reach a server.
@@ -62,7 +55,7 @@ impl<'a> Numbers<'a> {
     #[must_use]
     pub fn server(&self, server: ServerId) -> ServerNumbers<'a> {
         ServerNumbers {
-            servers: self.services.servers(),
+            servers: self.servers(),
             service: self.service,
             server,
         }
@@ -71,65 +64,63 @@ impl<'a> Numbers<'a> {
     /// What servers counted that do not belong to the service any more. Together with its
     /// servers' totals it is the service's.
     #[must_use]
-    pub fn former_servers(&self) -> Traffic {
-        let index = self
-            .index
-            .map(|index| self.services.servers().retired(index));
-        index.map_or_else(Traffic::default, Traffic::from)
+    pub fn former_servers(&self) -> Counters {
+        let former = self.index.map(|index| self.servers().retired(index));
+        former.map(counters).unwrap_or_default()
     }
 
     /// What all servers counted since the service was zeroed, former ones too.
     #[must_use]
-    pub fn since_zero(&self) -> Traffic {
+    pub fn since_zero(&self) -> Counters {
         let shown = self.index.map(|index| {
             let total = self.services.counters(self.service);
-            self.services.servers().shown_of_service(index, total)
+            self.servers().shown_of_service(index, total)
         });
-        shown.map_or_else(Traffic::default, Traffic::from)
+        shown.map(counters).unwrap_or_default()
     }
 
     /// What passes in a second for all servers.
     #[must_use]
-    pub fn rates(&self) -> Traffic {
+    pub fn rates(&self) -> Counters {
         let rates = self
             .index
-            .map(|index| self.services.servers().rates_of_service(index));
-        rates.unwrap_or_default()
+            .map(|index| self.servers().rates_of_service(index));
+        rates.map(counters).unwrap_or_default()
+    }
+
+    fn servers(&self) -> &'a Servers {
+        self.services.servers()
     }
 }
 
 impl ServerNumbers<'_> {
     /// What it counted since it was added.
     #[must_use]
-    pub fn total(&self) -> Traffic {
-        let counters = self.entries().map(|entry| self.servers.counters(entry));
-        counters.sum::<Counters>().into()
+    pub fn total(&self) -> Counters {
+        counters(
+            self.entries()
+                .map(|entry| self.servers.counters(entry))
+                .sum(),
+        )
     }
 
     /// What it counted since it was zeroed.
     #[must_use]
-    pub fn since_zero(&self) -> Traffic {
-        let shown = self.entries().map(|entry| self.servers.shown(entry));
-        shown.sum::<Counters>().into()
+    pub fn since_zero(&self) -> Counters {
+        counters(self.entries().map(|entry| self.servers.shown(entry)).sum())
     }
 
     /// What passes in a second.
     #[must_use]
-    pub fn rates(&self) -> Traffic {
-        let mut sum = Traffic::default();
-        self.entries()
-            .for_each(|entry| sum += self.servers.rates(entry));
-        sum
+    pub fn rates(&self) -> Counters {
+        counters(self.entries().map(|entry| self.servers.rates(entry)).sum())
     }
 
     /// Its connections.
     #[must_use]
     pub fn load(&self) -> Load {
         let loads = self.entries().map(|entry| self.servers.load(entry));
-        loads.fold(Load::default(), |sum, load| Load {
-            active: sum.active + u64::from(load.active),
-            inactive: sum.inactive + u64::from(load.inactive),
-        })
+        loads.map(encode::load).sum()
     }
 
     /// Whether packets reach it by this method.
@@ -148,17 +139,5 @@ impl ServerNumbers<'_> {
     /// A server has an entry for each method that it had.
     fn entries(&self) -> impl Iterator<Item = u32> {
         self.servers.entries_of(self.service, self.server)
-    }
-}
-
-impl From<Counters> for Traffic {
-    fn from(counters: Counters) -> Self {
-        Self {
-            connections: counters.connections,
-            in_packets: counters.in_packets,
-            out_packets: counters.out_packets,
-            in_bytes: counters.in_bytes,
-            out_bytes: counters.out_bytes,
-        }
     }
 }

@@ -6,20 +6,21 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::atomic::Ordering::SeqCst,
 };
 
 use anyhow::{Result, bail};
 use lb_common::{
     address_filter,
-    server::{
-        Counters, Load, Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE, Server as Entry,
-    },
+    server::{Counters, Load, SERVER_AVAILABLE, Server as Entry},
 };
+
+use lb_model::{Method, ServerId, ServiceId};
 
 use super::{
     audit::Part,
+    encode::{self, Identity},
     kept::Kept,
     mapped::{Mapped, add},
     next_hop::{Hop, NextHop},
@@ -27,22 +28,7 @@ use super::{
     room::Tally,
     shown::{Counted, Shown},
 };
-use crate::{
-    crash::{self, Step},
-    desired::{Protocol, Server, ServerId, ServiceId},
-    ipvs::Traffic,
-};
-
-/// What tells one entry from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The service.
-    pub service: ServiceId,
-    /// The server.
-    pub server: ServerId,
-    /// The forwarding method.
-    pub method: Method,
-}
+use crate::crash::{self, Step};
 
 /// The maps `servers`, `loads`, `counters` and `retired`, and the marks of addresses.
 pub struct Servers {
@@ -53,7 +39,7 @@ pub struct Servers {
     shown: Shown,
     addresses: Kept<u64>,
     by_identity: HashMap<Identity, u32>,
-    by_address: HashMap<Ipv4Addr, HashSet<u32>>,
+    by_address: HashMap<IpAddr, HashSet<u32>>,
     free: BTreeSet<u32>,
     /// Entries of servers that were removed, and that connections may remember.
     removed: BTreeSet<u32>,
@@ -85,7 +71,7 @@ impl Servers {
             let Some(entry) = servers.entries.read(index) else {
                 continue;
             };
-            if let Some(identity) = identity(&entry) {
+            if let Some(identity) = encode::identity(&entry) {
                 servers.remember(index, identity);
                 if entry.flags & SERVER_AVAILABLE == 0 {
                     servers.removed.insert(index);
@@ -166,7 +152,7 @@ impl Servers {
 
     /// The identity of an entry in use.
     pub fn identity(&self, index: u32) -> Option<Identity> {
-        identity(&self.entries.read(index)?)
+        encode::identity(&self.entries.read(index)?)
     }
 
     /// A server's entry for one method, as the packet path sees it.
@@ -185,66 +171,49 @@ impl Servers {
     }
 
     /// True where a server has this address, be it a removed one.
-    pub fn have(&self, address: Ipv4Addr) -> bool {
+    pub fn have(&self, address: IpAddr) -> bool {
         self.by_address.contains_key(&address)
     }
 
     /// The entry for a server, made or brought back to life as needed, with this next hop.
     pub fn place(
         &mut self,
-        service: ServiceId,
+        identity: Identity,
         service_index: u32,
-        server: &Server,
         next_hop: &NextHop,
     ) -> Result<u32> {
-        let identity = Identity {
-            service,
-            server: server.id,
-            method: server.method,
-        };
         let known = self.by_identity.get(&identity).copied();
         let Some(index) = known.or_else(|| self.free.first().copied()) else {
             bail!(
-                "no room for server {} of {service} among the {} of this instance",
-                server.id,
+                "no room for server {} of {} among the {} of this instance",
+                identity.server,
+                identity.service,
                 self.entries.entries()
             );
         };
         let mut entry = self.entries.read(index).unwrap_or_default();
         if known.is_none() {
-            entry = Entry {
-                address: wire(server.id.address),
-                service_address: wire(service.address),
-                service_port: service.port.to_be(),
-                port: server.id.port.to_be(),
-                method: server.method as u8,
-                protocol: service.protocol as u8,
-                ..Entry::default()
-            };
+            entry = encode::entry(&identity)?;
             self.clear_counters(index);
             crash::after(Step::CountersCleared);
             self.remember(index, identity);
         }
-        entry.weight = server.weight;
         entry.service = service_index;
         entry.flags |= SERVER_AVAILABLE;
         self.removed.remove(&index);
-        set_next_hop(&mut entry, next_hop);
+        encode::set_next_hop(&mut entry, next_hop);
         if self.entries.read(index) != Some(entry) {
             self.entries.write(index, entry);
             crash::after(Step::ServerWritten);
         }
-        self.concern(service.address);
-        if server.method == Method::Nat {
-            self.concern(server.id.address);
-        }
+        encode::concerns(&entry).for_each(|address| self.concern(address));
         Ok(index)
     }
 
     /// A server was removed from its service: its packets are dropped, and its entry goes when
     /// its last connection has. What it counted goes to its service.
     pub fn retire(&mut self, service: ServiceId, server: ServerId) {
-        for method in METHODS {
+        for method in encode::METHODS {
             let identity = Identity {
                 service,
                 server,
@@ -332,13 +301,13 @@ impl Servers {
     }
 
     /// Changes the next hop of all servers with this address.
-    pub fn set_next_hop(&self, address: Ipv4Addr, next_hop: &NextHop) {
+    pub fn set_next_hop(&self, address: IpAddr, next_hop: &NextHop) {
         for &index in self.by_address.get(&address).into_iter().flatten() {
             let Some(mut entry) = self.entries.read(index) else {
                 continue;
             };
             let before = entry;
-            set_next_hop(&mut entry, next_hop);
+            encode::set_next_hop(&mut entry, next_hop);
             if entry != before {
                 self.entries.write(index, entry);
                 crash::after(Step::ReachWritten);
@@ -347,18 +316,13 @@ impl Servers {
     }
 
     /// The next hop that the packet path has for an address, if packets leave by this interface.
-    pub fn hop(&self, address: Ipv4Addr, interface: u32) -> Option<Hop> {
+    pub fn hop(&self, address: IpAddr, interface: u32) -> Option<Hop> {
         let indices = self.by_address.get(&address)?.iter();
-        let entry = indices
-            .filter_map(|&index| self.entries.read(index))
-            .find(|e| e.flags & SERVER_REACHABLE != 0 && e.interface == interface)?;
-        let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = entry.ethernet.map(u32::to_ne_bytes);
-        Some(Hop {
-            interface,
-            source_mac: [g, h, i, j, k, l],
-            next_hop_mac: [a, b, c, d, e, f],
-            mtu: entry.mtu,
-            source: self::address(entry.tunnel_source),
+        let entries = indices.filter_map(|&index| self.entries.read(index));
+        let mut hops = entries.map(|entry| encode::next_hop(&entry));
+        hops.find_map(|next_hop| match next_hop {
+            NextHop::Ethernet(hop) if hop.interface == interface => Some(hop),
+            _ => None,
         })
     }
 
@@ -388,7 +352,7 @@ impl Servers {
 
     /// The entries of one server of a service: one for each method that it had.
     pub fn entries_of(&self, service: ServiceId, server: ServerId) -> impl Iterator<Item = u32> {
-        METHODS.into_iter().filter_map(move |method| {
+        encode::METHODS.into_iter().filter_map(move |method| {
             let identity = Identity {
                 service,
                 server,
@@ -430,7 +394,7 @@ impl Servers {
     }
 
     /// What passes in a second.
-    pub fn rates(&self, index: u32) -> Traffic {
+    pub fn rates(&self, index: u32) -> Counters {
         self.shown.rates(Counted::Server(index))
     }
 
@@ -440,7 +404,7 @@ impl Servers {
     }
 
     /// What passes in a second for all servers of a service.
-    pub fn rates_of_service(&self, service: u32) -> Traffic {
+    pub fn rates_of_service(&self, service: u32) -> Counters {
         self.shown.rates(Counted::Service(service))
     }
 
@@ -519,8 +483,8 @@ impl Servers {
     }
 
     /// From now on, packets from or to this address are looked at.
-    fn concern(&self, address: Ipv4Addr) {
-        let (word, bit) = address_filter::place(wire(address));
+    fn concern(&self, address: u32) {
+        let (word, bit) = address_filter::place(address);
         if let Some(bits) = self.addresses.read(word)
             && bits & bit == 0
         {
@@ -536,62 +500,4 @@ pub struct Larger {
     counters: Mapped<Counters>,
     retired: Mapped<Counters>,
     zeros: Mapped<Counters>,
-}
-
-const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];
-
-/// An address as on the wire.
-pub fn wire(address: Ipv4Addr) -> u32 {
-    u32::from_ne_bytes(address.octets())
-}
-
-/// An address from the wire.
-pub fn address(wire: u32) -> Ipv4Addr {
-    Ipv4Addr::from(wire.to_ne_bytes())
-}
-
-/// The method of this number.
-pub fn method(number: u8) -> Option<Method> {
-    let mut all = METHODS.into_iter();
-    all.find(|&method| method as u8 == number)
-}
-
-fn identity(entry: &Entry) -> Option<Identity> {
-    let protocol = [Protocol::Tcp, Protocol::Udp]
-        .into_iter()
-        .find(|&protocol| protocol as u8 == entry.protocol)?;
-    let method = method(entry.method)?;
-    Some(Identity {
-        service: ServiceId {
-            protocol,
-            address: address(entry.service_address),
-            port: u16::from_be(entry.service_port),
-        },
-        server: ServerId {
-            address: address(entry.address),
-            port: u16::from_be(entry.port),
-        },
-        method,
-    })
-}
-
-fn set_next_hop(entry: &mut Entry, next_hop: &NextHop) {
-    entry.flags &= !(SERVER_REACHABLE | SERVER_LOCAL);
-    match next_hop {
-        NextHop::Unknown => {}
-        NextHop::Local => entry.flags |= SERVER_LOCAL,
-        NextHop::Ethernet(hop) => {
-            entry.flags |= SERVER_REACHABLE;
-            entry.ethernet = ethernet(hop);
-            entry.interface = hop.interface;
-            entry.mtu = hop.mtu;
-            entry.tunnel_source = wire(hop.source);
-        }
-    }
-}
-
-fn ethernet(hop: &Hop) -> [u32; 3] {
-    let [a, b, c, d, e, f] = hop.next_hop_mac;
-    let [g, h, i, j, k, l] = hop.source_mac;
-    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes)
 }

@@ -4,14 +4,20 @@
 //! one outlives programs, and is mapped into memory: hence it is made beforehand, and begins
 //! with what it holds already.
 
-use std::path::{Path, PathBuf};
+use std::{
+    mem::offset_of,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
     EbpfLoader,
     maps::{Array, Map, MapData},
 };
-use lb_common::layout::Balancer;
+use lb_common::{
+    address_filter,
+    layout::{Balancer, INTERFACES, Interface as Place, Moving, Settings},
+};
 
 use super::mapped::Mapped;
 
@@ -58,5 +64,40 @@ impl Variable {
         loader
             .override_global("BALANCER", self.words.as_slice(), true)
             .map_pin_path(SECTION, self.path.as_path());
+    }
+}
+
+/// The map `settings`: a [`Balancer`].
+pub struct Parts {
+    /// One.
+    pub settings: Mapped<Settings>,
+    /// The marks of addresses, as words.
+    pub addresses: Mapped<u64>,
+    /// All places for interfaces.
+    pub interfaces: Mapped<Place>,
+    /// One.
+    pub moving: Mapped<Moving>,
+}
+
+impl Parts {
+    /// Maps it.
+    pub fn of(map: &Map) -> Result<Self> {
+        let name = "settings";
+        Ok(Self {
+            settings: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, settings), 1)?,
+            addresses: Mapped::part::<Balancer>(
+                name,
+                map,
+                offset_of!(Balancer, addresses),
+                address_filter::WORDS,
+            )?,
+            interfaces: Mapped::part::<Balancer>(
+                name,
+                map,
+                offset_of!(Balancer, interfaces),
+                INTERFACES,
+            )?,
+            moving: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, moving), 1)?,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     io,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::fd::AsFd as _,
 };
 
@@ -18,19 +18,19 @@ use lb_common::{
     service::{Service as Value, ServiceKey},
 };
 
+use lb_model::{Name, ServerId, Service, ServiceId};
+
 use super::{
     audit::Part,
+    encode::{self, key, service_id},
     names::Names,
     next_hop::NextHop,
     room::{LINES_EACH, Room},
     rosters::Rosters,
-    servers::{self, Identity, Servers, address, wire},
+    servers::{self, Servers},
     syscall,
 };
-use crate::{
-    crash::{self, Step},
-    desired::{Protocol, Server, ServerId, Service, ServiceId},
-};
+use crate::crash::{self, Step};
 
 /// The map `services`, with all that belongs to it.
 pub struct Services {
@@ -67,7 +67,7 @@ impl Services {
             let (key, value) = item.context("cannot read the map `services`")?;
             // One that somebody else wrote, or spoilt, is nobody's: it is written anew where it
             // is desired.
-            if let Some(id) = id(&key)
+            if let Some(id) = service_id(&key)
                 && free.contains(&value.index)
                 && rosters.adopt(&value)
             {
@@ -130,7 +130,7 @@ impl Services {
         let map = self.map.map().fd().as_fd();
         let count = syscall::read_hash(map, &mut self.walk.cursor, &mut entries)?;
         for (key, value) in entries.into_iter().take(count) {
-            match id(&key).and_then(|id| Some((id, *self.values.get(&id)?))) {
+            match service_id(&key).and_then(|id| Some((id, *self.values.get(&id)?))) {
                 Some((_, wanted)) if value == wanted => self.walk.seen += 1,
                 Some((id, wanted)) => {
                     self.map.insert(key, wanted, 0)?;
@@ -151,8 +151,8 @@ impl Services {
         // Where one is missing, or where there was an edit meanwhile.
         if std::mem::take(&mut self.walk).seen != self.values.len() {
             for (&id, value) in &self.values {
-                if matches!(self.map.get(&key(id), 0), Err(MapError::KeyNotFound)) {
-                    self.map.insert(key(id), value, 0)?;
+                if matches!(self.map.get(&key(id)?, 0), Err(MapError::KeyNotFound)) {
+                    self.map.insert(key(id)?, value, 0)?;
                     repaired.push(format!("{id} was deleted from the map `services`"));
                 }
             }
@@ -177,17 +177,15 @@ impl Services {
 
     /// How many servers, or services, there have to be places for, so that these services can
     /// be put; `None` where there is room for them.
-    pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Option<u32> {
+    pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Result<Option<u32>> {
         let (mut new_services, mut new_servers, mut lines) = (0, 0, 0);
         for service in services {
-            lines += service.scheduler.roster_lines(service.servers.len() as u32);
+            let scheduler = encode::scheduler_number(&service.options.scheduler)?;
+            lines += scheduler.roster_lines(service.servers.len() as u32);
             new_services += u32::from(!self.values.contains_key(&service.id));
             for server in &service.servers {
-                new_servers += u32::from(!self.servers.has(&Identity {
-                    service: service.id,
-                    server: server.id,
-                    method: server.method,
-                }));
+                let (identity, _) = encode::roster_entry(service, server);
+                new_servers += u32::from(!self.servers.has(&identity));
             }
         }
         let all = self.servers.capacity();
@@ -198,14 +196,14 @@ impl Services {
         let servers = all - self.servers.free() + new_servers;
         let services = all - self.free.len() as u32 + new_services;
         let for_lines = (used + lines).div_ceil(LINES_EACH);
-        (!fits).then_some(servers.max(services).max(for_lines))
+        Ok((!fits).then_some(servers.max(services).max(for_lines)))
     }
 
     /// Copies everything to a larger room, which no packet meets yet.
     pub fn copied_to(&self, mut room: Room) -> Result<Larger> {
         for (&id, value) in &self.values {
             room.services
-                .insert(key(id), value, 0)
+                .insert(key(id)?, value, 0)
                 .with_context(|| format!("cannot write {id} to the larger map"))?;
         }
         Ok(Larger {
@@ -284,7 +282,7 @@ impl Services {
 
     /// Makes a service what it should be. Packets see the old roster or the new one, whole;
     /// nothing is written where nothing changed.
-    pub fn put(&mut self, service: &Service, next_hop: impl Fn(Ipv4Addr) -> NextHop) -> Result<()> {
+    pub fn put(&mut self, service: &Service, next_hop: impl Fn(IpAddr) -> NextHop) -> Result<()> {
         let old = self.values.get(&service.id).copied();
         let index = match old {
             Some(value) => value.index,
@@ -300,19 +298,21 @@ impl Services {
         };
         let mut entries = Vec::with_capacity(service.servers.len());
         for server in &service.servers {
-            let next_hop = next_hop(server.id.address);
-            let place = self.servers.place(service.id, index, server, &next_hop)?;
-            entries.push(Entry {
-                server: place,
-                weight: server.weight,
-            });
+            let (identity, weight) = encode::roster_entry(service, server);
+            let next_hop = next_hop(identity.server.address);
+            let server = self.servers.place(identity, index, &next_hop)?;
+            entries.push(Entry { server, weight });
         }
         let before = old.map(|value| self.rosters.read(value.roster, value.servers));
-        let head = (service.scheduler as u8, service.forward as u8);
-        let same_head = old.is_some_and(|value| (value.scheduler, value.forward) == head);
-        self.names.set(service.id, service.name.as_deref())?;
-        if !same_head || before.as_deref() != Some(&entries) {
-            self.replace(service, index, &entries, old, before.as_deref())?;
+        let wanted = Value {
+            roster: old.map_or(0, |value| value.roster),
+            index,
+            ..encode::value(service)?
+        };
+        let name = service.options.name.as_ref().map(Name::as_str);
+        self.names.set(service.id, name)?;
+        if old != Some(wanted) || before.as_deref() != Some(&entries) {
+            self.replace(service, wanted, &entries, old, before.as_deref())?;
         }
         let gone: Vec<ServerId> = before
             .unwrap_or_default()
@@ -329,18 +329,18 @@ impl Services {
     fn replace(
         &mut self,
         service: &Service,
-        index: u32,
+        wanted: Value,
         entries: &[Entry],
         old: Option<Value>,
         before: Option<&[Entry]>,
     ) -> Result<()> {
-        let scheduler = service.scheduler;
+        let scheduler = encode::scheduler_number(&service.options.scheduler)?;
+        let key = key(service.id)?;
         let position = match (old, before) {
             (Some(value), Some(before)) => {
-                let position = if value.scheduler() == Some(scheduler) {
-                    self.rosters.position(value.roster)
-                } else {
-                    Position::default()
+                let position = match value.scheduler == wanted.scheduler {
+                    true => self.rosters.position(value.roster),
+                    false => Position::default(),
                 };
                 scheduler.position_after(before, position, entries)
             }
@@ -348,13 +348,9 @@ impl Services {
         };
         let value = Value {
             roster: self.rosters.write(scheduler, entries, position)?,
-            servers: entries.len() as u32,
-            scheduler: scheduler as u8,
-            forward: service.forward as u8,
-            index,
-            ..Value::default()
+            ..wanted
         };
-        if let Err(error) = self.map.insert(key(service.id), value, 0) {
+        if let Err(error) = self.map.insert(key, value, 0) {
             self.rosters.give_up(value.roster);
             return Err(error).with_context(|| format!("cannot write {} to the map", service.id));
         }
@@ -362,7 +358,7 @@ impl Services {
         if let Some(old) = old {
             self.rosters.give_up(old.roster);
         }
-        self.free.remove(&index);
+        self.free.remove(&value.index);
         self.values.insert(service.id, value);
         Ok(())
     }
@@ -402,25 +398,11 @@ impl Services {
     fn told(&self, id: ServiceId, value: &Value) -> Option<Service> {
         let entries = self.rosters.read(value.roster, value.servers);
         let servers = entries.into_iter().map(|entry| {
-            let Identity {
-                service,
-                server,
-                method,
-            } = self.servers.identity(entry.server)?;
-            let server = Server {
-                id: server,
-                weight: entry.weight,
-                method,
-            };
-            (service == id).then_some(server)
+            let identity = self.servers.identity(entry.server)?;
+            (identity.service == id).then_some((identity, entry.weight))
         });
-        Some(Service {
-            id,
-            name: self.names.get(id).map(str::to_owned),
-            scheduler: value.scheduler()?,
-            forward: servers::method(value.forward)?,
-            servers: servers.collect::<Option<_>>()?,
-        })
+        let servers = servers.collect::<Option<Vec<_>>>()?;
+        encode::service(id, value, self.names.get(id), servers)
     }
 }
 
@@ -436,29 +418,11 @@ pub struct Larger {
 pub(super) fn remove<V: Pod>(
     map: &mut BpfHashMap<MapData, ServiceKey, V>,
     service: ServiceId,
-) -> Result<(), MapError> {
-    match map.remove(&key(service)) {
+) -> Result<()> {
+    match map.remove(&key(service)?) {
         Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
             Ok(())
         }
-        outcome => outcome,
+        outcome => Ok(outcome?),
     }
-}
-
-pub(super) fn key(id: ServiceId) -> ServiceKey {
-    ServiceKey::of_address(wire(id.address), id.port.to_be(), id.protocol as u8)
-}
-
-pub(super) fn id(key: &ServiceKey) -> Option<ServiceId> {
-    if key.mark().is_some() {
-        return None;
-    }
-    let protocol = [Protocol::Tcp, Protocol::Udp]
-        .into_iter()
-        .find(|&protocol| protocol as u8 == key.protocol)?;
-    Some(ServiceId {
-        protocol,
-        address: address(key.address),
-        port: u16::from_be(key.port),
-    })
 }

@@ -8,7 +8,6 @@
 use lb_common::server::Counters;
 
 use super::mapped::Mapped;
-use crate::ipvs::Traffic;
 
 /// Zero points and rates of all servers and services.
 pub struct Shown {
@@ -69,9 +68,9 @@ impl Shown {
     }
 
     /// What passes in a second.
-    pub fn rates(&self, what: Counted) -> Traffic {
+    pub fn rates(&self, what: Counted) -> Counters {
         let estimate = self.estimates.get(what.row() as usize);
-        estimate.map_or_else(Traffic::default, Estimate::shown)
+        estimate.map_or_else(Counters::default, Estimate::shown)
     }
 
     /// Sets the zero point.
@@ -142,10 +141,10 @@ impl Estimate {
         follow::<4>(&mut self.out_bytes, last.out_bytes, now.out_bytes);
     }
 
-    fn shown(&self) -> Traffic {
+    fn shown(&self) -> Counters {
         let packets = |estimate: i64| ((estimate + 0x1ff) >> 10) as u64;
         let bytes = |estimate: i64| ((estimate + 0xf) >> 5) as u64;
-        Traffic {
+        Counters {
             connections: packets(self.connections),
             in_packets: packets(self.in_packets),
             out_packets: packets(self.out_packets),
@@ -175,7 +174,7 @@ mod tests {
     }
 
     fn shown(estimate: &Estimate) -> (u64, u64, u64) {
-        let Traffic {
+        let Counters {
             connections,
             in_packets,
             in_bytes,

@@ -7,12 +7,15 @@ mod audit;
 pub mod bpffs;
 pub mod clock;
 mod connections;
+pub mod crash;
+mod encode;
 mod kept;
 mod loading;
 pub mod mapped;
 mod names;
 mod next_hop;
 mod numbers;
+pub mod object;
 mod pages;
 pub mod pins;
 mod recount;
@@ -25,24 +28,21 @@ mod shown;
 mod syscall;
 pub mod variable;
 
-use std::{fs, iter, mem::offset_of, net::Ipv4Addr, time::Duration};
+use std::{fs, iter, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf,
-    maps::{Map, MapData, PerCpuArray},
+    maps::{MapData, PerCpuArray},
 };
 use aya_log::EbpfLogger;
 use lb_common::{
-    address_filter,
-    connection::{
-        Bucket, DEFAULT_TIMEOUTS, Hash, STATE_UDP, TICK_SHIFT, Timeouts, buckets_for, ticks,
-    },
+    connection::{Bucket, DEFAULT_TIMEOUTS, Hash, buckets_for, ticks},
     drops::Drop,
-    layout::{Balancer, INTERFACES, Interface as Place, LAYOUT, Moving, Settings},
+    layout::{INTERFACES, Interface as Place, LAYOUT, Settings},
     server::MOST_SERVERS,
-    tcp::TcpState,
 };
+use lb_model::{Service, ServiceId, Timeouts};
 
 use self::{
     adoption::Adopted,
@@ -66,13 +66,11 @@ use self::{
 pub use self::{
     attach::Mode,
     next_hop::{Hop, Interface, NextHop},
-    numbers::{Load, Numbers, ServerNumbers, Standing},
+    numbers::{Numbers, ServerNumbers, Standing},
     pages::{Connection, Cursor, Page},
+    variable::Parts,
 };
-use crate::{
-    crash::{self, Step},
-    desired::{self, Service, ServiceId},
-};
+use crate::crash::Step;
 
 /// A running packet path.
 pub struct Dataplane {
@@ -196,7 +194,7 @@ impl Dataplane {
     /// to do it for many at once spares moving to a larger room time and again, and finds out
     /// before anything is changed if there is no memory.
     pub fn make_room<'a>(&mut self, services: impl Iterator<Item = &'a Service>) -> Result<()> {
-        match self.services.lacks(services) {
+        match self.services.lacks(services)? {
             Some(needed) => self.grow(needed),
             None => Ok(()),
         }
@@ -204,7 +202,7 @@ impl Dataplane {
 
     /// Makes a service what it should be: packets see the old servers or the new ones, whole.
     /// Nothing is written if nothing changed, and no other service is looked at.
-    pub fn put(&mut self, service: &Service, next_hop: impl Fn(Ipv4Addr) -> NextHop) -> Result<()> {
+    pub fn put(&mut self, service: &Service, next_hop: impl Fn(IpAddr) -> NextHop) -> Result<()> {
         self.make_room(iter::once(service))?;
         match self.services.put(service, &next_hop) {
             // Free lines are in pieces that are too small.
@@ -240,18 +238,18 @@ impl Dataplane {
     }
 
     /// Changes the next hop of all servers with this address.
-    pub fn set_next_hop(&self, address: Ipv4Addr, next_hop: &NextHop) {
+    pub fn set_next_hop(&self, address: IpAddr, next_hop: &NextHop) {
         self.services.servers().set_next_hop(address, next_hop);
     }
 
     /// The next hop that packets take to a server with this address, if they leave by this
     /// interface.
-    pub fn next_hop(&self, address: Ipv4Addr, interface: u32) -> Option<Hop> {
+    pub fn next_hop(&self, address: IpAddr, interface: u32) -> Option<Hop> {
         self.services.servers().hop(address, interface)
     }
 
     /// True if a server has this address, or if one had that connections remember.
-    pub fn has_server_at(&self, address: Ipv4Addr) -> bool {
+    pub fn has_server_at(&self, address: IpAddr) -> bool {
         self.services.servers().have(address)
     }
 
@@ -286,10 +284,12 @@ impl Dataplane {
         matches: impl Fn(&Connection) -> bool,
     ) -> Page {
         let servers = self.services.servers();
+        let identity = |server| servers.identity(server);
+        let settings = self.settings();
         Page::read(
             &self.connections,
-            servers,
-            self.settings(),
+            &settings,
+            identity,
             cursor,
             limit,
             matches,
@@ -445,9 +445,9 @@ impl Dataplane {
     }
 
     /// Sets the timeouts of connections, from now on and for those that there are.
-    pub fn set_timeouts(&self, timeouts: &desired::Timeouts) {
+    pub fn set_timeouts(&self, timeouts: &Timeouts) {
         let mut settings = self.settings();
-        let wanted = timeouts_in_ticks(timeouts, settings.hz);
+        let wanted = encode::timeouts_in_ticks(timeouts, settings.hz);
         if settings.timeouts != wanted {
             settings.timeouts = wanted;
             self.change_settings(settings);
@@ -456,8 +456,8 @@ impl Dataplane {
     }
 
     /// The timeouts of connections.
-    pub fn timeouts(&self) -> desired::Timeouts {
-        timeouts_in_seconds(&self.settings())
+    pub fn timeouts(&self) -> Timeouts {
+        encode::timeouts(&self.settings())
     }
 
     /// The checksum of the file that was applied last: see [`note_file`](Self::note_file).
@@ -497,13 +497,9 @@ impl Dataplane {
                 self.interfaces.write(place, Place::default());
             }
         }
-        for &Interface { index, mac } in interfaces {
-            let value = Place {
-                index,
-                mac,
-                ..Place::default()
-            };
-            let place = index % INTERFACES;
+        for &interface in interfaces {
+            let value = encode::interface(interface);
+            let place = interface.index % INTERFACES;
             if self.interfaces.read(place) != Some(value) {
                 self.interfaces.write(place, value);
                 crash::after(Step::PortWritten);
@@ -582,41 +578,6 @@ pub type Logger = EbpfLogger<&'static dyn log::Log>;
 /// The map that the logger takes.
 const LOG: &str = "AYA_LOGS";
 
-/// The map `settings`: a [`Balancer`].
-pub struct Parts {
-    /// One.
-    pub settings: Mapped<Settings>,
-    /// The marks of addresses, as words.
-    pub addresses: Mapped<u64>,
-    /// All places for interfaces.
-    pub interfaces: Mapped<Place>,
-    /// One.
-    pub moving: Mapped<Moving>,
-}
-
-impl Parts {
-    /// Maps it.
-    pub fn of(map: &Map) -> Result<Self> {
-        let name = "settings";
-        Ok(Self {
-            settings: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, settings), 1)?,
-            addresses: Mapped::part::<Balancer>(
-                name,
-                map,
-                offset_of!(Balancer, addresses),
-                address_filter::WORDS,
-            )?,
-            interfaces: Mapped::part::<Balancer>(
-                name,
-                map,
-                offset_of!(Balancer, interfaces),
-                INTERFACES,
-            )?,
-            moving: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, moving), 1)?,
-        })
-    }
-}
-
 /// Takes down the packet path of an instance that no daemon looks after: links first, then maps. Gives what was removed.
 pub fn take_down(instance: &str) -> Result<Vec<std::path::PathBuf>> {
     Pins::of(instance, Bpffs::find()).remove()
@@ -647,49 +608,9 @@ fn fresh(size: Size) -> Result<Settings> {
     Ok(settings)
 }
 
-fn timeouts_in_ticks(timeouts: &desired::Timeouts, hz: u32) -> Timeouts {
-    let mut seconds = DEFAULT_TIMEOUTS;
-    seconds[TcpState::Established as usize] = timeouts.tcp;
-    seconds[TcpState::FinWait as usize] = timeouts.tcpfin;
-    seconds[usize::from(STATE_UDP)] = timeouts.udp;
-    seconds.map(|seconds| ticks(seconds, hz))
-}
-
-fn timeouts_in_seconds(settings: &Settings) -> desired::Timeouts {
-    // What was rounded up to a tick is less than a second too long.
-    let seconds = |state: usize| {
-        let ticks = settings.timeouts.get(state).copied().unwrap_or_default();
-        ((u64::from(ticks) << TICK_SHIFT) / u64::from(settings.hz.max(1))) as u32
-    };
-    desired::Timeouts {
-        tcp: seconds(TcpState::Established as usize),
-        tcpfin: seconds(TcpState::FinWait as usize),
-        udp: seconds(usize::from(STATE_UDP)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_they_were_written() {
-        for hz in [24, 100, 250, 300, 1000, 1024] {
-            for seconds in [1, 2, 59, 900, 86_400, *crate::rules::SECONDS.end()] {
-                let timeouts = desired::Timeouts {
-                    tcp: seconds,
-                    tcpfin: seconds + 1,
-                    udp: seconds + 2,
-                };
-                let settings = Settings {
-                    timeouts: timeouts_in_ticks(&timeouts, hz),
-                    hz,
-                    ..Settings::default()
-                };
-                assert_eq!(timeouts_in_seconds(&settings), timeouts, "{hz} Hz");
-            }
-        }
-    }
 
     #[test]
     fn a_table_that_does_not_fit_in_memory_is_refused_before_it_is_made() {
