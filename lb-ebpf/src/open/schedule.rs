@@ -11,25 +11,25 @@ use crate::{atomic, maps, repeat::repeat};
 
 /// The server that gets the next connection.
 #[inline(never)]
-pub fn schedule(service: &Service) -> Choice {
+pub fn schedule(service: &Service) -> Scheduled {
     let Some(scheduler) = service.scheduler() else {
-        return Choice::drop(Drop::UnknownScheduler);
+        return Scheduled::drop(Drop::UnknownScheduler);
     };
     let roster = Lines {
         first: service.roster,
         servers: service.servers,
     };
     match scheduler.choose(&roster) {
-        Some(index) => Choice::server(index),
-        None => Choice::drop(Drop::NoServer),
+        Some(index) => Scheduled::server(index),
+        None => Scheduled::drop(Drop::NoServer),
     }
 }
 
 /// The index of a server, or the reason why there is none, in one register: a subprogram can
 /// return no more.
-pub struct Choice(u64);
+pub struct Scheduled(u64);
 
-impl Choice {
+impl Scheduled {
     const DROP: u64 = 1 << 32;
 
     #[inline(always)]

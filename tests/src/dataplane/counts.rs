@@ -1,4 +1,4 @@
-//! What the program has counted.
+//! The program's counters.
 
 use lb_common::{drops::Drop, server::Load};
 
@@ -20,7 +20,7 @@ pub struct Traffic {
 }
 
 impl Bench {
-    /// What passed for a server.
+    /// A server's traffic on all CPUs.
     #[must_use]
     pub fn traffic(&self, server: u32) -> Traffic {
         let mut sum = Traffic::default();
@@ -35,7 +35,7 @@ impl Bench {
         sum
     }
 
-    /// What one CPU has seen of it.
+    /// A server's traffic on one CPU.
     #[must_use]
     pub fn traffic_on(&self, cpu: u32, server: u32) -> Traffic {
         let row = cpu * self.maps().size.servers;
@@ -49,14 +49,14 @@ impl Bench {
         }
     }
 
-    /// A server's active and inactive connections, as the program keeps count of them.
+    /// A server's active and inactive connections, as the program counts them.
     #[must_use]
     pub fn load(&self, server: u32) -> (u32, u32) {
         let Load { active, inactive } = Load::from_bits(self.load_bits(server));
         (active, inactive)
     }
 
-    /// Lets a server have that many active and inactive connections more than there are.
+    /// Adds to a server's counts of active and inactive connections, without connections.
     pub fn burden(&mut self, server: u32, active: u32, inactive: u32) {
         let bits = self.load_bits(server) + u64::from(active) + (u64::from(inactive) << 32);
         self.maps().loads.write(server, bits);
@@ -81,7 +81,7 @@ impl Bench {
     }
 }
 
-/// CPUs that there may be: rows of the map `counters`.
+/// CPUs that this machine can have: rows of the map `counters`.
 pub fn cpus() -> u32 {
     aya::util::nr_cpus().expect("the list of CPUs in /sys") as u32
 }

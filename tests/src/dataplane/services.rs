@@ -1,4 +1,4 @@
-//! Services and their servers, as a test describes them and as the maps hold them.
+//! Services and their servers: how a test describes them, and how they get into the maps.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -12,7 +12,7 @@ use lb_common::{
 use super::{Bench, ELSEWHERE, INGRESS, get, set};
 use crate::packets::{DIRECTOR, VIP};
 
-/// A virtual service that is to be.
+/// A virtual service that a test describes.
 #[derive(Clone, Debug)]
 pub struct Service {
     address: SocketAddrV4,
@@ -63,11 +63,11 @@ impl Service {
     }
 }
 
-/// A real server that is to be.
+/// A real server that a test describes.
 #[derive(Clone, Debug)]
 pub struct Server {
     entry: server::Server,
-    /// Where it is not the service's.
+    /// If it is not the service's.
     port: Option<u16>,
 }
 
@@ -156,7 +156,7 @@ impl Server {
         })
     }
 
-    /// Nobody knows its next hop.
+    /// Its next hop is not known.
     #[must_use]
     pub fn unreachable(self) -> Self {
         self.with(|server| server.flags = SERVER_AVAILABLE)
@@ -180,7 +180,7 @@ pub fn server_mac(name: u8) -> [u8; 6] {
     [0x02, 0, 0, 0, 2, name]
 }
 
-/// A service that is.
+/// A service in the maps.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// Where clients send to.
@@ -236,14 +236,14 @@ impl Bench {
         served
     }
 
-    /// Forgets all services as well as all connections.
+    /// Removes all services and all connections.
     pub fn reset(&mut self) {
         self.maps_mut().clear_services().expect("maps to write to");
         (self.next_server, self.next_service, self.next_line) = (0, 0, 0);
         self.forget();
     }
 
-    /// Takes a service away; its connections stay.
+    /// Removes a service; its connections stay.
     pub fn withdraw(&mut self, served: &Served) {
         self.maps_mut()
             .services
@@ -285,7 +285,7 @@ impl Bench {
         set(&mut self.maps_mut().servers, index, server);
     }
 
-    /// Takes a server out of its service, without its connections.
+    /// Removes a server from its service; its connections stay.
     pub fn remove_server(&mut self, index: u32) {
         self.edit_server(index, |server| server.flags &= !SERVER_AVAILABLE);
     }

@@ -10,7 +10,7 @@ use crate::{
     support::{assert_sent, bench_with, for_all, open, segment, vip},
 };
 
-/// What DR makes of a packet.
+/// The packet after DR.
 fn directed(packet: &Packet, name: u8) -> Packet {
     packet.clone().aged().hop(DIRECTOR, server_mac(name))
 }
@@ -25,7 +25,7 @@ fn a_tcp_segment_only_changes_its_mac_addresses_and_ttl() {
 }
 
 #[test]
-fn a_udp_datagram_likewise() {
+fn a_udp_datagram_only_changes_its_mac_addresses_and_ttl() {
     let mut bench = Bench::new();
     let dns = bench.serve(Service::udp(53).server(Server::direct(12)));
     for packet in [
@@ -50,7 +50,7 @@ fn ip_options_and_padding_stay_where_they_are() {
 }
 
 #[test]
-fn a_servers_other_port_means_nothing_to_dr() {
+fn dr_ignores_a_port_that_differs_from_the_services() {
     let (mut bench, web) = bench_with([Server::direct(11).port(8080)]);
     let packet = segment(&web, SYN);
     assert_sent(&mut bench, &packet, &directed(&packet, 11));
@@ -61,7 +61,7 @@ fn the_header_checksum_is_right_for_every_ttl_and_carry() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     open(&mut bench, CLIENT, web.address);
     for ttl in 2..=255 {
-        // Identifications that bring the sum near its wraparound from both sides.
+        // These identifications bring the sum close to where it carries, from both sides.
         let base = segment(&web, ACK).ttl(ttl);
         let frame = base.frame();
         let sum = u16::from_be_bytes([frame[24], frame[25]]);
@@ -82,7 +82,7 @@ fn the_header_checksum_is_right_for_every_ttl_and_carry() {
 
 #[test]
 fn a_wrong_header_checksum_stays_wrong() {
-    // Whoever made it wrong must not have it laundered: the server is to notice.
+    // If the director corrected it, the server could not notice that the packet is damaged.
     let (mut bench, web) = bench_with([Server::direct(11)]);
     let right = segment(&web, SYN).frame();
     let mut wrong = right.clone();

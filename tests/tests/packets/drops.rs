@@ -1,5 +1,5 @@
-//! Every reason to drop a packet. [`Bench::send`] sees to it that each drop is counted once,
-//! under one reason. Some are answered as well: `icmp` looks at the answers.
+//! Every reason to drop a packet. [`Bench::send`] checks that each drop is counted once, for
+//! one reason. Some drops are also answered: `icmp` checks the answers.
 
 use lb_common::{drops::Drop, schedule::Scheduler};
 use lb_tests::{
@@ -9,7 +9,7 @@ use lb_tests::{
 
 use crate::support::{add_interface, answer, bench_with, client, open, segment, server};
 
-/// Fails unless the packet is dropped for this reason, and was not written to.
+/// Fails unless the packet is dropped for this reason, and unchanged.
 #[track_caller]
 fn assert_dropped(bench: &mut Bench, packet: &Packet, reason: Drop) {
     let frame = packet.frame();
@@ -21,7 +21,7 @@ fn assert_dropped(bench: &mut Bench, packet: &Packet, reason: Drop) {
     );
 }
 
-/// Fails unless the packet is counted as dropped for this reason, and something else sent.
+/// Fails unless the packet is counted as dropped for this reason, and answered.
 #[track_caller]
 fn assert_answered(bench: &mut Bench, packet: &Packet, reason: Drop) {
     assert_eq!(bench.send(packet).verdict, Verdict::Answer(reason));
@@ -35,7 +35,7 @@ const METHODS: [(&str, Method); 3] = [
 ];
 
 #[test]
-fn no_server_where_all_weights_are_0_or_there_is_none() {
+fn no_server_if_all_weights_are_0_or_there_is_none() {
     for servers in [
         vec![],
         vec![Server::direct(11).weight(0), Server::direct(12).weight(0)],
@@ -139,7 +139,7 @@ fn next_hop_unknown_while_the_server_has_not_answered() {
 }
 
 #[test]
-fn ttl_expired_where_no_hop_is_left() {
+fn ttl_expired_if_no_hop_is_left() {
     for (name, method) in METHODS {
         let (mut bench, web) = bench_with([method(11)]);
         for ttl in [0, 1] {
@@ -183,7 +183,7 @@ fn too_big_beyond_the_mtu_on_the_way_to_the_server() {
             Verdict::Transmit,
             "{name}: exactly the MTU"
         );
-        // What the frame has behind the packet does not count.
+        // Padding after the packet does not count.
         let padded = of_length(1000 - room).padding(&[0; 30]);
         assert_eq!(
             bench.send(&padded).verdict,
@@ -229,7 +229,7 @@ fn table_full_of_established_connections() {
 }
 
 #[test]
-fn fragment_where_the_first_one_is_for_a_service() {
+fn fragment_if_it_is_the_first_one_of_a_packet_to_a_service() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     let dns = bench.serve(Service::udp(53).server(Server::direct(12)));
     open(&mut bench, CLIENT, web.address);
@@ -264,7 +264,7 @@ fn the_dont_fragment_bit_and_the_reserved_one_make_no_fragment() {
 }
 
 #[test]
-fn no_route_where_the_clients_interface_is_gone() {
+fn no_route_if_the_clients_interface_is_gone() {
     let (mut bench, web) = bench_with([Server::translated(11)]);
     let second = add_interface("second");
     bench.plug(second, DIRECTOR);
@@ -278,7 +278,7 @@ fn no_route_where_the_clients_interface_is_gone() {
 }
 
 #[test]
-fn no_headroom_where_a_driver_leaves_none() {
+fn no_headroom_if_the_driver_leaves_none() {
     let (mut bench, web) = bench_with([Server::tunnelled(11)]);
     let frame = segment(&web, SYN).frame();
     // Of 256 bytes, the kernel keeps 40 for itself.
@@ -293,13 +293,13 @@ fn inconsistent_maps_are_noticed() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     open(&mut bench, CLIENT, web.address);
     let slot = bench.table().connections[0].slot;
-    // Its server is none that the map has.
+    // The map has no such server.
     bench.edit_slot(slot, |slot| slot.route |= 0xFFFF_0000);
     assert_dropped(&mut bench, &segment(&web, ACK), Drop::Inconsistent);
 }
 
 #[test]
-fn a_scheduler_of_another_version_is_no_scheduler_of_ours() {
+fn unknown_scheduler_for_a_number_that_this_version_does_not_know() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     open(&mut bench, CLIENT, web.address);
     let unknown = Scheduler::ALL.len() as u8;

@@ -1,5 +1,5 @@
-//! Packets from hell: whatever comes in, what does not belong to a service stays as it was,
-//! and what is forwarded is what it should be.
+//! Malformed and random frames: those that do not belong to a service stay as they were, and
+//! those that are forwarded are what they should be.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -45,7 +45,7 @@ fn bench() -> Bench {
     bench
 }
 
-/// Sends a frame and judges what became of it.
+/// Sends a frame and checks the outcome.
 fn try_out(bench: &mut Bench, frame: &[u8]) {
     let outcome = bench.send_frame(frame);
     match outcome.verdict {
@@ -63,7 +63,7 @@ fn try_out(bench: &mut Bench, frame: &[u8]) {
     }
 }
 
-/// What somebody is told whose packets can only be dropped for one of these reasons.
+/// The ICMP error for a reason to drop that these frames can cause.
 fn told(reason: Drop) -> Icmpv4Type {
     match reason {
         Drop::TtlExpired => Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit),
@@ -75,7 +75,7 @@ fn told(reason: Drop) -> Icmpv4Type {
     }
 }
 
-/// What the bytes of a frame say; a second reading of the RFCs, by somebody else.
+/// What the bytes of a frame say, read independently of the program.
 struct Input<'a> {
     frame: &'a [u8],
     /// Where TCP or UDP begins.
@@ -176,7 +176,7 @@ impl<'a> Input<'a> {
 
     fn as_reply(&self, out: &[u8], from: SocketAddrV4) -> bool {
         let mut expected = self.frame.to_vec();
-        // The client's next hop may be anybody.
+        // The client's next hop may have any MAC address.
         expected[..6].copy_from_slice(&out[..6]);
         expected[6..12].copy_from_slice(&DIRECTOR);
         expected[ETHERNET + 8] -= 1;
@@ -185,8 +185,8 @@ impl<'a> Input<'a> {
         self.differs_in_checksums_only(expected, out.to_vec())
     }
 
-    /// Whether the two are the same but for checksums, and those of `out` exactly as right
-    /// or wrong as those of the frame that came in.
+    /// Whether the two are the same except for checksums, and the checksums of `out` are exactly
+    /// as right or wrong as those of the frame that was sent in.
     fn differs_in_checksums_only(&self, mut expected: Vec<u8>, mut out: Vec<u8>) -> bool {
         if expected.len() != out.len() || self.residues(&out) != self.residues(self.frame) {
             return false;
@@ -217,7 +217,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The one's complement of the sum of all words; two numbers mean 0.
+/// The one's complement of the sum of all words. Both 0 and 0xFFFF mean 0.
 fn residue(parts: &[&[u8]]) -> u16 {
     let sum = parts
         .iter()
@@ -262,7 +262,7 @@ fn good() -> impl Strategy<Value = Vec<u8>> {
         )
 }
 
-/// What somebody spoilt a little.
+/// A good frame with a few wrong bytes.
 fn spoilt() -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((0..80usize, any::<u8>()), 0..4);
     let cut = option::weighted(0.2, ETHERNET..120usize);
@@ -279,7 +279,7 @@ fn spoilt() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Bytes that are random from somewhere on.
+/// Random bytes behind none, one or more good headers.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let bytes = vec(any::<u8>(), ETHERNET..200);
     (bytes, 0..5usize, any::<u8>()).prop_map(|(mut bytes, depth, any)| {
@@ -342,7 +342,7 @@ fn spoilt_packets_among_good_ones_do_no_harm() {
 
 #[test]
 fn good_ones_are_forwarded() {
-    // Or else the tests above would show nothing.
+    // Otherwise the tests above would prove nothing.
     let mut bench = bench();
     let (mut sent, mut forwarded) = (0, 0);
     for_all(100, vec(good(), 40), |frames| {

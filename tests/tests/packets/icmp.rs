@@ -1,4 +1,4 @@
-//! What clients are told when their packets cannot go on: the same as by IPVS.
+//! The ICMP errors that clients get for refused packets: the same as from IPVS.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -22,7 +22,7 @@ fn too_big(next_hop_mtu: u16) -> Icmpv4Type {
     Icmpv4Type::DestinationUnreachable(header)
 }
 
-/// Fails unless the sender is told this, and the packet counted as dropped.
+/// Fails unless the sender gets this error, and the packet is counted as dropped.
 #[track_caller]
 fn assert_told(bench: &mut Bench, packet: &Packet, reason: Drop, kind: Icmpv4Type) {
     let frame = packet.frame();
@@ -33,7 +33,7 @@ fn assert_told(bench: &mut Bench, packet: &Packet, reason: Drop, kind: Icmpv4Typ
     assert_eq!(bench.send_frame(&frame), expected);
 }
 
-/// Fails unless the packet is dropped without a word.
+/// Fails unless the packet is dropped without an answer.
 #[track_caller]
 fn assert_silent(bench: &mut Bench, packet: &Packet, reason: Drop) {
     let expected = Outcome {
@@ -44,7 +44,7 @@ fn assert_silent(bench: &mut Bench, packet: &Packet, reason: Drop) {
 }
 
 #[test]
-fn where_no_server_is_available_the_port_is_unreachable() {
+fn without_an_available_server_the_port_is_unreachable() {
     let (mut bench, web) = bench_with([Server::direct(11).weight(0)]);
     let dns = bench.serve(Service::udp(53));
     assert_told(&mut bench, &segment(&web, SYN), Drop::NoServer, NO_SERVER);
@@ -56,7 +56,7 @@ fn where_no_server_is_available_the_port_is_unreachable() {
 }
 
 #[test]
-fn where_no_hop_is_left_the_time_is_exceeded() {
+fn without_a_hop_left_the_time_is_exceeded() {
     for method in [Server::direct, Server::translated, Server::tunnelled] {
         let (mut bench, web) = bench_with([method(11)]);
         for ttl in [0, 1] {
@@ -73,7 +73,7 @@ fn where_no_hop_is_left_the_time_is_exceeded() {
 }
 
 #[test]
-fn where_a_packet_is_too_big_its_sender_learns_the_largest_that_is_not() {
+fn the_sender_of_a_packet_that_is_too_big_learns_the_largest_size() {
     for (method, largest) in [
         (Server::direct as fn(u8) -> Server, 1000),
         (Server::translated, 1000),
@@ -96,13 +96,13 @@ fn where_a_packet_is_too_big_its_sender_learns_the_largest_that_is_not() {
 }
 
 #[test]
-fn what_may_be_fragmented_is_dropped_without_a_word() {
+fn a_big_packet_that_may_be_fragmented_is_dropped_without_an_answer() {
     let (mut bench, web) = bench_with([Server::direct(11).mtu(1000)]);
     open(&mut bench, CLIENT, web.address);
     let mut packet = segment(&web, ACK).payload(&[7; 1000]);
     packet.ip.dont_fragment = false;
     assert_silent(&mut bench, &packet, Drop::TooBig);
-    // The bit matters to this reason only.
+    // The bit matters for this reason only.
     let mut packet = segment(&web, ACK).ttl(1);
     packet.ip.dont_fragment = false;
     assert_told(&mut bench, &packet, Drop::TtlExpired, NO_TTL);
@@ -144,8 +144,8 @@ fn packets_with_ip_options_are_not_answered() {
 }
 
 #[test]
-fn who_is_no_single_host_is_not_answered() {
-    // RFC 1122, 3.2.2: a forged source must not make us shout at a whole network.
+fn an_address_that_is_not_of_a_single_host_gets_no_answer() {
+    // RFC 1122, 3.2.2: a forged source must not make the director send to a whole network.
     let (mut bench, web) = bench_with([]);
     for source in [
         [0, 0, 0, 0],
@@ -177,7 +177,7 @@ fn who_is_no_single_host_is_not_answered() {
 #[test]
 fn a_flood_is_answered_some_thousand_times_a_second() {
     let (mut bench, web) = bench_with([]);
-    // The limit is one for each CPU.
+    // Each CPU has its own limit.
     stay_on(cpus()[0]);
     let begin = bench.now();
     let packets = 2000;
@@ -191,7 +191,7 @@ fn a_flood_is_answered_some_thousand_times_a_second() {
         };
     }
     let ticks = bench.now() - begin + 1;
-    // A second has a thousand, whatever ticks it has.
+    // A thousand in a second, however many ticks it has.
     let each = 1000 / bench.ticks(1);
     assert!((1..=40).contains(&each), "{each} a tick");
     let most = (each + 1) * ticks;

@@ -1,4 +1,4 @@
-//! A server that is the director itself: the kernel's own stack gets the packet.
+//! A server that is the director itself: the kernel's own stack gets its packets.
 
 use lb_tests::{
     dataplane::{Bench, Server, Service, Traffic, Verdict},
@@ -11,7 +11,7 @@ use crate::support::{answer, assert_untouched, bench_with, client, segment, serv
 fn its_packets_pass_as_they_came_and_are_counted() {
     for method in [Server::direct, Server::translated, Server::tunnelled] {
         let (mut bench, web) = bench_with([method(11).local()]);
-        // Even what could go no hop further: it is there.
+        // Also a packet without a hop left: it has arrived.
         for packet in [
             segment(&web, SYN),
             segment(&web, ACK).payload(b"data").ttl(1),
@@ -51,7 +51,7 @@ fn it_takes_turns_with_others() {
 }
 
 #[test]
-fn what_it_sends_is_none_of_our_business() {
+fn the_packets_that_it_sends_pass() {
     let (mut bench, web) = bench_with([Server::translated(11).local()]);
     let _ = bench.send(&segment(&web, SYN));
     let reply = answer(server(11, 80), CLIENT, SYN | ACK);
@@ -59,7 +59,7 @@ fn what_it_sends_is_none_of_our_business() {
 }
 
 #[test]
-fn udp_likewise() {
+fn its_udp_packets_pass_and_are_counted() {
     let mut bench = Bench::new();
     let dns = bench.serve(Service::udp(53).server(Server::direct(11).local()));
     assert_untouched(

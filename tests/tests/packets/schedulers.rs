@@ -11,7 +11,7 @@ use lb_tests::{
 
 use crate::support::{client, segment, vip};
 
-/// A service whose clients are counted.
+/// A service, and how many clients have opened a connection.
 struct Picks {
     bench: Bench,
     served: Served,
@@ -21,7 +21,7 @@ struct Picks {
 impl Picks {
     fn of(scheduler: Scheduler, weights: &[u32]) -> Self {
         let mut bench = Bench::new();
-        // Another one in front, so that this one's roster is not the first.
+        // Another service first, so that the roster does not begin at line 0.
         bench.serve(
             Service::tcp(79)
                 .scheduler(scheduler)
@@ -93,7 +93,7 @@ fn wrr_starts_in_the_middle_of_its_sequence() {
 }
 
 #[test]
-fn wrr_with_a_common_divisor_and_without_some() {
+fn wrr_counts_in_steps_of_the_common_divisor_and_leaves_out_weight_0() {
     // 2:3 in steps of 10; weight 0 takes no part.
     let picks = Picks::of(Scheduler::Wrr, &[20, 0, 30]).next(50);
     let count = |name| picks.iter().filter(|&&pick| pick == name).count();
@@ -101,7 +101,7 @@ fn wrr_with_a_common_divisor_and_without_some() {
 }
 
 #[test]
-fn lc_gives_turns_while_all_connections_last() {
+fn lc_takes_turns_while_no_connection_ends() {
     for weights in [[1, 1, 1], [5, 1, 1]] {
         let mut picks = Picks::of(Scheduler::Lc, &weights);
         assert_eq!(picks.next(9), [13, 12, 11, 13, 12, 11, 13, 12, 11]);
@@ -131,7 +131,7 @@ fn lc_and_wlc_pass_over_weight_0() {
 }
 
 #[test]
-fn lc_and_wlc_favour_whose_connections_ended() {
+fn lc_and_wlc_prefer_a_server_whose_connection_ended() {
     for scheduler in [Scheduler::Lc, Scheduler::Wlc] {
         let mut picks = Picks::of(scheduler, &[1, 1, 1]);
         assert_eq!(picks.next(3), [13, 12, 11]);
@@ -167,7 +167,7 @@ fn an_active_connection_weighs_257_inactive_ones() {
 }
 
 #[test]
-fn the_same_for_lc() {
+fn for_lc_too_an_active_connection_weighs_257_inactive_ones() {
     for (inactive, expected) in [(256, 12), (257, 12), (258, 11)] {
         let mut picks = Picks::of(Scheduler::Lc, &[1, 1]);
         let servers = picks.served.servers.clone();
@@ -179,7 +179,7 @@ fn the_same_for_lc() {
 
 #[test]
 fn wlc_compares_large_loads_without_overflow() {
-    // 65535 times 257 times 10 million: more than 32 bits hold.
+    // 65535 times 257 times 10 million does not fit into 32 bits.
     for (weights, expected) in [([65_535, 65_534], 11), ([65_534, 65_535], 12)] {
         let mut picks = Picks::of(Scheduler::Wlc, &weights);
         for server in picks.served.servers.clone() {
@@ -190,7 +190,7 @@ fn wlc_compares_large_loads_without_overflow() {
 }
 
 #[test]
-fn no_scheduler_finds_a_server_where_there_is_none() {
+fn no_scheduler_finds_a_server_if_there_is_none() {
     for &scheduler in Scheduler::ALL {
         for weights in [&[][..], &[0], &[0, 0, 0]] {
             let mut picks = Picks::of(scheduler, weights);
@@ -221,7 +221,7 @@ fn rosters_of_any_length_are_walked_to_their_end() {
 }
 
 #[test]
-fn the_last_of_a_long_roster_is_found_where_all_others_are_quiesced() {
+fn the_last_of_a_long_roster_is_found_if_all_others_have_weight_0() {
     for &scheduler in Scheduler::ALL {
         let mut weights = vec![0; 25];
         weights[0] = 3;

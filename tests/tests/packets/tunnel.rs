@@ -13,8 +13,8 @@ use crate::{
     support::{bench_with, for_all, open, segment},
 };
 
-/// Sends the packet and compares all that comes out but the outer identification, which is
-/// returned.
+/// Sends the packet and compares the result, except for the outer identification, which it
+/// returns.
 #[track_caller]
 fn assert_tunnelled(bench: &mut Bench, packet: &Packet, name: u8) -> u16 {
     let outcome = bench.send(packet);
@@ -23,7 +23,7 @@ fn assert_tunnelled(bench: &mut Bench, packet: &Packet, name: u8) -> u16 {
     let inner = packet.clone().aged();
     let mut outer = Ipv4Header {
         dscp: packet.ip.dscp,
-        // RFC 3168, 9.1.1, full functionality: all but CE is copied.
+        // RFC 3168, 9.1.1, full functionality: everything is copied except CE.
         ecn: match packet.ip.ecn.value() {
             3 => IpEcn::try_new(2).expect("2 bits"),
             _ => packet.ip.ecn,
@@ -120,7 +120,7 @@ fn what_may_be_fragmented_has_an_identification_of_its_own() {
     let ids: BTreeSet<u16> = (0..100)
         .map(|_| assert_tunnelled(&mut bench, &packet, 11))
         .collect();
-    // Of 100 random ones, 99.9 differ on average; 90 or fewer never happen.
+    // 100 random ones have 99.9 different values on average, and practically never 90 or fewer.
     assert!(
         ids.len() > 90,
         "{} different identifications of 100",

@@ -1,4 +1,4 @@
-//! What does not concern the director passes, byte for byte as it came.
+//! Packets that do not concern the director pass, byte for byte unchanged.
 
 use std::net::SocketAddrV4;
 
@@ -15,7 +15,7 @@ use crate::support::{
     add_interface, answer, assert_untouched, bench_with, client, open, segment, server, vip,
 };
 
-/// A bench that balances TCP port 80 and UDP port 53, by NAT, so that both directions matter.
+/// A bench that balances TCP port 80 and UDP port 53, by NAT, so that replies matter too.
 fn bench() -> (Bench, Served) {
     let (mut bench, web) = bench_with([Server::translated(11)]);
     bench.serve(Service::udp(53).server(Server::translated(12)));
@@ -62,7 +62,7 @@ fn what_is_not_ipv4_passes() {
         .expect("a vector");
     assert_untouched(&mut bench, "VLAN", &frame);
 
-    // The same bytes as a SYN that would be balanced, under other types.
+    // The bytes of a SYN that would be balanced, under other EtherTypes.
     for ether_type in [0x0806, 0x86DD, 0x8100, 0x8847, 0x88CC, 0x0008, 0x0801, 0] {
         let mut frame = segment(&web, SYN).frame();
         frame[12..14].copy_from_slice(&u16::to_be_bytes(ether_type));
@@ -134,14 +134,14 @@ fn a_malformed_ipv4_header_passes() {
 #[test]
 fn a_tcp_header_that_the_ip_packet_cuts_off_passes() {
     let (mut bench, web) = bench();
-    // The frame goes on, as padding.
+    // The frame is longer: the rest is padding.
     for length in 20..40u16 {
         let mut frame = segment(&web, SYN).padding(&[0; 20]).frame();
         frame[ETHERNET + 2..ETHERNET + 4].copy_from_slice(&length.to_be_bytes());
         let frame = with_header_checksum(frame);
         assert_untouched(&mut bench, &format!("{length} bytes"), &frame);
     }
-    // With options in front, the same goes for what is behind them.
+    // The same with IP options before the TCP header.
     for length in 28..48u16 {
         let mut frame = segment(&web, SYN)
             .options(&[1; 8])
@@ -253,7 +253,7 @@ fn frames_to_other_stations_pass() {
 }
 
 #[test]
-fn frames_to_another_interface_of_ours_pass() {
+fn frames_to_another_interface_of_the_director_pass() {
     let (mut bench, web) = bench();
     let second = add_interface("second");
     bench.plug(second, OTHER_STATION);
@@ -266,7 +266,11 @@ fn frames_to_another_interface_of_ours_pass() {
     let outcome = bench.send_by(second, &syn.frame());
     assert_eq!(outcome.frame, syn.frame(), "at the wrong one");
     bench.unplug(INGRESS);
-    assert_untouched(&mut bench, "at one that is none of ours", &syn.frame());
+    assert_untouched(
+        &mut bench,
+        "at one that is not the director's",
+        &syn.frame(),
+    );
     assert!(bench.table().connections.is_empty());
 }
 
@@ -294,7 +298,7 @@ fn servers_traffic_without_a_connection_passes() {
     assert_eq!(bench.traffic(web.servers[0]).out_packets, 0);
 }
 
-/// A part of a packet.
+/// A fragment of a packet.
 fn fragment(mut packet: Packet, more: bool, offset: u16) -> Vec<u8> {
     packet.ip.more_fragments = more;
     packet.ip.fragment_offset = IpFragOffset::try_new(offset).expect("13 bits");
@@ -306,8 +310,8 @@ fn fragments_of_packets_to_others_pass() {
     let (mut bench, _) = bench();
     let elsewhere = SocketAddrV4::new([10, 9, 9, 8].into(), 80);
     for (more, offset) in [(true, 0), (true, 100), (false, 100)] {
-        // A server's address is one that the director routes to: what it receives in
-        // fragments has nothing to do with services. Nor has another port of the VIP.
+        // The director may route fragments to a server's address: they do not belong to a
+        // service. Nor do those to another port of the VIP.
         for destination in [elsewhere, server(11, 80), server(12, 53), vip(54)] {
             let frame = fragment(Packet::udp(CLIENT, destination), more, offset);
             assert_untouched(
@@ -320,7 +324,7 @@ fn fragments_of_packets_to_others_pass() {
 }
 
 #[test]
-fn later_fragments_pass_for_they_could_be_anybodys() {
+fn later_fragments_pass_because_they_have_no_ports() {
     let (mut bench, web) = bench();
     open(&mut bench, CLIENT, web.address);
     for (more, offset) in [
@@ -337,7 +341,7 @@ fn later_fragments_pass_for_they_could_be_anybodys() {
 }
 
 #[test]
-fn fragments_of_what_is_never_balanced_pass() {
+fn fragments_of_protocols_that_are_never_balanced_pass() {
     let (mut bench, _) = bench();
     for protocol in [1, 47, 50, 89, 132] {
         let mut packet = Packet::udp(CLIENT, vip(53));

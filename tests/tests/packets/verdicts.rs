@@ -1,4 +1,4 @@
-//! By which of the four ways a packet leaves the program.
+//! Which of the four verdicts a packet gets.
 
 use std::{fs, process::Command};
 
@@ -35,7 +35,7 @@ fn a_packet_leaves_by_the_interface_that_its_server_is_behind() {
 }
 
 #[test]
-fn which_interface_is_near_depends_on_where_a_packet_came_in() {
+fn whether_a_packet_is_redirected_depends_on_the_interface_that_received_it() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     let second = add_interface("second");
     bench.plug(second, DIRECTOR);
@@ -49,7 +49,7 @@ fn which_interface_is_near_depends_on_where_a_packet_came_in() {
 }
 
 #[test]
-fn a_reply_leaves_by_the_interface_that_its_client_came_in_by() {
+fn a_reply_leaves_by_the_interface_that_received_its_clients_packets() {
     let (mut bench, web) = bench_with([Server::translated(11)]);
     let second = add_interface("second");
     let its_mac = [0x02, 0, 0, 0, 0, 0x42];
@@ -92,7 +92,7 @@ fn what_is_redirected_arrives_at_the_other_end_of_that_interface() {
     arrived.expect("frames sent to that interface and no other");
 }
 
-/// Where it has no XDP program, a veth takes redirected frames only while its peer does GRO.
+/// A veth without an XDP program takes redirected frames only if its peer does GRO.
 fn take_redirected_frames(peer: &str) {
     let status = Command::new("ethtool")
         .args(["-K", peer, "gro", "on"])
@@ -100,7 +100,7 @@ fn take_redirected_frames(peer: &str) {
     assert!(status.is_ok_and(|status| status.success()), "ethtool");
 }
 
-/// Frames that this thread's interface of that name has received.
+/// Frames that the interface of this name in this thread's namespace has received.
 fn received(interface: &str) -> u64 {
     let table = fs::read_to_string("/proc/thread-self/net/dev").expect("the interfaces' counts");
     let packets = table.lines().find_map(|line| {
@@ -130,7 +130,7 @@ fn clients_of_a_server_that_moved_follow_it() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
     open(&mut bench, CLIENT, web.address);
     bench.edit_server(web.servers[0], |server| {
-        // Only the last byte of the next hop's MAC address.
+        // It changes the last byte of the next hop's MAC address only.
         server.ethernet[1] = u32::from_ne_bytes({
             let mut bytes = server.ethernet[1].to_ne_bytes();
             bytes[1] = 99;
