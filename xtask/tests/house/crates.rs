@@ -50,6 +50,10 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
 /// Has no code; any crate's tests may depend on it (see `features.rs`).
 const FEATURES: &str = "lb-features";
 
+/// The crates that carry the eBPF program, or use one that does. All others are built and tested
+/// without a BPF toolchain.
+const NEED_BPF_TOOLCHAIN: &[&str] = &["lb-bench", "lb-ctl", "lb-dataplane", "lb-tests"];
+
 /// Other people's crates that a crate of ours must not use, not even in tests: what it is for
 /// needs no kernel, no clock and no other machine.
 const STRANGERS: &[(&str, &[&str])] = &[
@@ -110,4 +114,30 @@ fn crates_stay_clear_of_what_they_must_not_know() {
             assert!(!stranger, "{} must not use {dependency}", package.name);
         }
     }
+}
+
+#[test]
+fn only_crates_that_carry_the_ebpf_program_need_a_bpf_toolchain() {
+    let packages = packages();
+    let mut need: BTreeSet<_> = packages
+        .iter()
+        .filter(|package| {
+            package
+                .dependencies
+                .contains(&("xtask".into(), "build".into()))
+        })
+        .map(|package| package.name.as_str())
+        .collect();
+    loop {
+        let more = packages.iter().filter(|package| {
+            let mut names = package.dependencies.iter().map(|(name, _)| name.as_str());
+            names.any(|name| need.contains(name))
+        });
+        let more: BTreeSet<_> = more.map(|package| package.name.as_str()).collect();
+        if more.is_subset(&need) {
+            break;
+        }
+        need.extend(more);
+    }
+    assert_eq!(need, NEED_BPF_TOOLCHAIN.iter().copied().collect());
 }
