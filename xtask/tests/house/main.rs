@@ -5,6 +5,7 @@ mod circles;
 mod crates;
 mod features;
 mod imports;
+mod index;
 mod modules;
 mod tokens;
 mod workspace;

@@ -1,6 +1,10 @@
 //! The workspace, as cargo describes it.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 use xtask::{environment, root};
@@ -8,6 +12,8 @@ use xtask::{environment, root};
 /// A crate of ours.
 pub struct Package {
     pub name: String,
+    /// From the root of the workspace.
+    pub folder: String,
     /// Crates that it depends on, ours and others', each with the kind: `normal`, `build`, `dev`.
     pub dependencies: Vec<(String, String)>,
     /// What it is compiled to, by name: the file that each begins with.
@@ -35,8 +41,14 @@ pub fn cargo(arguments: &[&str]) -> String {
 fn package(package: &Value) -> Package {
     let dependencies = list(&package["dependencies"]).iter();
     let targets = list(&package["targets"]).iter();
+    let manifest = text(&package["manifest_path"]);
+    let folder = Path::new(&manifest).parent().expect("a folder");
+    let folder = folder
+        .strip_prefix(root())
+        .expect("a folder of the workspace");
     Package {
         name: text(&package["name"]),
+        folder: folder.display().to_string(),
         dependencies: dependencies
             .map(|it| {
                 let kind = it["kind"].as_str().unwrap_or("normal");
