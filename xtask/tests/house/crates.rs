@@ -11,9 +11,16 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     (
         "lb-bench",
         [
-            &["lb-common", "lb-ctl", "lb-dataplane", "lb-lab", "lb-tests"],
+            &[
+                "lb-common",
+                "lb-ctl",
+                "lb-dataplane",
+                "lb-lab",
+                "lb-tests",
+                "lb-verbs",
+            ],
             &[],
-            &[],
+            &["lb-config"],
         ],
     ),
     ("lb-bench-ebpf", [&[], &[], &[]]),

@@ -117,12 +117,15 @@ mod tests {
             addresses: 11,
             first: FIRST_SERVER,
         };
-        let parse = |text: &str| lb_ctl::config::parse(text, "file");
-        let desired = parse(&fleet.file()).expect("a right file");
-        assert_eq!(desired.services.len(), 2 + 3);
-        assert_eq!(desired.services[4].servers.len(), SERVERS_EACH as usize);
-        let changed = parse(&fleet.file_with_one_change()).expect("a right file");
-        assert_eq!(changed.services[2].servers[0].weight, 7);
-        assert_eq!(changed.services[3..], desired.services[3..]);
+        let services = |text: &str| {
+            let written = lb_config::parse(text, "file").expect("a right file");
+            written.services.expect("services")
+        };
+        let before = services(&fleet.file());
+        assert_eq!(before.len(), 2 + 3);
+        assert_eq!(before[4].servers.len(), SERVERS_EACH as usize);
+        let changed = services(&fleet.file_with_one_change());
+        assert_eq!(changed[2].servers[0].options.weight, 7);
+        assert_eq!(changed[3..], before[3..]);
     }
 }

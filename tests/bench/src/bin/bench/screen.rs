@@ -7,7 +7,7 @@ use lb_bench::{
     figures::{figure, spread},
     report::{Origin, Target},
 };
-use lb_ctl::output::colour_for;
+use lb_verbs::text::output::colour_for;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
