@@ -44,23 +44,27 @@ impl Conns {
         instance: &Instance,
         output: &mut Output<impl Write>,
     ) -> Result<(), Failure> {
-        let next_page = |from| {
+        let next_page = |from, limit| {
             let filter = self.filter();
-            match ask(instance, &Request::Connections { filter, from })? {
+            let request = Request::Connections {
+                filter,
+                from,
+                limit,
+            };
+            match ask(instance, &request)? {
                 Reply::Connections(page) => Ok(page),
                 _ => Err(out_of_place()),
             }
         };
-        let more = if self.json {
+        let Shown { rows, found } = if self.json {
             show(next_page, self.limit, &mut JsonRows::begin(output)?)?
         } else {
             show(next_page, self.limit, &mut TextRows::begin(output))?
         };
-        if more {
+        if rows < found {
             output.flush()?;
             complain(&format!(
-                "these are the first {} connections: --limit shows more",
-                self.limit
+                "these are {rows} of {found} connections: --limit shows more"
             ));
         }
         Ok(())
@@ -77,25 +81,32 @@ impl Conns {
     }
 }
 
-/// Shows up to `limit` rows, each page as soon as it is there. True if there are more.
+/// How many connections there are.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    rows: u64,
+    found: u64,
+}
+
+/// Shows up to `limit` rows, each page as soon as it is there, and counts the others.
 fn show(
-    mut next_page: impl FnMut(u64) -> Result<Page, Failure>,
+    next_page: impl Fn(u64, usize) -> Result<Page, Failure>,
     limit: usize,
     rows: &mut impl Rows,
-) -> Result<bool, Failure> {
+) -> Result<Shown, Failure> {
     let mut left = limit;
+    let mut found = 0;
     let mut from = Some(0);
-    let mut more = false;
-    while let Some(place) = from.filter(|_| !more) {
-        let page = next_page(place)?;
-        let shown = page.rows.len().min(left);
-        rows.show(&page.rows[..shown])?;
-        left -= shown;
-        more = page.rows.len() > shown;
+    while let Some(place) = from {
+        let page = next_page(place, left)?;
+        rows.show(&page.rows)?;
+        left = left.saturating_sub(page.rows.len());
+        found += page.found;
         from = page.next;
     }
     rows.end()?;
-    Ok(more)
+    let rows = (limit - left) as u64;
+    Ok(Shown { rows, found })
 }
 
 /// How rows are shown.
@@ -185,17 +196,16 @@ mod tests {
         }
     }
 
-    /// Pages of some rows each; the first begins at 0, the second at 10, and so on.
-    fn pages(lengths: &'static [usize]) -> impl FnMut(u64) -> Result<Page, Failure> {
-        let mut asked = 0;
-        move |from| {
-            assert_eq!(from, asked * 10);
-            asked += 1;
+    /// Pages in which so many connections are found; the first begins at 0, the second at 10, and
+    /// so on.
+    fn pages(found: &[usize]) -> impl Fn(u64, usize) -> Result<Page, Failure> {
+        |from, limit| {
             let place = usize::try_from(from).unwrap() / 10;
             let row = row(Protocol::Tcp, State::Established, 897);
             Ok(Page {
-                rows: vec![row; lengths[place]],
-                next: (place + 1 < lengths.len()).then_some(from + 10),
+                rows: vec![row; found[place].min(limit)],
+                found: found[place] as u64,
+                next: (place + 1 < found.len()).then_some(from + 10),
             })
         }
     }
@@ -221,25 +231,29 @@ UDP 100:01 UDP         172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
     }
 
     #[test]
-    fn pages_are_shown_up_to_the_limit_and_it_is_known_whether_there_are_more() {
-        for (lengths, limit, shown, more) in [
-            (&[2, 3][..], 10, 5, false),
-            (&[2, 3], 5, 5, false),
-            (&[2, 3], 4, 4, true),
-            (&[2, 0, 0, 1], 2, 2, true),
-            (&[2, 0, 0], 2, 2, false),
-            (&[0], 10, 0, false),
-            (&[1], 0, 0, true),
+    fn pages_are_shown_up_to_the_limit_and_others_are_counted() {
+        for (found, limit, rows, all) in [
+            (&[2, 3][..], 10, 5, 5),
+            (&[2, 3], 5, 5, 5),
+            (&[2, 3], 4, 4, 5),
+            (&[2, 0, 0, 1], 2, 2, 3),
+            (&[0], 10, 0, 0),
+            (&[1], 0, 0, 1),
         ] {
             let mut json = Vec::new();
-            let mut rows = JsonRows::begin(&mut json).unwrap();
-            assert_eq!(show(pages(lengths), limit, &mut rows).unwrap(), more);
-            let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).unwrap();
-            assert_eq!(rows.len(), shown, "{lengths:?} {limit}");
+            let shown = show(
+                pages(found),
+                limit,
+                &mut JsonRows::begin(&mut json).unwrap(),
+            );
+            let expected = Shown { rows, found: all };
+            assert_eq!(shown.unwrap(), expected, "{found:?} {limit}");
+            let listed: Vec<serde_json::Value> = serde_json::from_slice(&json).unwrap();
+            assert_eq!(listed.len() as u64, rows);
             let mut text = Vec::new();
-            show(pages(lengths), limit, &mut TextRows::begin(&mut text)).unwrap();
+            show(pages(found), limit, &mut TextRows::begin(&mut text)).unwrap();
             let lines = String::from_utf8(text).unwrap().lines().count();
-            assert_eq!(lines, 1 + shown);
+            assert_eq!(lines as u64, 1 + rows);
         }
     }
 }
