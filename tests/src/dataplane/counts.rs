@@ -2,7 +2,7 @@
 
 use lb_common::{drops::Drop, server::Load};
 
-use super::{Bench, get};
+use super::{Bench, get, size::cpus};
 
 /// A server's counters, of all CPUs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +79,4 @@ impl Bench {
             values.iter().sum()
         })
     }
-}
-
-/// CPUs that this machine can have: rows of the map `counters`.
-pub fn cpus() -> u32 {
-    aya::util::nr_cpus().expect("the list of CPUs in /sys") as u32
 }

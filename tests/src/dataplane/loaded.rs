@@ -27,7 +27,7 @@ use lb_dataplane::{
     variable::{self, Variable},
 };
 
-use super::{Size, counts};
+use super::size::{Size, cpus};
 
 /// All maps but those that nobody outside the program has any use for.
 pub struct Loaded {
@@ -99,7 +99,7 @@ impl Loaded {
             .override_global("CONSTANTS", &constants, true)
             .map_max_entries("connections", size.buckets)
             .map_max_entries("servers", size.servers)
-            .map_max_entries("counters", size.servers * counts::cpus())
+            .map_max_entries("counters", size.servers * cpus())
             .map_max_entries("services", size.services)
             .map_max_entries("retired", size.services)
             .map_max_entries("rosters", size.roster_lines)
@@ -185,7 +185,7 @@ fn zero<V: Pod + Default>(map: &mut Array<MapData, V>, at_most: u32) -> Result<(
 
 fn zero_on_each_cpu(map: &mut PerCpuArray<MapData, u64>) -> Result<(), MapError> {
     for index in 0..map.len() {
-        let zeroes = vec![0; counts::cpus() as usize];
+        let zeroes = vec![0; cpus() as usize];
         let zeroes = PerCpuValues::try_from(zeroes).expect("a value for each CPU");
         map.set(index, zeroes, 0)?;
     }

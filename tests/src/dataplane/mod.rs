@@ -16,6 +16,7 @@
 mod counts;
 mod loaded;
 mod services;
+mod size;
 mod table;
 
 use std::fs;
@@ -38,6 +39,7 @@ use self::loaded::Loaded;
 pub use self::{
     counts::Traffic,
     services::{Served, Server, Service, server_address, server_mac},
+    size::Size,
     table::{Connection, ReverseEntry, Table},
 };
 use crate::packets::{DIRECTOR, Packet};
@@ -83,30 +85,6 @@ impl Outcome {
         let packet = Packet::read(&self.frame).expect("a readable frame");
         assert_eq!(packet.frame(), self.frame, "checksums of {packet:#?}");
         packet
-    }
-}
-
-/// How large the maps are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Of the connection table, eight slots each.
-    pub buckets: u32,
-    /// Of all services together.
-    pub servers: u32,
-    /// Services.
-    pub services: u32,
-    /// Of all rosters together.
-    pub roster_lines: u32,
-}
-
-impl Default for Size {
-    fn default() -> Self {
-        Self {
-            buckets: 64,
-            servers: 32,
-            services: 16,
-            roster_lines: 128,
-        }
     }
 }
 

@@ -70,10 +70,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "values",
         ],
     ),
-    (
-        "lb_tests",
-        &["dataplane", "dataplane::counts", "dataplane::loaded"],
-    ),
 ];
 
 #[test]
