@@ -16,7 +16,7 @@ pub const CONNECTIONS: RangeInclusive<u32> = 1..=100_000_000;
 /// Times in seconds: up to 31 days, as in IPVS.
 pub const SECONDS: RangeInclusive<u32> = 1..=2_678_400;
 /// How long a client keeps its server where nothing is said, in seconds: as ipvsadm has it.
-pub const DEFAULT_PERSISTENCE: u32 = 300;
+pub const DEFAULT_PERSISTENCE: u32 = 360;
 /// Weights that a server can have.
 pub const WEIGHTS: RangeInclusive<u32> = 0..=65_535;
 /// Servers that a service can have.
