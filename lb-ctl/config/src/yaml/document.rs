@@ -1,10 +1,6 @@
 //! What a tree of values means as a configuration, and everything in it that is wrong.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::Hash,
-    net::SocketAddr,
-};
+use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::LazyLock};
 
 use lb_model::{
     Endpoint, Family, Fault, Method, Options, Patch, Protocol, Server, ServerOptions, Service,
@@ -22,14 +18,44 @@ use super::{
     node::Node,
 };
 
-/// The keys of a file.
-const DOCUMENT: &[&str] = &["interfaces", "connections", "timeouts", "services"];
-/// The keys of a service that are not options.
-const SERVICE: &[&str] = &["address", "protocol", "servers"];
-/// The keys of a service by firewall mark.
-const MARK: &[&str] = &["mark", "family"];
-/// The keys of a server that are not options.
-const SERVER: &[&str] = &["address"];
+static DOCUMENT: LazyLock<Known> = LazyLock::new(|| Known {
+    usable: vec!["interfaces", "connections", "timeouts", "services"],
+    unused: Vec::new(),
+});
+static TIMEOUTS: LazyLock<Known> = LazyLock::new(|| Known::with::<Timeouts>(&[], &[], &[]));
+static SERVICE: LazyLock<Known> = LazyLock::new(|| {
+    let own = ["address", "protocol", "servers"];
+    let unused = packet_path::UNUSED_SERVICE_OPTIONS;
+    Known::with::<ServiceOptions>(&own, &["mark", "family"], unused)
+});
+static SERVER: LazyLock<Known> = LazyLock::new(|| {
+    Known::with::<ServerOptions>(&["address"], &[], packet_path::UNUSED_SERVER_OPTIONS)
+});
+
+/// The keys that a mapping can have.
+struct Known {
+    /// Those that a fault suggests.
+    usable: Vec<&'static str>,
+    /// Those that the packet path cannot act on yet.
+    unused: Vec<&'static str>,
+}
+
+impl Known {
+    /// The options of `T`, and other keys.
+    fn with<T: Options>(
+        usable: &[&'static str],
+        unused: &[&'static str],
+        unused_options: &[&str],
+    ) -> Self {
+        let options = T::ROWS.iter().map(|row| row.key);
+        let (unused_options, options): (Vec<_>, Vec<_>) =
+            options.partition(|key| unused_options.contains(key));
+        Self {
+            usable: [usable, &options].concat(),
+            unused: [unused, &unused_options].concat(),
+        }
+    }
+}
 
 const A_LIST: &str = "a list (`[a, b]`, or one `- ` for each item)";
 
@@ -39,7 +65,7 @@ pub fn read(root: &Node, faults: &mut Faults) -> Written {
     let Some(keys) = mapping(&path, root, "keys such as `services: [...]`", faults) else {
         return Written::default();
     };
-    keys.check(&[DOCUMENT], &[], faults);
+    keys.check(&DOCUMENT, faults);
     Written {
         interfaces: keys
             .get("interfaces")
@@ -84,7 +110,7 @@ fn timeouts(path: &Path, node: &Node, faults: &mut Faults) -> Patch {
     let Some(keys) = mapping(path, node, expected, faults) else {
         return Patch::default();
     };
-    keys.check(&[&all_keys::<Timeouts>()], &[], faults);
+    keys.check(&TIMEOUTS, faults);
     let said = keys.options::<Timeouts>(faults).options;
     let keys: Vec<_> = keys.0.iter().map(|(key, _)| key.as_str()).collect();
     Patch::of(&said, &keys)
@@ -115,12 +141,11 @@ fn services(path: &Path, node: &Node, faults: &mut Faults) -> Vec<Service> {
 fn service(path: &Path, node: &Node, faults: &mut Faults) -> Option<Service> {
     let expected = "a mapping like `{address: IP:PORT, servers: [...]}`";
     let keys = mapping(path, node, expected, faults)?;
-    let (usable, unused) = option_keys::<ServiceOptions>(packet_path::UNUSED_SERVICE_OPTIONS);
-    keys.check(&[SERVICE, &usable], &[MARK, &unused], faults);
+    keys.check(&SERVICE, faults);
     let id = service_id(&keys, faults);
     let Read { options, wrong } = keys.options::<ServiceOptions>(faults);
     keys.not_yet(packet_path::service_options(&options), faults);
-    let forward = (!wrong.contains("forward")).then_some(options.forward);
+    let forward = (!wrong.contains(&"forward")).then_some(options.forward);
     let servers = keys
         .get("servers")
         .map(|node| servers(&path.key("servers"), node, id, forward, faults))
@@ -167,7 +192,7 @@ fn service_id(keys: &Keys, faults: &mut Faults) -> Option<ServiceId> {
         }
         (Some(_), Some(_)) => {
             let fault = "a service has an address or a mark, not both";
-            faults.key(&keys.path("mark"), Fault::new(fault));
+            faults.key(&keys.path("mark"), || Fault::new(fault));
             return None;
         }
     };
@@ -216,8 +241,7 @@ fn server(
         "a mapping like `{address: IP, weight: 1}`",
         faults,
     )?;
-    let (usable, unused) = option_keys::<ServerOptions>(packet_path::UNUSED_SERVER_OPTIONS);
-    keys.check(&[SERVER, &usable], &[&unused], faults);
+    keys.check(&SERVER, faults);
     let endpoint = keys.required("address", faults, |value| word(value)?.parse::<Endpoint>());
     let Read { options, wrong } = keys.options::<ServerOptions>(faults);
     keys.not_yet(packet_path::server_options(&options), faults);
@@ -227,7 +251,7 @@ fn server(
     let (service, endpoint) = (service?, endpoint?);
     let id = endpoint.of(service);
     let method = match options.forward {
-        None if wrong.contains("forward") => None,
+        None if wrong.contains(&"forward") => None,
         None => forward,
         method => method,
     };
@@ -248,7 +272,7 @@ struct Keys<'a>(&'a [(String, Node)], Path<'a>);
 struct Read<T> {
     options: T,
     /// The keys whose values are wrong; they have their defaults.
-    wrong: HashSet<&'static str>,
+    wrong: Vec<&'static str>,
 }
 
 impl Keys<'_> {
@@ -261,26 +285,23 @@ impl Keys<'_> {
         self.1.key(key)
     }
 
-    /// Notes each key that does not exist, or is written again. Faults name those of `usable`;
-    /// those of `known` are judged elsewhere.
-    fn check(&self, usable: &[&[&str]], known: &[&[&str]], faults: &mut Faults) {
-        let mut seen = HashSet::new();
+    /// Notes each key that is not known, and each that is written again.
+    fn check(&self, known: &Known, faults: &mut Faults) {
+        let mut seen: Vec<&str> = Vec::new();
         for (key, _) in self.0 {
-            let path = self.path(key);
-            let exists = usable
-                .iter()
-                .chain(known)
-                .any(|keys| keys.contains(&key.as_str()));
-            if !seen.insert(key) {
-                faults.written_twice(&path);
-            } else if !exists {
-                let usable = usable.concat();
-                let fault = format!(
-                    "there is no such key{}: use {}",
-                    spelling::did_you_mean(key, &usable),
-                    spelling::alternatives(&usable)
-                );
-                faults.key(&path, Fault::new(fault));
+            let key = key.as_str();
+            if !known.usable.contains(&key) && !known.unused.contains(&key) {
+                faults.key(&self.path(key), || {
+                    Fault::new(format!(
+                        "there is no such key{}: use {}",
+                        spelling::did_you_mean(key, &known.usable),
+                        spelling::alternatives(&known.usable)
+                    ))
+                });
+            } else if seen.contains(&key) {
+                faults.written_twice(&self.path(key));
+            } else {
+                seen.push(key);
             }
         }
     }
@@ -311,11 +332,11 @@ impl Keys<'_> {
     /// The options among the keys.
     fn options<T: Options>(&self, faults: &mut Faults) -> Read<T> {
         let mut options = T::default();
-        let mut wrong = HashSet::new();
+        let mut wrong = Vec::new();
         for row in T::ROWS {
             let read = self.value(row.key, faults, |value| (row.read)(&mut options, value));
             if read.is_none() && self.get(row.key).is_some() {
-                wrong.insert(row.key);
+                wrong.push(row.key);
             }
         }
         Read { options, wrong }
@@ -326,17 +347,6 @@ impl Keys<'_> {
             faults.value(&self.path(key), fault);
         }
     }
-}
-
-/// The keys of all options.
-fn all_keys<T: Options>() -> Vec<&'static str> {
-    T::ROWS.iter().map(|row| row.key).collect()
-}
-
-/// The keys of the options that the packet path acts on, and the other ones.
-fn option_keys<T: Options>(unused: &[&str]) -> (Vec<&'static str>, Vec<&'static str>) {
-    let keys = all_keys::<T>().into_iter();
-    keys.partition(|key| !unused.contains(key))
 }
 
 /// What a value means.

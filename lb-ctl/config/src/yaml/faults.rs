@@ -80,18 +80,18 @@ impl Faults {
 
     /// A value is wrong.
     pub fn value(&mut self, path: &Path, fault: Fault) {
-        self.note(path, false, fault);
+        self.note(path, false, || fault);
     }
 
-    /// A key is wrong.
-    pub fn key(&mut self, path: &Path, fault: Fault) {
+    /// A key is wrong. A fault that is not shown is not put into words.
+    pub fn key(&mut self, path: &Path, fault: impl FnOnce() -> Fault) {
         self.note(path, true, fault);
     }
 
     /// A mapping has a key more than once.
     pub fn written_twice(&mut self, path: &Path) {
         let fault = "this key is written twice: leave one of them out";
-        self.key(path, Fault::new(fault));
+        self.key(path, || Fault::new(fault));
     }
 
     /// Notes what is wrong with a value, and gives it where nothing is.
@@ -99,13 +99,12 @@ impl Faults {
         result.map_err(|fault| self.value(path, fault)).ok()
     }
 
-    fn note(&mut self, path: &Path, at_key: bool, fault: Fault) {
+    fn note(&mut self, path: &Path, at_key: bool, fault: impl FnOnce() -> Fault) {
         if self.first.len() < MAX_FAULTS {
-            let path = path.to_string();
             self.first.push(Found {
-                path,
+                path: path.to_string(),
                 at_key,
-                fault,
+                fault: fault(),
             });
         } else {
             self.more += 1;
