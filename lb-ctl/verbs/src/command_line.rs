@@ -1,5 +1,7 @@
 //! The command line: all verbs, and what is common to them.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 use lb_api::Instance;
 
@@ -47,6 +49,17 @@ pub enum Verb {
     Stats(Stats),
     /// Show the connection table
     Conns(Conns),
+    /// Speak ipvsadm's language: every command and option of it may follow
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Ipvsadm {
+        /// As ipvsadm takes them; see `lb-ctl ipvsadm -h`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGS"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Stop forwarding and remove what is pinned
     Detach,
 }

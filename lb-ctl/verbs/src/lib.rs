@@ -27,6 +27,7 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind};
+use lb_ipvsadm::Program;
 
 pub use self::machine::{Machine, Mode, Start};
 
@@ -37,9 +38,18 @@ use self::{
 };
 
 /// Does what the command line says. Ends with 0, with 1 for a failure, or with 2 for wrong
-/// arguments or a wrong configuration.
+/// arguments or a wrong configuration; as ipvsadm, it has ipvsadm's exit codes.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, machine: &impl Machine) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    // Called by one of ipvsadm's names, this program takes ipvsadm's arguments only.
+    if let Some(program) = arguments.peek().and_then(|name| Program::called(name)) {
+        return lb_ipvsadm::main(program, arguments.skip(1));
+    }
     let command_line = match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine {
+            instance,
+            verb: Verb::Ipvsadm { arguments },
+        }) => return lb_ipvsadm::run(Program::Ipvsadm, arguments, instance),
         Ok(command_line) => command_line,
         Err(error) => return refuse(&error),
     };
@@ -76,6 +86,8 @@ fn carry_out(
         Verb::Server(verb) => verb.carry_out(&instance, output),
         Verb::Stats(arguments) => arguments.carry_out(&instance, output),
         Verb::Conns(arguments) => arguments.carry_out(&instance, output),
+        // Not carried out here: it has exit codes of its own.
+        Verb::Ipvsadm { .. } => Ok(()),
         Verb::Detach => detach::carry_out(&instance, machine, output),
     }
 }

@@ -50,7 +50,11 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ),
     (
         "lb-verbs",
-        [&["lb-api", "lb-config", "lb-model"], &[], &["lb-model"]],
+        [
+            &["lb-api", "lb-config", "lb-ipvsadm", "lb-model"],
+            &[],
+            &["lb-model"],
+        ],
     ),
     ("xtask", [&[], &[], &[]]),
 ];

@@ -31,6 +31,18 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
+fn what_follows_ipvsadm_is_left_to_ipvsadm() {
+    let line = "lb-ctl --instance web ipvsadm -L --help -n --instance x -- --stats";
+    let command_line = parse(line).unwrap();
+    assert_eq!(command_line.instance.as_str(), "web");
+    let Verb::Ipvsadm { arguments } = command_line.verb else {
+        panic!("{:?} is another verb", command_line.verb);
+    };
+    let (_, expected) = line.split_once("ipvsadm ").unwrap();
+    assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
 fn verbs_become_changes() {
     let id = "tcp/192.168.1.1:80";
     assert_eq!(
