@@ -1,13 +1,11 @@
 //! The command line: all verbs, and what is common to them.
 
-use std::ffi::OsString;
-
 use clap::{Parser, Subcommand};
 use lb_api::Instance;
 
 use crate::{
-    apply::Apply, check::Check, conns::Conns, run::Run, save::Save, server::ServerVerb,
-    service::ServiceVerb, stats::Stats,
+    apply::Apply, check::Check, conns::Conns, ipvsadm::Ipvsadm, run::Run, save::Save,
+    server::ServerVerb, service::ServiceVerb, stats::Stats,
 };
 
 /// A layer-4 load balancer: Linux Virtual Server, rebuilt on XDP.
@@ -51,15 +49,7 @@ pub enum Verb {
     Conns(Conns),
     /// Speak ipvsadm's language: every command and option of it may follow
     #[command(disable_help_flag = true, disable_version_flag = true)]
-    Ipvsadm {
-        /// As ipvsadm takes them; see `lb-ctl ipvsadm -h`
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "ARGS"
-        )]
-        arguments: Vec<OsString>,
-    },
+    Ipvsadm(Ipvsadm),
     /// Stop forwarding and remove what is pinned
     Detach,
 }

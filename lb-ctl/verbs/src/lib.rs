@@ -12,6 +12,7 @@ mod conns;
 mod detach;
 mod failure;
 mod flags;
+mod ipvsadm;
 mod machine;
 mod run;
 mod save;
@@ -46,18 +47,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, machine: &impl Machin
         return lb_ipvsadm::main(program, arguments.skip(1));
     }
     let command_line = match CommandLine::try_parse_from(arguments) {
-        Ok(CommandLine {
-            instance,
-            verb: Verb::Ipvsadm { arguments },
-        }) => return lb_ipvsadm::run(Program::Ipvsadm, arguments, instance),
         Ok(command_line) => command_line,
         Err(error) => return refuse(&error),
     };
     let mut output = Output::stdout();
-    let result = carry_out(command_line, machine, &mut output)
-        .and_then(|()| output.flush().map_err(Failure::from));
+    let result = carry_out(command_line, machine, &mut output).and_then(|code| {
+        output.flush()?;
+        Ok(code)
+    });
     match result {
-        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => {
             // Shows what was written before the failure.
             let _ = output.flush();
@@ -75,9 +75,9 @@ fn carry_out(
     command_line: CommandLine,
     machine: &impl Machine,
     output: &mut Output<impl Write>,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let CommandLine { instance, verb } = command_line;
-    match verb {
+    let done = match verb {
         Verb::Run(arguments) => arguments.carry_out(instance, machine),
         Verb::Check(arguments) => arguments.carry_out(output),
         Verb::Apply(arguments) => arguments.carry_out(&instance, output),
@@ -86,10 +86,11 @@ fn carry_out(
         Verb::Server(verb) => verb.carry_out(&instance, output),
         Verb::Stats(arguments) => arguments.carry_out(&instance, output),
         Verb::Conns(arguments) => arguments.carry_out(&instance, output),
-        // Not carried out here: it has exit codes of its own.
-        Verb::Ipvsadm { .. } => Ok(()),
+        // It has exit codes of its own.
+        Verb::Ipvsadm(arguments) => return Ok(arguments.carry_out(instance)),
         Verb::Detach => detach::carry_out(&instance, machine, output),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Says what clap finds wrong with a command line, in the way of all other complaints.

@@ -35,7 +35,7 @@ fn what_follows_ipvsadm_is_left_to_ipvsadm() {
     let line = "lb-ctl --instance web ipvsadm -L --help -n --instance x -- --stats";
     let command_line = parse(line).unwrap();
     assert_eq!(command_line.instance.as_str(), "web");
-    let Verb::Ipvsadm { arguments } = command_line.verb else {
+    let Verb::Ipvsadm(Ipvsadm { arguments }) = command_line.verb else {
         panic!("{:?} is another verb", command_line.verb);
     };
     let (_, expected) = line.split_once("ipvsadm ").unwrap();
