@@ -29,8 +29,8 @@ pub struct Adopted {
     pub settings: Settings,
     /// The number of its room: the later one, if there are two.
     pub room: u32,
-    /// The servers that there are places for.
-    pub servers: u32,
+    /// The size of its room.
+    pub size: room::Size,
 }
 
 /// The packet path that is pinned, or `None` where there is none, and nothing is left of one.
@@ -100,6 +100,8 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     let number = number.unwrap_or(room::FIRST);
     let folder = pins.room(number);
     let servers = entries(open(folder.join("servers"))?)?;
+    // As many as the map has, and no fewer than every room has.
+    let lines = entries(open(folder.join("rosters"))?)?.max(servers * room::LINES_EACH);
     let cpus = loading::cpus().unwrap_or(1);
     let buckets = settings.hash.buckets;
     let table = size_of::<Bucket>();
@@ -118,11 +120,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         (folder.join("zeros"), 2 * servers, size_of::<Counters>()),
         (folder.join("services"), servers, size_of::<Service>()),
         (folder.join("names"), servers, size_of::<Name>()),
-        (
-            folder.join("rosters"),
-            servers * room::LINES_EACH,
-            size_of::<RosterLine>(),
-        ),
+        (folder.join("rosters"), lines, size_of::<RosterLine>()),
     ] {
         // No program has these: nobody can find them again, nor does a packet miss them.
         let daemons = ["retired", "zeros", "names"];
@@ -139,7 +137,10 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     Ok(Adopted {
         settings,
         room: number,
-        servers,
+        size: room::Size {
+            places: servers,
+            lines,
+        },
     })
 }
 

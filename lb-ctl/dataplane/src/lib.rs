@@ -114,24 +114,24 @@ impl Dataplane {
         let Adopted {
             settings,
             room,
-            servers,
+            size,
         } = match found {
             Some(found) => found,
             None => {
                 let settings = fresh(size)?;
-                let servers = room::size(u32::max(size.servers, size.services));
-                check_memory(&settings, servers, available_memory()?)?;
+                let size = room::Size::of_places(u32::max(size.servers, size.services));
+                check_memory(&settings, size, available_memory()?)?;
                 Adopted {
                     settings,
                     room: room::FIRST,
-                    servers,
+                    size,
                 }
             }
         };
         if !adopted {
             crash::after(Step::FolderMade);
         }
-        let loaded = load(&pins, &pins.room(room), settings.hash, servers);
+        let loaded = load(&pins, &pins.room(room), settings.hash, size);
         let mut ebpf = loaded.inspect_err(|_| {
             if !adopted {
                 let _ = pins.remove();
@@ -207,7 +207,7 @@ impl Dataplane {
         match self.services.put(service, &next_hop) {
             // Free lines are in pieces that are too small.
             Err(error) if error.is::<NoLines>() => {
-                self.grow(self.services.servers().capacity())?;
+                self.grow(self.services.size())?;
                 self.services.put(service, &next_hop)
             }
             outcome => outcome,
@@ -316,21 +316,23 @@ impl Dataplane {
         self.connections.slots()
     }
 
-    /// Moves to a room for this many servers or services, and some more; see [`room`].
-    fn grow(&mut self, needed: u32) -> Result<()> {
-        if needed > room::MOST {
+    /// Moves to a room that holds this much, and some more; see [`room`].
+    fn grow(&mut self, needed: room::Size) -> Result<()> {
+        if needed.places > room::MOST {
             bail!(
-                "{needed} servers or services are more than the {} that an instance can have",
+                "{} servers or services are more than the {} that an instance can have",
+                needed.places,
                 room::MOST
             );
         }
-        let before = self.services.servers().capacity();
-        let servers = room::size(needed).max(before);
-        check_memory_of_room(servers, available_memory()?)?;
+        let before = self.services.size();
+        let size = needed.with_reserve().max(before);
+        let servers = size.places;
+        check_memory_of_room(size, available_memory()?)?;
         let number = self.room + 1;
         let unfinished = self.pins.unfinished_room(number);
         let furnished =
-            load(&self.pins, &unfinished, self.settings().hash, servers).and_then(|mut ebpf| {
+            load(&self.pins, &unfinished, self.settings().hash, size).and_then(|mut ebpf| {
                 crash::after(Step::RoomMade);
                 let larger = self.services.copied_to(Room::of(&mut ebpf)?)?;
                 crash::after(Step::RoomFurnished);
@@ -354,7 +356,10 @@ impl Dataplane {
         }
         crash::after(Step::RoomLeft);
         self.hold_pinned_maps()?;
-        tracing::info!("there is room for {servers} servers now, after {before}");
+        tracing::info!(
+            "there is room for {servers} servers now, after {}",
+            before.places
+        );
         Ok(())
     }
 
@@ -620,7 +625,10 @@ mod tests {
             servers: 10,
             services: 1,
         };
-        let check = |connections| check_memory(&fresh(size(connections)).unwrap(), 8192, GIB);
+        let check = |connections| {
+            let room = room::Size::of_places(10);
+            check_memory(&fresh(size(connections)).unwrap(), room, GIB)
+        };
         assert!(check(1_000_000).is_ok());
         let error = check(20_000_000).unwrap_err().to_string();
         assert!(

@@ -17,8 +17,9 @@ use crate::object;
 pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];
 
 /// Loads the programs. What is pinned, of the packet path and of the room in this folder, is
-/// taken as it is; what is not, is made and pinned. A room has `servers` places.
-pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> {
+/// taken as it is; what is not, is made and pinned. The room has this size.
+pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Ebpf> {
+    let servers = size.places;
     let constants = Constants {
         hash,
         servers,
@@ -35,7 +36,7 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, servers: u32) -> Result<Ebpf> 
         .map_max_entries("counters", servers * (cpus()? + 1))
         .map_max_entries("services", servers)
         .map_max_entries("names", servers)
-        .map_max_entries("rosters", servers * room::LINES_EACH)
+        .map_max_entries("rosters", size.lines)
         .map_max_entries("retired", servers)
         .map_max_entries("zeros", 2 * servers);
     for name in MAPS {
@@ -88,10 +89,10 @@ pub fn cpus() -> Result<u32> {
 }
 
 /// Refuses tables that would push the machine into swapping, or worse.
-pub fn check_memory(settings: &Settings, servers: u32, available: u64) -> Result<()> {
+pub fn check_memory(settings: &Settings, room: room::Size, available: u64) -> Result<()> {
     let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
     let loads = u64::from(room::MOST) * size_of::<u64>() as u64;
-    let needed = table + loads + room::bytes(servers, cpus()?);
+    let needed = table + loads + room.bytes(cpus()?);
     if needed > most(available) {
         bail!(
             "connections: {} takes {} MiB of memory, and of this machine's memory {} MiB are \
@@ -106,12 +107,13 @@ pub fn check_memory(settings: &Settings, servers: u32, available: u64) -> Result
 }
 
 /// Refuses a larger room likewise.
-pub fn check_memory_of_room(servers: u32, available: u64) -> Result<()> {
-    let needed = room::bytes(servers, cpus()?);
+pub fn check_memory_of_room(room: room::Size, available: u64) -> Result<()> {
+    let needed = room.bytes(cpus()?);
     if needed > most(available) {
         bail!(
-            "room for {servers} servers takes {} MiB of memory, and of this machine's memory {} \
+            "room for {} servers takes {} MiB of memory, and of this machine's memory {} \
              MiB are available; have fewer servers",
+            room.places,
             needed >> 20,
             available >> 20,
         );

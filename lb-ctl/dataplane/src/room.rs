@@ -1,18 +1,17 @@
-//! The maps whose size follows the configuration, and how a packet path that runs gets larger
-//! ones.
+//! The maps whose size follows the configuration, and how a running packet path gets larger ones.
 //!
-//! The kernel cannot make a map larger. So the program is loaded once more, with another *room*:
-//! larger maps that say the same, while the connection table and all else is shared. Then it
-//! takes the place of the old program in every link, between two packets. Indices stay as they
-//! are, so that no connection notices.
+//! The kernel cannot make a map larger. So the daemon loads the program again, with another
+//! *room*: larger copies of these maps; the connection table and all other maps are shared. Then
+//! the new program replaces the old one in every link, between two packets. Indices stay as
+//! they are, so that connections are not affected.
 //!
-//! Rooms are pinned in folders with numbers. A new one stays `unfinished` until it says the
-//! same as the old one; while there are two, programs of either may run. At whatever moment the
-//! daemon dies, the next one finishes: it takes the later room, puts its program into every
-//! link, and carries over what the earlier one counted.
+//! Rooms are pinned in folders with numbers. A new room is called `unfinished` until it is a
+//! full copy of the old one; while there are two, programs of either may run. If the daemon
+//! dies, the next one finishes the move: it takes the later room, puts its program into every
+//! link, and carries over what the earlier room counted.
 //!
-//! What was counted is carried as a total, into a row of the map `counters` that belongs to no
-//! CPU: carrying it twice does no harm.
+//! Counters are carried as totals, into a row of the map `counters` that belongs to no CPU:
+//! carrying them twice does no harm.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -37,40 +36,76 @@ pub const MAPS: [&str; 7] = [
 /// The number of the room that a packet path begins in.
 pub const FIRST: u32 = 1;
 
-/// Most servers, and most services, that an instance can have. The map `loads` has a place for
-/// each from the beginning: what changes with every connection is never carried anywhere.
+/// The most servers, and the most services, that an instance can have. The map `loads` has a
+/// place for each of them from the start and is never copied: it changes with every connection.
 pub const MOST: u32 = MOST_SERVERS;
 
-/// Room for servers and for services that every instance has.
-pub const LEAST: u32 = 8192;
+/// Places that every room has.
+const LEAST: u32 = 8192;
 
-/// Lines in the map `rosters` for each server. A server that is its service's only one takes
-/// two; and a roster that is replaced keeps its lines for a moment.
+/// Lines in the map `rosters` that every room has for each place. The roster of a service with
+/// one server takes two; and a roster that is replaced keeps its lines for a moment.
 pub const LINES_EACH: u32 = 4;
 
-/// What a room has to hold, in servers or services.
-pub fn size(needed: u32) -> u32 {
-    let needed = needed.min(MOST);
-    (needed + needed / 4)
-        .next_multiple_of(LEAST)
-        .clamp(LEAST, MOST)
+/// The most lines that a room can have: 4 GiB.
+const MOST_LINES: u32 = 1 << 26;
+
+/// How large a room is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Places for servers, and as many for services.
+    pub places: u32,
+    /// Lines for rosters. More than [`LINES_EACH`] place if schedulers have tables.
+    pub lines: u32,
 }
 
-/// The kernel memory that a room takes, in bytes.
-pub fn bytes(size: u32, cpus: u32) -> u64 {
-    let in_hash = size_of::<ServiceKey>() + size_of::<Value>() + HASH_ENTRY;
-    let each = size_of::<Entry>()
-        + size_of::<RosterLine>() * LINES_EACH as usize
-        + size_of::<Counters>() * (cpus as usize + 4)
-        + in_hash
-        + HASH_BUCKET;
-    u64::from(size) * each as u64
+impl Size {
+    /// The size of a room that has to hold so many services and servers, with few servers in
+    /// each service and no tables.
+    pub fn of_places(needed: u32) -> Self {
+        let (places, lines) = (needed, 0);
+        Self { places, lines }.with_reserve()
+    }
+
+    /// The size of a room that has to hold this much: a quarter more.
+    pub fn with_reserve(self) -> Self {
+        let places = reserve(self.places, LEAST, MOST);
+        let least = places * LINES_EACH;
+        let lines = reserve(self.lines, LEAST * LINES_EACH, MOST_LINES).max(least);
+        Self { places, lines }
+    }
+
+    /// The larger one of both, in places and in lines.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            places: self.places.max(other.places),
+            lines: self.lines.max(other.lines),
+        }
+    }
+
+    /// The kernel memory that the room takes, in bytes.
+    pub fn bytes(self, cpus: u32) -> u64 {
+        let in_hash = size_of::<ServiceKey>() + size_of::<Value>() + HASH_ENTRY;
+        let place = size_of::<Entry>()
+            + size_of::<Counters>() * (cpus as usize + 4)
+            + in_hash
+            + HASH_BUCKET;
+        let lines = u64::from(self.lines) * size_of::<RosterLine>() as u64;
+        u64::from(self.places) * place as u64 + lines
+    }
+}
+
+fn reserve(needed: u32, step: u32, most: u32) -> u32 {
+    let needed = needed.min(most);
+    (needed + needed / 4)
+        .next_multiple_of(step)
+        .clamp(step, most)
 }
 
 /// What the kernel adds to an entry of a hash map, and its bucket.
 const HASH_ENTRY: usize = 64;
 
-/// A bucket for a name, which takes more only where there is one.
+/// The bucket for a name. The name itself takes memory only if there is one.
 const HASH_BUCKET: usize = 16;
 
 /// A room's maps.
@@ -182,10 +217,26 @@ mod tests {
 
     #[test]
     fn a_room_has_a_reserve_and_limits() {
-        assert_eq!(size(0), LEAST);
-        assert_eq!(size(LEAST), 2 * LEAST);
-        assert_eq!(size(100_000), 131_072);
-        assert_eq!(size(u32::MAX), MOST);
+        let places = |needed| Size::of_places(needed).places;
+        assert_eq!(places(0), LEAST);
+        assert_eq!(places(LEAST), 2 * LEAST);
+        assert_eq!(places(100_000), 131_072);
+        assert_eq!(places(u32::MAX), MOST);
+        let (places, lines) = (u32::MAX, u32::MAX);
+        let most = Size { places, lines }.with_reserve();
+        assert_eq!((most.places, most.lines), (MOST, MOST_LINES));
+    }
+
+    #[test]
+    fn rosters_with_tables_need_lines_and_no_more_places() {
+        let without = Size::of_places(1000);
+        assert_eq!(without.lines, 4 * without.places);
+        // A thousand services whose scheduler has a table of 256 lines.
+        let (places, lines) = (1000, 1000 * (2 + 256));
+        let with = Size { places, lines }.with_reserve();
+        assert_eq!(with.places, without.places);
+        assert!(with.lines >= lines + lines / 4);
+        assert!(with.bytes(64) < without.bytes(64) * 2);
     }
 
     #[test]

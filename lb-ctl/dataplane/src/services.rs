@@ -25,7 +25,7 @@ use super::{
     encode::{self, key, service_id},
     names::Names,
     next_hop::NextHop,
-    room::{LINES_EACH, Room},
+    room::{Room, Size},
     rosters::Rosters,
     servers::{self, Servers},
     syscall,
@@ -175,9 +175,17 @@ impl Services {
         self.rosters.bytes() + self.servers.bytes()
     }
 
-    /// How many servers, or services, there have to be places for, so that these services can
-    /// be put; `None` where there is room for them.
-    pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Result<Option<u32>> {
+    /// The size of the room.
+    pub fn size(&self) -> Size {
+        Size {
+            places: self.servers.capacity(),
+            lines: self.rosters.lines(),
+        }
+    }
+
+    /// What a room has to hold so that these services can be put; `None` if this room holds
+    /// them.
+    pub fn lacks<'a>(&self, services: impl Iterator<Item = &'a Service>) -> Result<Option<Size>> {
         let (mut new_services, mut new_servers, mut lines) = (0, 0, 0);
         for service in services {
             let scheduler = encode::scheduler_number(&service.options.scheduler)?;
@@ -188,15 +196,15 @@ impl Services {
                 new_servers += u32::from(!self.servers.has(&identity));
             }
         }
-        let all = self.servers.capacity();
-        let (all_lines, used) = (self.rosters.lines(), self.rosters.used());
-        let fits = new_servers <= self.servers.free()
-            && new_services <= self.free.len() as u32
-            && lines <= all_lines - used.min(all_lines);
-        let servers = all - self.servers.free() + new_servers;
-        let services = all - self.free.len() as u32 + new_services;
-        let for_lines = (used + lines).div_ceil(LINES_EACH);
-        Ok((!fits).then_some(servers.max(services).max(for_lines)))
+        let all = self.size();
+        let servers = all.places - self.servers.free() + new_servers;
+        let services = all.places - self.free.len() as u32 + new_services;
+        let needed = Size {
+            places: servers.max(services),
+            lines: self.rosters.used() + lines,
+        };
+        let fits = needed.max(all) == all;
+        Ok((!fits).then_some(needed))
     }
 
     /// Copies everything to a larger room, which no packet meets yet.
