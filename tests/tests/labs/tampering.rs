@@ -7,7 +7,12 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData},
 };
-use lb_common::layout::{Interface, Settings};
+use lb_common::{
+    layout::{Interface, Settings},
+    schedule::RosterLine,
+    server::Server,
+    service::{NAME_BYTES, Service, ServiceKey},
+};
 use lb_dataplane::{Parts, attach};
 use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
 use lb_tests::{
@@ -15,6 +20,10 @@ use lb_tests::{
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
 use nix::sys::signal::Signal;
+
+/// A key and a value of the map `services`, to be copied and overwritten.
+type Key = [u8; size_of::<ServiceKey>()];
+const SERVICE_BYTES: usize = size_of::<Service>();
 
 fn start(topology: &Topology) -> (Lab, Director, Client) {
     let lab = Lab::realise(topology).unwrap();
@@ -43,7 +52,7 @@ fn assert_logged(director: &Director, words: &str) {
 fn a_service_that_was_deleted_or_changed_in_the_map_is_written_again() {
     let (_lab, director, client) = start(&topology());
     let map = Map::HashMap(pinned(&director, "room-1/services"));
-    let mut map: HashMap<_, [u8; 8], [u8; 16]> = map.try_into().unwrap();
+    let mut map: HashMap<_, Key, [u8; SERVICE_BYTES]> = map.try_into().unwrap();
     let entries = map.iter().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(entries.len(), 2);
     for (key, _) in &entries {
@@ -57,7 +66,7 @@ fn a_service_that_was_deleted_or_changed_in_the_map_is_written_again() {
     assert_eq!(map.iter().count(), 2);
 
     for (key, _) in &entries {
-        map.insert(key, [0xff; 16], 0).unwrap();
+        map.insert(key, [0xff; SERVICE_BYTES], 0).unwrap();
     }
     assert_logged(&director, &format!("tcp/{SERVICE} was changed in the map"));
     client.servers(3).unwrap();
@@ -75,15 +84,15 @@ fn what_somebody_removed_from_the_maps_can_be_deleted_all_the_same() {
     director.done(&name).unwrap();
     let services = Map::HashMap(pinned(&director, "room-1/services"));
     let names = Map::HashMap(pinned(&director, "room-1/names"));
-    assert_eq!(remove_all::<[u8; 16]>(services), 2);
-    assert_eq!(remove_all::<[u8; 256]>(names), 1);
+    assert_eq!(remove_all::<[u8; SERVICE_BYTES]>(services), 2);
+    assert_eq!(remove_all::<[u8; NAME_BYTES]>(names), 1);
     director.done("ipvsadm -C").unwrap();
     assert_eq!(director.stats().unwrap().services, []);
 }
 
 /// Removes all entries of a map with services as keys. Returns their number.
 fn remove_all<V: Pod>(map: Map) -> usize {
-    let mut map: HashMap<_, [u8; 8], V> = map.try_into().unwrap();
+    let mut map: HashMap<_, Key, V> = map.try_into().unwrap();
     let keys = map.keys().collect::<Result<Vec<_>, _>>().unwrap();
     keys.iter().for_each(|key| map.remove(key).unwrap());
     keys.len()
@@ -92,20 +101,22 @@ fn remove_all<V: Pod>(map: Map) -> usize {
 #[test]
 fn servers_and_rosters_that_were_overwritten_are_written_again() {
     let (_lab, director, client) = start(&topology());
-    for (path, name) in [
-        ("room-1/servers", "server 192.168.100.47:80 of tcp"),
-        ("room-1/rosters", "the roster of tcp"),
-    ] {
-        let map = Map::Array(pinned(&director, path));
-        let mut map: Array<_, [u8; 64]> = map.try_into().unwrap();
-        for index in 0..16 {
-            map.set(index, [0xff; 64], 0).unwrap();
-        }
-        assert_logged(&director, name);
-        client.servers(3).unwrap();
-    }
+    overwrite::<{ size_of::<Server>() }>(pinned(&director, "room-1/servers"));
+    assert_logged(&director, "server 192.168.100.47:80 of tcp");
+    client.servers(3).unwrap();
+    overwrite::<{ size_of::<RosterLine>() }>(pinned(&director, "room-1/rosters"));
+    assert_logged(&director, "the roster of tcp");
+    client.servers(3).unwrap();
     let counters = director.stats().unwrap().services[0].counters;
     assert_eq!(counters.connections, 3 + 3 + 3);
+}
+
+/// Writes garbage to the first entries of an array map.
+fn overwrite<const BYTES: usize>(map: MapData) {
+    let mut map: Array<_, [u8; BYTES]> = Map::Array(map).try_into().unwrap();
+    for index in 0..16 {
+        map.set(index, [0xff; BYTES], 0).unwrap();
+    }
 }
 
 #[test]

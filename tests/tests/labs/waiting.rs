@@ -3,6 +3,7 @@
 use std::{thread, time::Duration};
 
 use aya::maps::{Array, Map, MapData};
+use lb_common::server::Server;
 use lb_lab::{
     lab::Lab,
     wait::wait_until,
@@ -12,6 +13,8 @@ use lb_tests::{
     director::Director,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
 };
+
+const SERVER_BYTES: usize = size_of::<Server>();
 
 /// An address in the servers' subnet that no machine has.
 const ABSENT: &str = "192.168.100.99";
@@ -93,9 +96,11 @@ fn an_apply_that_fails_at_its_end_leaves_nothing_behind() {
 }
 
 /// The server entries that are in use, as bytes.
-fn servers_in_the_map(director: &Director) -> Vec<(u32, [u8; 64])> {
+fn servers_in_the_map(director: &Director) -> Vec<(u32, [u8; SERVER_BYTES])> {
     let map = MapData::from_pin(director.pins().join("room-1/servers")).unwrap();
-    let map: Array<_, [u8; 64]> = Map::Array(map).try_into().unwrap();
+    let map: Array<_, [u8; SERVER_BYTES]> = Map::Array(map).try_into().unwrap();
     let entries = (0..map.len()).map(|index| (index, map.get(&index, 0).unwrap()));
-    entries.filter(|(_, entry)| *entry != [0; 64]).collect()
+    entries
+        .filter(|(_, entry)| *entry != [0; SERVER_BYTES])
+        .collect()
 }
