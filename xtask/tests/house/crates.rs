@@ -13,7 +13,6 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
         [
             &[
                 "lb-common",
-                "lb-ctl",
                 "lb-dataplane",
                 "lb-lab",
                 "lb-tests",
@@ -46,7 +45,7 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ("lb-network", [&[], &[], &["lb-lab"]]),
     (
         "lb-tests",
-        [&["lb-common", "lb-ctl", "lb-dataplane", "lb-lab"], &[], &[]],
+        [&["lb-common", "lb-dataplane", "lb-lab"], &[], &[]],
     ),
     (
         "lb-verbs",
