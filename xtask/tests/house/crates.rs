@@ -37,6 +37,10 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
         "lb-dataplane",
         [&["lb-common", "lb-model"], &["xtask"], &["lb-model"]],
     ),
+    (
+        "lb-director",
+        [&["lb-api", "lb-model", "lb-network"], &[], &["lb-model"]],
+    ),
     ("lb-ebpf", [&["lb-common"], &[], &[]]),
     (FEATURES, [&[], &[], &[]]),
     ("lb-ipvsadm", [&["lb-api", "lb-model"], &[], &["lb-model"]]),

@@ -1,0 +1,70 @@
+//! Desired × observed = effective: what the packet path is to do, given what an operator wants
+//! and what is known of the servers.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use lb_model::{Method, Server, ServerId, Service, ServiceId};
+use lb_network::Reach;
+
+use super::reaches::Reaches;
+
+/// A service as the packet path is to have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// The service, with effective weights.
+    pub service: Service,
+    /// How each of its servers is reached.
+    pub reaches: BTreeMap<IpAddr, Reach>,
+}
+
+/// What the packet path is to do with a service.
+#[must_use]
+pub fn service(desired: &Service, reaches: &Reaches) -> Effective {
+    let mut service = desired.clone();
+    let mut of_servers = BTreeMap::new();
+    for server in &mut service.servers {
+        let reach = reaches.get(server.id.address);
+        server.options.weight = weight(server, &reach);
+        of_servers.insert(server.id.address, reach);
+    }
+    Effective {
+        service,
+        reaches: of_servers,
+    }
+}
+
+/// A server's share of new connections. This function is the only way to it.
+///
+/// How the server is reached does not count: as in IPVS, one whose next hop is unknown keeps its
+/// share. What health checks find will count here.
+#[must_use]
+pub fn weight(desired: &Server, _observed: &Reach) -> u32 {
+    desired.options.weight
+}
+
+/// Why a server cannot be served by its method.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "server {server} of {service}: the address is the director's own, and only DR reaches a server \
+     on the director itself: give it `forward: dr`"
+)]
+pub struct OwnAddress {
+    service: ServiceId,
+    server: ServerId,
+}
+
+/// Replies of a server on the director itself never meet the XDP program: nothing could undo a
+/// translation. So such a server takes DR only.
+pub fn check_methods(service: &Service, reaches: &Reaches) -> Result<(), OwnAddress> {
+    let wrong = service
+        .servers
+        .iter()
+        .find(|server| service.method(server) != Method::Dr && reaches.is_local(server.id.address));
+    match wrong {
+        None => Ok(()),
+        Some(server) => Err(OwnAddress {
+            service: service.id,
+            server: server.id,
+        }),
+    }
+}

@@ -1,0 +1,131 @@
+//! What the log says of a change before it is made, line by line: what, old -> new.
+
+use std::collections::HashSet;
+
+use lb_model::{Desired, Service};
+
+use super::{
+    event::By,
+    reaches::Reaches,
+    told::{Level, Told, first},
+};
+
+/// Lines that the log gets for one request.
+const MOST: usize = 1000;
+
+/// What live edits have made different from what the daemon's own file says: the words by which
+/// [`difference`] calls it.
+#[derive(Clone, Debug, Default)]
+pub struct Edited(HashSet<String>);
+
+impl Edited {
+    /// The live edits since the file was read, which says `file`.
+    #[must_use]
+    pub fn since(file: &Desired, live: &Desired) -> Self {
+        let mut edited = HashSet::new();
+        if file.timeouts != live.timeouts {
+            edited.insert("timeouts".to_owned());
+        }
+        for then in file.services.iter() {
+            let Some(now) = live.services.get(then.id) else {
+                edited.insert(then.id.to_string());
+                continue;
+            };
+            if then == now {
+                continue;
+            }
+            if then.options != now.options {
+                edited.insert(then.id.to_string());
+            }
+            for server in &then.servers {
+                if now.server(server.id) != Some(server) {
+                    edited.insert(format!("{} server {}", then.id, server.id));
+                }
+            }
+        }
+        for now in live.services.iter() {
+            let then = file.services.get(now.id);
+            if then.is_none() {
+                edited.insert(now.id.to_string());
+            }
+            let of_file = |id| then.is_some_and(|then| then.server(id).is_some());
+            let new = now.servers.iter().filter(|server| !of_file(server.id));
+            edited.extend(new.map(|server| format!("{} server {}", now.id, server.id)));
+        }
+        Self(edited)
+    }
+
+    /// Whether a line changes what was edited live.
+    fn has(&self, line: &str) -> bool {
+        let words: Vec<_> = line.split(' ').skip(1).take(3).collect();
+        match words[..] {
+            [service, "server", _] => self.0.contains(&words.join(" ")) || self.0.contains(service),
+            [about, ..] => self.0.contains(about),
+            [] => false,
+        }
+    }
+}
+
+/// Tells the lines of a change: as warnings those that take something away, or change what was
+/// edited live; before the others. Where there are too many, the rest is counted.
+#[must_use]
+pub fn change(lines: &[String], edited: &Edited, by: &By) -> Vec<Told> {
+    let takes_away = |line: &&String| line.starts_with('-') || edited.has(line);
+    let (warn, info): (Vec<_>, Vec<_>) = lines.iter().partition(takes_away);
+    let mut left = MOST;
+    let mut all = Vec::new();
+    for (level, lines) in [(Level::Warn, warn), (Level::Info, info)] {
+        let shown = lines.len().min(left);
+        left -= shown;
+        let mut of_level: Vec<String> = lines[..shown].iter().map(|&line| line.clone()).collect();
+        if lines.len() > shown {
+            let more = lines.len() - shown;
+            of_level.push(format!("and {more} more such changes"));
+        }
+        all.extend(Told::lines(level, of_level).into_iter().map(|told| Told {
+            by: Some(by.clone()),
+            ..told
+        }));
+    }
+    all
+}
+
+/// A line for each server that packets do not reach yet, for the reply.
+#[must_use]
+pub fn unreached<'a>(
+    services: impl Iterator<Item = &'a Service>,
+    reaches: &Reaches,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for service in services {
+        for server in &service.servers {
+            let reach = reaches.get(server.id.address);
+            if !reach.is_known() {
+                lines.push(format!(
+                    "! {}: server {} cannot be reached yet: {reach}",
+                    service.id, server.id
+                ));
+            }
+        }
+    }
+    first(lines, "! and", "more servers cannot be reached yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_one_request_is_bounded_and_what_goes_away_comes_first() {
+        let mut lines: Vec<_> = (0..1500).map(|n| format!("+ new {n}")).collect();
+        lines.extend((0..20).map(|n| format!("- gone {n}")));
+        let by = By::Start {
+            file: "lb.yaml".to_owned(),
+        };
+        let told = change(&lines, &Edited::default(), &by);
+        assert_eq!(told[0].level, Level::Warn);
+        assert_eq!(told[0].lines.len(), 20);
+        assert_eq!(told[1].lines.len(), MOST - 20 + 1);
+        assert_eq!(told[1].lines.last().unwrap(), "and 520 more such changes");
+    }
+}

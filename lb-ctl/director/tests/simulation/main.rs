@@ -1,0 +1,123 @@
+//! The core in a simulated world: random edits, files, changes of the network, answers out of
+//! order, a packet path that fails, crashes at any step, and restarts.
+//!
+//! What must hold, whatever happens:
+//!
+//! - In the end, the packet path does what a fresh start from what is desired would make it do.
+//! - What was refused changed nothing, and what was not refused is done.
+//! - Every request gets exactly one reply, unless the daemon crashes first.
+//! - Nothing is put into the packet path that is not recorded.
+//! - Every change is told before it is made; what takes a service, a server or a live edit away,
+//!   as a warning.
+
+mod file;
+mod network;
+mod path;
+mod world;
+
+use lb_model::{Change, merge::Written, strategies};
+use proptest::{
+    collection,
+    prelude::*,
+    sample::{Index, select},
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use crate::{file::file, network::Way, world::World};
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Action {
+    /// Somebody asks for changes.
+    Change(Vec<Change>),
+    /// Somebody applies a file.
+    Apply { file: Box<Written>, own: bool },
+    /// Somebody edits the daemon's file.
+    Edit(Box<Written>),
+    /// SIGHUP.
+    Hangup,
+    /// `lb-ctl save` into the daemon's own file.
+    Save,
+    /// An address is reached otherwise.
+    Network { last: u8, way: Way },
+    /// From now on, questions are answered with what was so when they were asked, or when the
+    /// answer comes.
+    Early(bool),
+    /// One of the answers that are on their way comes.
+    Answer(Index),
+    /// The packet path fails so many times, after so many steps.
+    Fail { after: u8, times: u8 },
+    /// The daemon is killed after so many steps. It starts again at [`Action::Start`].
+    Kill { after: u8 },
+    /// The daemon starts, if it does not run.
+    Start,
+    /// A second passes.
+    Tick,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        8 => collection::vec(strategies::change(), 1..5).prop_map(Action::Change),
+        1 => (file(), any::<bool>()).prop_map(|(file, own)| Action::Apply { file, own }),
+        2 => file().prop_map(Action::Edit),
+        1 => Just(Action::Hangup),
+        1 => Just(Action::Save),
+        4 => (1..8u8, select(Way::ALL)).prop_map(|(last, way)| Action::Network { last, way }),
+        1 => any::<bool>().prop_map(Action::Early),
+        12 => any::<Index>().prop_map(Action::Answer),
+        1 => (0..6u8, 1..4u8).prop_map(|(after, times)| Action::Fail { after, times }),
+        2 => (0..12u8).prop_map(|after| Action::Kill { after }),
+        4 => Just(Action::Start),
+        1 => Just(Action::Tick),
+    ]
+}
+
+fn story() -> impl Strategy<Value = (Box<Written>, Vec<Action>)> {
+    (file(), collection::vec(action(), 0..40))
+}
+
+fn play((file, actions): (Box<Written>, Vec<Action>)) {
+    let mut world = World::new(*file);
+    world.start();
+    for action in actions {
+        match action {
+            Action::Change(changes) => world.change(changes),
+            Action::Apply { file, own } => world.apply(*file, own),
+            Action::Edit(file) => world.file = *file,
+            Action::Hangup => world.hang_up(),
+            Action::Save => world.save(),
+            Action::Network { last, way } => world.change_network(last, way),
+            Action::Early(early) => world.network.early = early,
+            Action::Answer(which) => world.answer(|answers| which.index(answers)),
+            Action::Fail { after, times } => world.path.fail(after, times),
+            Action::Kill { after } => world.path.kill_after(after),
+            Action::Start => world.start(),
+            Action::Tick => world.tick(),
+        }
+    }
+    world.end();
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(200))]
+
+    #[test]
+    fn in_the_end_everything_is_as_if_the_daemon_had_just_started(story in story()) {
+        play(story);
+    }
+}
+
+/// Stories that found a mistake once, by the seed that tells them.
+const SEEDS: &[u8] = &[0, 1, 2, 3];
+
+#[test]
+fn stories_that_found_something_once_do_not_find_it_again() {
+    for &seed in SEEDS {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        for _ in 0..20 {
+            play(story().new_tree(&mut runner).expect("a story").current());
+        }
+    }
+}
