@@ -5,12 +5,12 @@
     reason = "all of it is tests, also what several of them share"
 )]
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, time::Instant};
 
 use lb_api::{Connection, Listing, MAX_REQUEST, Numbers, Page, Request};
 use lb_ipvsadm::{End, Failure, Kernel, Lines, Names, Program, Session};
 use lb_model::{
-    Change, Method, Protocol, Refusal, ServiceId, State, Timeouts,
+    Change, Desired, Method, Protocol, Refusal, ServiceId, State, Timeouts, Undo,
     sync::{Role, Sync},
 };
 
@@ -19,6 +19,8 @@ use lb_model::{
 struct Noted {
     absent: bool,
     asked: Vec<String>,
+    /// The last request for changes.
+    last: Option<Request>,
 }
 
 impl Noted {
@@ -45,6 +47,7 @@ impl Kernel for &mut Noted {
         };
         let bytes = serde_json::to_vec(&request).unwrap().len();
         assert!(bytes < MAX_REQUEST, "{bytes}");
+        self.last = Some(request);
         self.note(asked, Vec::new())
     }
 
@@ -249,4 +252,66 @@ fn more_changes_than_a_request_holds_are_several_requests() {
     });
     assert!(kernel.asked.len() > 2, "{:?}", kernel.asked);
     assert_eq!(counts.sum::<usize>(), 1 + count);
+}
+
+/// By hand: `cargo test --release -p lb-ipvsadm --test requests -- --ignored --nocapture`
+#[test]
+#[ignore = "measures, and asserts nothing of what it measures"]
+fn what_it_costs_to_restore_10_000_services_with_10_servers() {
+    let mut input = Vec::new();
+    for service in 0..10_000u32 {
+        let vip = std::net::Ipv4Addr::from_bits(0x0ac8_0000 + service);
+        input.push(format!("-A -t {vip}:80 -s wrr\n"));
+        for server in 0..10 {
+            let rip = std::net::Ipv4Addr::from_bits(0x0a64_0000 + service * 10 + server);
+            input.push(format!(
+                "-a -t {vip}:80 -r {rip}:80 -i -w 1 --tun-type ipip\n"
+            ));
+        }
+    }
+    let mut kernel = Noted::default();
+    let all = Instant::now();
+    run(&mut kernel, "ipvsadm-restore", input).0.unwrap();
+    let all = all.elapsed();
+    let last = kernel.last.unwrap();
+
+    let encoding = Instant::now();
+    let json = serde_json::to_vec(&last).unwrap();
+    let encoding = encoding.elapsed();
+    let decoding = Instant::now();
+    let Request::Change { changes, .. } = serde_json::from_slice(&json).unwrap() else {
+        panic!("restoring changes something")
+    };
+    let decoding = decoding.elapsed();
+
+    let (mut desired, mut undo) = (Desired::default(), Undo::default());
+    let mut make = |changes: &[Change]| {
+        let begin = Instant::now();
+        for change in changes {
+            change.make(&mut desired, &mut undo).unwrap();
+        }
+        begin.elapsed()
+    };
+    let adding = make(&changes);
+    let mut weights = Vec::new();
+    for change in &changes {
+        if let Change::AddServer {
+            service, server, ..
+        } = change
+        {
+            weights.push(Change::SetServer {
+                service: service.clone(),
+                server: *server,
+                set: serde_json::from_str(r#"{"weight":2,"forward":"tun"}"#).unwrap(),
+            });
+        }
+    }
+    let setting = make(&weights);
+    println!(
+        "{} changes, {} bytes: parsed and encoded once in {all:?}, encoded in {encoding:?}, \
+         decoded in {decoding:?}, made in {adding:?}; {} weights set in {setting:?}",
+        changes.len(),
+        json.len(),
+        weights.len()
+    );
 }
