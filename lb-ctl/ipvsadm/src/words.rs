@@ -129,21 +129,15 @@ pub fn scheduler(name: &str) -> Scheduler {
     }
 }
 
-/// `-M`, which is read by the service's family. The whole address is what is meant without it.
+/// `-M`, which is read by the service's family.
 pub fn netmask(text: &str, family: Family) -> Option<Mask> {
     match family {
-        Family::V4 => match values::ipv4(text)? {
-            Ipv4Addr::BROADCAST => Some(Mask::Whole),
-            mask => Some(Mask::V4(mask)),
-        },
-        Family::V6 => match values::prefix(text)? {
-            128 => Some(Mask::Whole),
-            bits => Some(Mask::V6(bits)),
-        },
+        Family::V4 => values::ipv4(text).map(Mask::V4),
+        Family::V6 => values::prefix(text).map(Mask::V6),
     }
 }
 
-/// A mask as [`netmask`] takes it; nothing for the whole address.
+/// A mask as [`netmask`] takes it; nothing for the whole address, which needs no mask.
 pub fn netmask_text(mask: Mask) -> Option<String> {
     match mask {
         Mask::Whole | Mask::V4(Ipv4Addr::BROADCAST) | Mask::V6(128) => None,

@@ -785,6 +785,50 @@ mod tests {
     }
 
     #[test]
+    fn every_change_can_be_undone_and_knows_what_it_touched() {
+        let id: ServiceId = "tcp/192.0.2.1:80".parse().unwrap();
+        let new: ServiceId = "tcp/192.0.2.2:80".parse().unwrap();
+        let other: ServiceId = "udp/192.0.2.1:53".parse().unwrap();
+        let server = "10.0.0.1".parse().unwrap();
+        for (change, touched) in [
+            (
+                Change::AddService {
+                    id: new,
+                    options: ServiceOptions::default(),
+                },
+                vec![new],
+            ),
+            (set_service(&[("name", "www")]), vec![id]),
+            (Change::DeleteService { service: web() }, vec![id]),
+            (Change::Clear, vec![id, other]),
+            (add("10.0.0.3", End::Head), vec![id]),
+            (set_server(&[("weight", "5")]), vec![id]),
+            (
+                Change::DeleteServer {
+                    service: web(),
+                    server,
+                },
+                vec![id],
+            ),
+            (
+                Change::SetTimeouts {
+                    set: patch::<Timeouts>(&[("udp", "30s")]),
+                },
+                vec![],
+            ),
+            (Change::Replace(Box::default()), vec![id, other]),
+        ] {
+            let (mut after, mut undo) = (desired(), Undo::default());
+            change.make(&mut after, &mut undo).unwrap();
+            assert_ne!(after, desired(), "{change:?}");
+            assert_eq!(undo.touched(&after), touched, "{change:?}");
+            assert_eq!(undo.before(id, &after), desired().services.get(id));
+            undo.revert(&mut after);
+            assert_eq!(after, desired(), "{change:?}");
+        }
+    }
+
+    #[test]
     fn of_several_things_that_are_wrong_the_one_is_named_that_the_kernel_names() {
         use Refusal::{Exists, Invalid, NoFamily, NoOption, NoService, NotFound, OutOfRange};
         let add_service = |id: &str, words| Change::AddService {
