@@ -511,12 +511,17 @@ impl Given {
         if matches!(service, ServiceId::Address { .. }) && self.method != Method::Nat {
             at.set_port(service.port());
         }
+        #[allow(
+            clippy::needless_update,
+            reason = "a server may have options that IPVS does not know"
+        )]
         let options = ServerOptions {
             weight: self.weight,
             forward: Some(self.method),
             upper: self.upper,
             lower: self.lower,
             tunnel: self.tunnel()?,
+            ..ServerOptions::default()
         };
         Ok((service, at, options))
     }

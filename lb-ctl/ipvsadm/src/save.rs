@@ -86,8 +86,8 @@ mod tests {
     };
     use lb_api::ListedService;
     use lb_model::{
-        Change, Counters, Load, Mask, Scheduler, SchedulerFlags, Server, ServerId, ServerOptions,
-        Service, Tunnel, options::Options as _, strategies,
+        Change, Counters, Load, Mask, Patch, Scheduler, SchedulerFlags, Server, ServerId,
+        ServerOptions, Service, Tunnel, options::Options as _, strategies,
     };
     use proptest::prelude::*;
 
@@ -202,8 +202,9 @@ mod tests {
             };
             let id: ServerId = "10.0.0.1:80".parse().unwrap();
             let options = ServerOptions { forward: Some(method), tunnel, ..options };
-            service.servers = vec![Server { id, options: options.clone() }];
-            let expected = ServerOptions { upper: 0, lower: 0, ..options };
+            let mut expected = ServerOptions::default();
+            Patch::of(&options, &["weight", "forward", "tunnel"]).put(&mut expected).unwrap();
+            service.servers = vec![Server { id, options }];
             let Some(Change::AddServer { options, server, .. }) = restored(service).pop() else {
                 panic!("a server is saved")
             };

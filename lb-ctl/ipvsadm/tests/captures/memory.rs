@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use lb_api::{Connection, ListedServer, ListedService, Listing, Numbers, Page};
 use lb_ipvsadm::{Failure, Kernel};
 use lb_model::{
-    Change, Checksum, Counters, End, Endpoint, Load, Method, Patch, Refusal, ServerOptions,
-    ServiceId, ServiceOptions, ServiceRef, Timeouts, Tunnel,
+    Change, Counters, End, Endpoint, Load, Method, Patch, Refusal, ServerOptions, ServiceId,
+    ServiceOptions, ServiceRef, Timeouts, Tunnel,
+    options::Options as _,
     spelling::Named,
     sync::{Role, Sync},
 };
@@ -138,16 +139,17 @@ impl Memory {
 /// option become alike by it.
 fn all(set: &Patch) -> Result<ServerOptions, Refusal> {
     let mut options = ServerOptions::default();
-    let mut others = ServerOptions {
-        weight: 77,
-        forward: Some(Method::Fullnat),
-        upper: 77,
-        lower: 77,
-        tunnel: Tunnel::Gue {
-            port: 77,
-            checksum: Checksum::Remote,
-        },
-    };
+    let mut others = ServerOptions::default();
+    for (key, word) in [
+        ("weight", "77"),
+        ("forward", "nat"),
+        ("upper", "77"),
+        ("lower", "77"),
+        ("tunnel", "gue:77+remcsum"),
+    ] {
+        let row = ServerOptions::row(key).unwrap();
+        (row.set)(&mut others, word).unwrap();
+    }
     for options in [&mut options, &mut others] {
         set.put(options).map_err(|_| Refusal::Invalid)?;
     }
