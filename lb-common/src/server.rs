@@ -55,12 +55,10 @@ pub struct Server {
     pub protocol: u8,
     /// Zero.
     pub _pad: [u8; 3],
-    /// The weight, for those who read the map; the XDP program reads the roster's.
-    pub weight: u32,
     /// Index of the service's row in the map `retired`.
     pub service: u32,
     /// Zero.
-    pub _reserved: [u32; 4],
+    pub _reserved: [u32; 5],
     /// The second line. Zero. Room for IPv6 (RIP and outer source: 32 bytes), thresholds (upper
     /// and lower: 8 bytes) and tunnels (kind, flags and port: 4 bytes).
     pub _second_line: [u32; 16],

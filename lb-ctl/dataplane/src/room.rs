@@ -55,7 +55,7 @@ const MOST_LINES: u32 = 1 << 26;
 pub struct Size {
     /// Places for servers, and as many for services.
     pub places: u32,
-    /// Lines for rosters. More than [`LINES_EACH`] place if schedulers have tables.
+    /// Lines for rosters: [`LINES_EACH`] for each place, more if schedulers have tables.
     pub lines: u32,
 }
 

@@ -67,6 +67,7 @@ impl Service {
 #[derive(Clone, Debug)]
 pub struct Server {
     entry: server::Server,
+    weight: u32,
     /// If it is not the service's.
     port: Option<u16>,
 }
@@ -101,16 +102,19 @@ impl Server {
             mtu: 1500,
             method: method as u8,
             flags: SERVER_AVAILABLE | SERVER_REACHABLE,
-            weight: 1,
             ..server::Server::default()
         };
-        Self { entry, port: None }
+        Self {
+            entry,
+            weight: 1,
+            port: None,
+        }
     }
 
     /// Of another weight.
     #[must_use]
     pub fn weight(self, weight: u32) -> Self {
-        self.with(|server| server.weight = weight)
+        Self { weight, ..self }
     }
 
     /// Listening on another port than the service's.
@@ -214,8 +218,8 @@ impl Bench {
             roster: self.next_line,
         };
         for added in service.servers {
+            let weight = added.weight;
             let server = self.add_server(&key, index, added);
-            let weight = get(&self.maps().servers, server).weight;
             served.servers.push(server);
             served.order.insert(0, Entry { server, weight });
         }
@@ -259,7 +263,6 @@ impl Bench {
                 entry.weight = weight;
             }
         }
-        self.edit_server(server, |server| server.weight = weight);
         let header = get(&self.maps().rosters, served.roster);
         let position = Position::from_bits(header.words[0]);
         let position = served
