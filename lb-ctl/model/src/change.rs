@@ -9,11 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    addressing,
     desired::{Desired, Server, Service},
     fault::Fault,
     ids::{Endpoint, ServerId, ServiceId, ServiceRef},
+    not_yet::{self, NotYet},
     options::{Patch, ServerOptions, ServiceOptions, Timeouts},
-    packet_path::{self, NotYet},
+    refusal::Refusal,
     rules,
     spelling::{SHOWN, some_of},
     sync::{Role, Sync},
@@ -162,32 +164,6 @@ impl From<NotYet> for ChangeError {
     }
 }
 
-/// Why a change was not made, as the kernel says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// EEXIST: the service or server is there already.
-    Exists,
-    /// ESRCH: there is no such service.
-    NoService,
-    /// ENOENT: no such scheduler, engine or server.
-    NotFound,
-    /// EINVAL.
-    Invalid,
-    /// ERANGE.
-    OutOfRange,
-    /// ENOMEM.
-    NoMemory,
-    /// ENOPROTOOPT: what the packet path does not act on.
-    NoOption,
-    /// EPROTONOSUPPORT.
-    NoProtocol,
-    /// EAFNOSUPPORT.
-    NoFamily,
-    /// ENODEV.
-    NoDevice,
-}
-
 impl ChangeError {
     /// The kernel's reason.
     #[must_use]
@@ -262,9 +238,9 @@ impl Change {
                 if desired.services.get(*id).is_some() {
                     return Err(ChangeError::ServiceExists(*id));
                 }
-                packet_path::service_id(*id)?;
+                not_yet::service_id(*id)?;
                 check_service(desired, *id, options)?;
-                rules::service(*id)?;
+                addressing::service(*id)?;
                 undo.keep(desired, *id);
                 desired.services.put(Service {
                     options: options.clone(),
@@ -277,7 +253,7 @@ impl Change {
                 check_service(desired, changed.id, &changed.options)?;
                 for server in &changed.servers {
                     let method = changed.method(server);
-                    rules::server(changed.id, server.id, method)
+                    addressing::server(changed.id, server.id, method)
                         .map_err(|fault| Fault::new(format!("server {}: {fault}", server.id)))?;
                 }
                 undo.keep(desired, changed.id);
@@ -305,7 +281,7 @@ impl Change {
                     options: options.clone(),
                 };
                 check_numbers(&server.options)?;
-                packet_path::server_address(server.id.address)?;
+                not_yet::server_address(server.id.address)?;
                 if service.server(server.id).is_some() {
                     return Err(ChangeError::ServerExists(service.id, server.id));
                 }
@@ -414,7 +390,7 @@ fn check_service(
     id: ServiceId,
     options: &ServiceOptions,
 ) -> Result<(), ChangeError> {
-    let mut not_yet = packet_path::service_options(options);
+    let mut not_yet = not_yet::service_options(options);
     not_yet.sort_by_key(|not_yet| not_yet.refusal != Refusal::NotFound);
     if let Some(first) = not_yet.into_iter().next() {
         return Err(first.into());
@@ -449,13 +425,10 @@ fn check_whole(set: &Patch) -> Result<(), ChangeError> {
 }
 
 fn check_server(service: &Service, server: &Server) -> Result<(), ChangeError> {
-    if let Some(not_yet) = packet_path::server_options(&server.options)
-        .into_iter()
-        .next()
-    {
+    if let Some(not_yet) = not_yet::server_options(&server.options).into_iter().next() {
         return Err(not_yet.into());
     }
-    rules::server(service.id, server.id, service.method(server))?;
+    addressing::server(service.id, server.id, service.method(server))?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::Fault,
+    packet_path,
     spelling::{self, Named, as_text},
     values::Name,
 };
@@ -37,6 +38,10 @@ impl Named for Protocol {
             Self::Udp => "udp",
             Self::Sctp => "sctp",
         }
+    }
+
+    fn usable() -> Vec<&'static str> {
+        packet_path::PROTOCOLS.to_vec()
     }
 }
 

@@ -10,8 +10,10 @@
 //! - [`change`]: one vocabulary of change, and why a change is refused
 //! - [`merge`]: what an edited file means for a director that was edited live
 //! - [`difference`]: what changes, as lines for people
-//! - [`rules`], [`packet_path`]: what can never be right, and what cannot be done yet
+//! - [`rules`], [`addressing`]: what can never be right
+//! - [`packet_path`], [`not_yet`]: what the packet path has, and how the rest is refused
 
+pub mod addressing;
 pub mod change;
 mod declare;
 pub mod desired;
@@ -19,8 +21,10 @@ pub mod difference;
 pub mod fault;
 pub mod ids;
 pub mod merge;
+pub mod not_yet;
 pub mod options;
 pub mod packet_path;
+pub mod refusal;
 pub mod rules;
 pub mod spelling;
 pub mod state;
@@ -32,11 +36,12 @@ pub mod values;
 pub mod strategies;
 
 pub use self::{
-    change::{Change, ChangeError, End, Refusal, Undo},
+    change::{Change, ChangeError, End, Undo},
     desired::{Desired, Server, Service, Services},
     fault::Fault,
     ids::{Endpoint, Family, Protocol, ServerId, ServiceId, ServiceRef},
     options::{Options, Patch, ServerOptions, ServiceOptions, Timeouts},
+    refusal::Refusal,
     state::State,
     traffic::{Counters, Load},
     values::{

@@ -3,7 +3,7 @@
 //! and the lines of a plan go through [`Options::ROWS`].
 //!
 //! A new option that no packet reads is a line here. If the packet path cannot act on it yet,
-//! [`packet_path`](crate::packet_path) refuses it.
+//! [`packet_path`](crate::packet_path) says so.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value as Json};

@@ -11,32 +11,32 @@ use crate::fault::Fault;
 pub trait Named: Clone + Eq + Sized + 'static {
     /// What kind of thing it is, for messages.
     const KIND: &'static str;
-    /// Every value that can be used.
+    /// Every value that has a word.
     const ALL: &'static [Self];
 
     /// The word.
     fn name(&self) -> &str;
 
+    /// The words of those that can be used. All of them, unless the packet path lacks some.
+    #[must_use]
+    fn usable() -> Vec<&'static str> {
+        Self::ALL.iter().map(Self::name).collect()
+    }
+
     /// The value that a word stands for.
     fn parse(word: &str) -> Result<Self, Fault> {
-        Self::ALL
-            .iter()
-            .find(|value| value.name() == word)
-            .cloned()
-            .ok_or_else(|| not_one_of::<Self>(word, Self::ALL))
+        let found = Self::ALL.iter().find(|value| value.name() == word);
+        found.cloned().ok_or_else(|| {
+            let usable = Self::usable();
+            Fault::new(format!(
+                "`{}` is not a valid {}: use {}{}",
+                word.escape_debug(),
+                Self::KIND,
+                alternatives(&usable),
+                did_you_mean(word, &usable)
+            ))
+        })
     }
-}
-
-/// Says that a word is none of these, and which is likely meant.
-pub fn not_one_of<T: Named>(word: &str, usable: &[T]) -> Fault {
-    let names: Vec<_> = usable.iter().map(Named::name).collect();
-    Fault::new(format!(
-        "`{}` is not a valid {}: use {}{}",
-        word.escape_debug(),
-        T::KIND,
-        alternatives(&names),
-        did_you_mean(word, &names)
-    ))
 }
 
 /// An address, and a port if one is given: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`,

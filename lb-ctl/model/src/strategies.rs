@@ -66,7 +66,7 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn service_id() -> impl Strategy<Value = ServiceId> {
-    let protocol = sample::select(packet_path::PROTOCOLS);
+    let protocol = usable::<Protocol>();
     (protocol, 1..4u8, 80..82u16).prop_map(|(protocol, last, port)| ServiceId::Address {
         protocol,
         at: SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), port),
@@ -76,8 +76,8 @@ fn service_id() -> impl Strategy<Value = ServiceId> {
 /// Options that the packet path can do.
 pub fn service_options() -> impl Strategy<Value = ServiceOptions> {
     all_service_options().prop_map(|options| ServiceOptions {
-        scheduler: one_of(packet_path::SCHEDULERS, &options.scheduler),
-        forward: one_of(packet_path::METHODS, &options.forward),
+        scheduler: or_usable(options.scheduler.clone()),
+        forward: or_usable(options.forward),
         ..without(options, packet_path::UNUSED_SERVICE_OPTIONS)
     })
 }
@@ -85,18 +85,22 @@ pub fn service_options() -> impl Strategy<Value = ServiceOptions> {
 /// Options that the packet path can do.
 pub fn server_options() -> impl Strategy<Value = ServerOptions> {
     all_server_options().prop_map(|options| ServerOptions {
-        forward: options
-            .forward
-            .map(|method| one_of(packet_path::METHODS, &method)),
+        forward: options.forward.map(or_usable),
         ..without(options, packet_path::UNUSED_SERVER_OPTIONS)
     })
 }
 
-/// The value, or the first where it is none of these.
-fn one_of<T: Named>(values: &[T], value: &T) -> T {
-    let first = &values[0];
-    let found = values.iter().find(|other| *other == value);
-    found.unwrap_or(first).clone()
+/// The value, or one that can be used.
+fn or_usable<T: Named>(value: T) -> T {
+    let usable = T::usable();
+    match usable.contains(&value.name()) {
+        true => value,
+        false => T::parse(usable[0]).expect("a word"),
+    }
+}
+
+fn usable<T: Named + std::fmt::Debug>() -> impl Strategy<Value = T> {
+    sample::select(T::usable()).prop_map(|word| T::parse(word).expect("a word"))
 }
 
 /// The options with these set back to their defaults.

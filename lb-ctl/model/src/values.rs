@@ -236,7 +236,7 @@ texts! {
 
 /// Types with a few values travel as their words; the last column reads them.
 macro_rules! words {
-    ($($type:ident, $hint:literal, $usable:path, $received:path;)*) => {$(
+    ($($type:ident, $hint:literal, $received:path;)*) => {$(
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
@@ -268,7 +268,7 @@ macro_rules! words {
             const HINT: &'static str = $hint;
 
             fn words() -> Vec<&'static str> {
-                $usable.iter().map(Named::name).collect()
+                Self::usable()
             }
 
             fn from_text(word: &str) -> Result<Self, Fault> {
@@ -284,8 +284,8 @@ macro_rules! words {
 
 words! {
     // The daemon refuses a name that it does not know for the kernel's reason.
-    Scheduler, "NAME", packet_path::SCHEDULERS, Scheduler::received;
-    Method, "METHOD", packet_path::METHODS, Method::parse;
+    Scheduler, "NAME", Scheduler::received;
+    Method, "METHOD", Method::parse;
 }
 
 /// How a service chooses a server for a new connection: IPVS's schedulers.
@@ -350,11 +350,8 @@ impl Named for Scheduler {
         }
     }
 
-    fn parse(word: &str) -> Result<Self, Fault> {
-        let found = Self::ALL.iter().find(|scheduler| scheduler.name() == word);
-        found
-            .cloned()
-            .ok_or_else(|| spelling::not_one_of(word, packet_path::SCHEDULERS))
+    fn usable() -> Vec<&'static str> {
+        packet_path::SCHEDULERS.to_vec()
     }
 }
 
@@ -399,11 +396,8 @@ impl Named for Method {
         }
     }
 
-    fn parse(word: &str) -> Result<Self, Fault> {
-        let found = Self::ALL.iter().find(|method| method.name() == word);
-        found
-            .copied()
-            .ok_or_else(|| spelling::not_one_of(word, packet_path::METHODS))
+    fn usable() -> Vec<&'static str> {
+        packet_path::METHODS.to_vec()
     }
 }
 

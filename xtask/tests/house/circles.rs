@@ -58,18 +58,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "services",
         ],
     ),
-    (
-        "lb_model",
-        &[
-            "change",
-            "desired",
-            "ids",
-            "options",
-            "packet_path",
-            "rules",
-            "values",
-        ],
-    ),
 ];
 
 #[test]

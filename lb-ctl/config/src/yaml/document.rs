@@ -4,10 +4,10 @@ use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::LazyLock};
 
 use lb_model::{
     Endpoint, Family, Fault, Method, Options, Patch, Protocol, Server, ServerOptions, Service,
-    ServiceId, ServiceOptions, Timeouts,
+    ServiceId, ServiceOptions, Timeouts, addressing,
     merge::Written,
-    packet_path::{self, NotYet},
-    rules,
+    not_yet::{self, NotYet},
+    packet_path, rules,
     spelling::{self, Named},
     values::{text, word},
 };
@@ -144,7 +144,7 @@ fn service(path: &Path, node: &Node, faults: &mut Faults) -> Option<Service> {
     keys.check(&SERVICE, faults);
     let id = service_id(&keys, faults);
     let Read { options, wrong } = keys.options::<ServiceOptions>(faults);
-    keys.not_yet(packet_path::service_options(&options), faults);
+    keys.not_yet(not_yet::service_options(&options), faults);
     let forward = (!wrong.contains(&"forward")).then_some(options.forward);
     let servers = keys
         .get("servers")
@@ -196,10 +196,10 @@ fn service_id(keys: &Keys, faults: &mut Faults) -> Option<ServiceId> {
             return None;
         }
     };
-    match packet_path::service_id(id) {
+    match not_yet::service_id(id) {
         Err(not_yet) => keys.not_yet([not_yet], faults),
         Ok(()) => {
-            faults.check(&keys.path("address"), rules::service(id));
+            faults.check(&keys.path("address"), addressing::service(id));
         }
     }
     Some(id)
@@ -244,7 +244,7 @@ fn server(
     keys.check(&SERVER, faults);
     let endpoint = keys.required("address", faults, |value| word(value)?.parse::<Endpoint>());
     let Read { options, wrong } = keys.options::<ServerOptions>(faults);
-    keys.not_yet(packet_path::server_options(&options), faults);
+    keys.not_yet(not_yet::server_options(&options), faults);
     faults.check(&keys.path("weight"), rules::weight(options.weight));
     let limits = rules::thresholds(options.upper, options.lower);
     faults.check(&keys.path("lower"), limits);
@@ -255,10 +255,13 @@ fn server(
         None => forward,
         method => method,
     };
-    match (packet_path::server_address(id.address), method) {
+    match (not_yet::server_address(id.address), method) {
         (Err(not_yet), _) => keys.not_yet([not_yet], faults),
         (Ok(()), Some(method)) => {
-            faults.check(&keys.path("address"), rules::server(service, id, method));
+            faults.check(
+                &keys.path("address"),
+                addressing::server(service, id, method),
+            );
         }
         (Ok(()), None) => {}
     }

@@ -1,6 +1,6 @@
 use clap::{CommandFactory, error::ErrorKind};
 use lb_model::{
-    Change, End, Method, Scheduler, ServerOptions, ServiceOptions, packet_path, spelling::Named,
+    Change, End, Method, Scheduler, ServerOptions, ServiceOptions, not_yet, spelling::Named,
 };
 
 use super::*;
@@ -129,14 +129,14 @@ fn every_option_is_a_flag_of_add_and_set_and_help_says_what_it_is() {
 }
 
 #[test]
-fn options_that_the_packet_path_does_not_act_on_are_understood_so_that_they_are_refused_by_name() {
+fn options_that_the_not_yet_does_not_act_on_are_understood_so_that_they_are_refused_by_name() {
     let (_, change) = change("lb-ctl service set web --persistence 60s --one-packet yes");
     let Change::SetService { set, .. } = change else {
         panic!("{change:?}");
     };
     let mut options = ServiceOptions::default();
     set.put(&mut options).unwrap();
-    let refused = packet_path::service_options(&options);
+    let refused = not_yet::service_options(&options);
     let keys: Vec<_> = refused.iter().map(|not_yet| not_yet.key).collect();
     assert_eq!(keys, ["persistence", "one_packet"]);
 }
