@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use lb_common::server::{Counters, Load};
 
-use super::servers::Servers;
+use super::counts::Counts;
 use crate::crash::{self, Step};
 
 /// What this sweep has counted, and what the last one found wrong.
@@ -58,7 +58,7 @@ impl Recount {
     }
 
     /// The whole table was seen: puts right what is wrong for sure, and begins anew.
-    pub fn finish(&mut self, servers: &Servers) -> Vec<Mended> {
+    pub fn finish(&mut self, servers: &Counts) -> Vec<Mended> {
         let mut suspects = HashMap::new();
         let mut mended = Vec::new();
         for (server, counted) in (0..).zip(&mut self.counted) {

@@ -11,7 +11,7 @@ use aya::{
     programs::loaded_programs,
 };
 use lb_common::layout::Interface;
-use lb_dataplane::Parts;
+use lb_dataplane::raw::Parts;
 use lb_tests::{
     director::Director,
     packets::{ACK, DIRECTOR, Packet, SYN},

@@ -17,15 +17,7 @@ use lb_common::{
     server::{Counters, MOST_SERVERS, Server},
     service::{Service, ServiceKey},
 };
-use lb_dataplane::{
-    Parts,
-    bpffs::Bpffs,
-    clock,
-    mapped::Mapped,
-    object::DIRECTOR,
-    pins::Pins,
-    variable::{self, Variable},
-};
+use lb_dataplane::raw::{Bpffs, DIRECTOR, Mapped, Parts, Pins, SECTION, Variable, clock};
 
 use super::size::{Size, cpus};
 
@@ -104,7 +96,7 @@ impl Loaded {
             .map_max_entries("retired", size.services)
             .map_max_entries("rosters", size.roster_lines)
             .load(DIRECTOR);
-        pins.remove().expect("a folder that can be removed");
+        pins.remove_maps().expect("a folder that can be removed");
         let mut object = object.expect("the eBPF object");
         let program: &mut Xdp = object
             .program_mut("director")
@@ -119,9 +111,7 @@ impl Loaded {
             .expect("an XDP program");
         clock.load().expect("the verifier's consent");
         let loads = object.take_map("loads").expect("a map of this name");
-        let settings = object
-            .take_map(variable::SECTION)
-            .expect("a map of this name");
+        let settings = object.take_map(SECTION).expect("a map of this name");
         let parts = Parts::of(&settings).expect("memory of the map");
         Self {
             size,

@@ -32,7 +32,7 @@ use lb_common::{
     drops::Drop,
     layout::{Interface, LAYOUT, Settings},
 };
-use lb_dataplane::clock;
+use lb_dataplane::raw::clock;
 use nix::sched::{CloneFlags, unshare};
 
 use self::loaded::Loaded;

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::layout::{LAYOUT, Settings};
-use lb_dataplane::{Parts, attach};
+use lb_dataplane::raw::{Parts, end};
 use lb_lab::{
     client::{Client, Connection},
     lab::Lab,
@@ -156,7 +156,7 @@ fn what_was_removed_in_part_is_cleared_away_and_made_anew() {
     for gone in ["settings", "connections", "room-1/servers"] {
         let mut orphan = Orphan::new();
         for link in orphan.links() {
-            attach::end(&link).unwrap();
+            end(&link).unwrap();
         }
         fs::remove_file(orphan.pin(gone)).unwrap();
         orphan.assert_made_anew("handled no packets: removed");
@@ -167,7 +167,7 @@ fn what_was_removed_in_part_is_cleared_away_and_made_anew() {
 fn what_was_made_in_part_is_cleared_away_and_made_anew() {
     let mut orphan = Orphan::new();
     for link in orphan.links() {
-        attach::end(&link).unwrap();
+        end(&link).unwrap();
     }
     orphan.write_settings(|settings| settings.layout = 0);
     orphan.assert_made_anew("has no layout, and handled no packets: removed");

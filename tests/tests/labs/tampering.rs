@@ -13,7 +13,7 @@ use lb_common::{
     server::Server,
     service::{NAME_BYTES, Service, ServiceKey},
 };
-use lb_dataplane::{Parts, attach};
+use lb_dataplane::raw::{Parts, end};
 use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
 use lb_tests::{
     director::Director,
@@ -158,7 +158,7 @@ fn a_program_that_was_detached_is_attached_again() {
     let mut links = links.filter(|pin| pin.file_name().to_string_lossy().starts_with("link-"));
     let link = links.next().unwrap().path();
     // As `bpftool link detach` does. The pin is removed, too.
-    attach::end(&link).unwrap();
+    end(&link).unwrap();
     assert_logged(&director, "attaching anew");
     wait_until("the program is attached", || {
         director.attached("eth0")?.context("it is not")

@@ -44,20 +44,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "spelling",
         ],
     ),
-    (
-        "lb_dataplane",
-        &[
-            "(root)",
-            "attach",
-            "audit",
-            "connections",
-            "names",
-            "pins",
-            "recount",
-            "servers",
-            "services",
-        ],
-    ),
 ];
 
 #[test]

@@ -19,7 +19,7 @@ use lb_common::{
     layout::{Balancer, INTERFACES, Interface as Place, Moving, Settings},
 };
 
-use super::mapped::Mapped;
+use crate::mapped::Mapped;
 
 /// The loader's name for the map.
 pub const SECTION: &str = ".bss";

@@ -15,8 +15,11 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::{pins::Pins, syscall};
-use crate::crash::{self, Step};
+use super::pins::Pins;
+use crate::{
+    crash::{self, Step},
+    kernel::syscall,
+};
 
 /// Where in the kernel the program meets packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

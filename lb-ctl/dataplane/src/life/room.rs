@@ -26,7 +26,7 @@ use lb_common::{
     service::{Name, Service as Value, ServiceKey},
 };
 
-use super::mapped::Mapped;
+use crate::mapped::Mapped;
 
 /// The maps of a room.
 pub const MAPS: [&str; 7] = [
@@ -108,8 +108,8 @@ const HASH_ENTRY: usize = 64;
 /// The bucket for a name. The name itself takes memory only if there is one.
 const HASH_BUCKET: usize = 16;
 
-/// A room's maps.
-pub struct Room {
+/// A room's maps, as the kernel has them.
+pub struct RoomMaps {
     /// As many as there is room for.
     pub servers: Mapped<Entry>,
     /// A row for each CPU, and one for what was counted in earlier rooms.
@@ -126,7 +126,7 @@ pub struct Room {
     pub names: BpfHashMap<MapData, ServiceKey, Name>,
 }
 
-impl Room {
+impl RoomMaps {
     /// The maps that an object was loaded with.
     pub fn of(ebpf: &mut Ebpf) -> Result<Self> {
         Self::by(|name| {
@@ -145,43 +145,6 @@ impl Room {
             services: BpfHashMap::try_from(map("services")?)?,
             names: BpfHashMap::try_from(map("names")?)?,
         })
-    }
-}
-
-/// What one room counted, in its rows.
-pub struct Tally<'a> {
-    counters: &'a Mapped<Counters>,
-    servers: u32,
-}
-
-impl<'a> Tally<'a> {
-    /// Of a room with this many servers.
-    pub fn of(counters: &'a Mapped<Counters>, servers: u32) -> Self {
-        Self { counters, servers }
-    }
-
-    /// A server's total.
-    pub fn total(&self, server: u32) -> Counters {
-        self.rows(server)
-            .filter_map(|row| self.counters.read(row))
-            .sum()
-    }
-
-    /// A server's rows.
-    pub fn rows(&self, server: u32) -> impl Iterator<Item = u32> + use<> {
-        (server..self.counters.entries()).step_by(self.servers as usize)
-    }
-
-    /// Writes all totals to where a larger room has those of earlier ones.
-    pub fn carry_to(&self, larger: &Tally<'_>) {
-        for server in 0..self.servers.min(larger.servers) {
-            let total = self.total(server);
-            if let Some(place) = larger.rows(server).last()
-                && larger.counters.read(place) != Some(total)
-            {
-                larger.counters.write(place, total);
-            }
-        }
     }
 }
 
@@ -237,31 +200,5 @@ mod tests {
         assert_eq!(with.places, without.places);
         assert!(with.lines >= lines + lines / 4);
         assert!(with.bytes(64) < without.bytes(64) * 2);
-    }
-
-    #[test]
-    fn what_earlier_rooms_counted_is_carried_once_however_often_it_is_carried() {
-        let count = |packets| Counters {
-            in_packets: packets,
-            ..Counters::default()
-        };
-        let (old, new) = (
-            Mapped::private(2 * 3).unwrap(),
-            Mapped::private(4 * 3).unwrap(),
-        );
-        let (from, to) = (Tally::of(&old, 2), Tally::of(&new, 4));
-        // Server 1: on two CPUs, and in a room before.
-        for (row, packets) in [(1, 10), (3, 20), (5, 5)] {
-            old.write(row, count(packets));
-        }
-        // It goes on to be counted in both.
-        new.write(1, count(7));
-        from.carry_to(&to);
-        old.write(1, count(11));
-        from.carry_to(&to);
-        from.carry_to(&to);
-        assert_eq!(to.total(1), count(11 + 20 + 5 + 7));
-        assert_eq!(to.total(0), count(0));
-        assert_eq!(to.total(3), count(0));
     }
 }

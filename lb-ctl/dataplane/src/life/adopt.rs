@@ -19,9 +19,12 @@ use lb_common::{
     service::{Name, Service},
 };
 
-use crate::crash::{self, Step};
-
-use super::{loading, pins::Pins, room, syscall, variable::Parts};
+use super::{load, pins::Pins, room, take_down::take_down};
+use crate::{
+    crash::{self, Step},
+    kernel::syscall,
+    maps::variable::Parts,
+};
 
 /// A packet path that can be adopted.
 pub struct Adopted {
@@ -56,7 +59,7 @@ pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
             pins.map("").display(),
         );
     }
-    let removed = pins.remove()?;
+    let removed = take_down(pins)?;
     if !removed.is_empty() {
         tracing::warn!(
             "what was pinned at {} {damage}, and handled no packets: removed",
@@ -102,7 +105,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     let servers = entries(open(folder.join("servers"))?)?;
     // As many as the map has, and no fewer than every room has.
     let lines = entries(open(folder.join("rosters"))?)?.max(servers * room::LINES_EACH);
-    let cpus = loading::cpus().unwrap_or(1);
+    let cpus = load::cpus().unwrap_or(1);
     let buckets = settings.hash.buckets;
     let table = size_of::<Bucket>();
     let loads = MOST_SERVERS as usize * size_of::<u64>();
@@ -131,7 +134,7 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         }
         check(path, count, size)?;
     }
-    for name in loading::MAPS {
+    for name in load::MAPS {
         open(pins.map(name))?;
     }
     Ok(Adopted {
@@ -194,7 +197,7 @@ fn pin_again(pins: &Pins, program: u32) -> Result<()> {
     let rooms = pins.rooms()?;
     let room = pins.room(rooms.last().copied().unwrap_or(room::FIRST));
     let mut missing = vec![("settings", pins.map("settings"))];
-    missing.extend(loading::MAPS.map(|name| (name, pins.map(name))));
+    missing.extend(load::MAPS.map(|name| (name, pins.map(name))));
     // Of two rooms, nobody knows which one this program is in.
     if rooms.len() < 2 {
         missing.extend(room::MAPS.map(|name| (name, room.join(name))));

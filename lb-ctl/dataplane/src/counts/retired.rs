@@ -1,13 +1,16 @@
-//! What the former servers of each service counted. What a server counted goes to its service
-//! when it is removed: as if at once, for what is to be done is noted before it is done, and
-//! doing it twice is the same as once.
+//! What the former servers of each service counted.
+//!
+//! A removed server's counters are added to its service. The move is noted first and is
+//! idempotent, so a crash neither loses nor doubles them.
 
 use std::sync::atomic::Ordering::SeqCst;
 
 use lb_common::{layout::Moving, server::Counters};
 
-use super::mapped::Mapped;
-use crate::crash::{self, Step};
+use crate::{
+    crash::{self, Step},
+    mapped::Mapped,
+};
 
 /// The map `retired`, and what is being moved there.
 pub struct Retired {
@@ -23,6 +26,11 @@ impl Retired {
     /// Of these maps.
     pub fn new(rows: Mapped<Counters>, moving: Mapped<Moving>) -> Self {
         Self { rows, moving }
+    }
+
+    /// Rows: services that there is room for.
+    pub fn rows(&self) -> u32 {
+        self.rows.entries()
     }
 
     /// Bytes of memory.

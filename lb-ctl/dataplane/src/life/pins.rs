@@ -7,8 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{attach, bpffs::Bpffs};
-use crate::crash::{self, Step};
+use crate::{
+    crash::{self, Step},
+    kernel::bpffs::Bpffs,
+};
 
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
 #[derive(Clone, Debug)]
@@ -101,15 +103,10 @@ impl Pins {
         self.numbered(LINK)
     }
 
-    /// Detaches all links, then removes every pin and the folder; gives what was there. The map
-    /// `settings` goes first: without it, nobody takes the rest for a packet path.
-    pub fn remove(&self) -> Result<Vec<PathBuf>> {
-        let links = self.links()?.into_iter().map(|(_, path)| path);
-        let mut removed: Vec<_> = links.collect();
-        for link in &removed {
-            attach::end(link)?;
-        }
-        // Without it, the next start knows that nothing else is of use.
+    /// Removes every pin and the folder; gives what was there. The map `settings` goes first:
+    /// without it, a daemon that starts knows that the rest is of no use.
+    pub fn remove_maps(&self) -> Result<Vec<PathBuf>> {
+        let mut removed = Vec::new();
         let settings = self.map("settings");
         if settings.exists() {
             remove_pin(&settings)?;

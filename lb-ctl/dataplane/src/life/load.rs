@@ -1,17 +1,14 @@
 //! Loading the programs into the kernel, with maps of the right size: new ones, or those that
 //! are pinned.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
-use lb_common::{
-    connection::{Bucket, Hash},
-    layout::{Constants, Settings},
-};
+use lb_common::{connection::Hash, layout::Constants};
 
-use super::{pins::Pins, room, variable::Variable};
-use crate::object;
+use super::{pins::Pins, room};
+use crate::{maps::variable::Variable, object};
 
 /// The maps that last as long as the packet path, whichever room it is in.
 pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];
@@ -86,55 +83,4 @@ fn explain(error: aya::EbpfError) -> anyhow::Error {
 /// CPUs that there may be.
 pub fn cpus() -> Result<u32> {
     Ok(nr_cpus().map_err(|(what, error)| anyhow!("cannot count CPUs: {what}: {error}"))? as u32)
-}
-
-/// Refuses tables that would push the machine into swapping, or worse.
-pub fn check_memory(settings: &Settings, room: room::Size, available: u64) -> Result<()> {
-    let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
-    let loads = u64::from(room::MOST) * size_of::<u64>() as u64;
-    let needed = table + loads + room.bytes(cpus()?);
-    if needed > most(available) {
-        bail!(
-            "connections: {} takes {} MiB of memory, and of this machine's memory {} MiB are \
-             available; ask for fewer (each takes {} bytes)",
-            settings.connections,
-            needed >> 20,
-            available >> 20,
-            table / u64::from(settings.connections.max(1))
-        );
-    }
-    Ok(())
-}
-
-/// Refuses a larger room likewise.
-pub fn check_memory_of_room(room: room::Size, available: u64) -> Result<()> {
-    let needed = room.bytes(cpus()?);
-    if needed > most(available) {
-        bail!(
-            "room for {} servers takes {} MiB of memory, and of this machine's memory {} \
-             MiB are available; have fewer servers",
-            room.places,
-            needed >> 20,
-            available >> 20,
-        );
-    }
-    Ok(())
-}
-
-/// A quarter stays for everybody else.
-fn most(available: u64) -> u64 {
-    available / 4 * 3
-}
-
-/// Memory that can be had, in bytes.
-pub fn available_memory() -> Result<u64> {
-    let path = Path::new("/proc/meminfo");
-    let text = fs::read_to_string(path).context("cannot read /proc/meminfo")?;
-    text.lines()
-        .find_map(|line| {
-            let rest = line.strip_prefix("MemAvailable:")?.trim();
-            rest.strip_suffix("kB")?.trim().parse::<u64>().ok()
-        })
-        .map(|kib| kib << 10)
-        .ok_or_else(|| anyhow!("/proc/meminfo does not say MemAvailable"))
 }

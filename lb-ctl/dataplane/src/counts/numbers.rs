@@ -4,25 +4,27 @@ use lb_common::server::{SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE};
 
 use lb_model::{Counters, Load, Method, ServerId, ServiceId};
 
-use super::{
+use crate::{
+    counts::Counts,
     encode::{self, counters},
-    servers::Servers,
-    services::Services,
+    maps::servers::Servers,
+    tables::Tables,
 };
 
 /// What is counted for one service. Nothing is read before it is asked for.
 #[derive(Clone, Copy)]
 pub struct Numbers<'a> {
-    services: &'a Services,
+    tables: &'a Tables,
     service: ServiceId,
-    /// The service's place; `None` if packets do not find it.
-    index: Option<u32>,
+    /// The service's row; `None` if packets do not find it.
+    row: Option<u32>,
 }
 
 /// What is counted for one server of a service.
 #[derive(Clone, Copy)]
 pub struct ServerNumbers<'a> {
     servers: &'a Servers,
+    counts: &'a Counts,
     service: ServiceId,
     server: ServerId,
 }
@@ -42,12 +44,11 @@ pub enum Standing {
 
 impl<'a> Numbers<'a> {
     /// Of this service.
-    pub(super) fn of(services: &'a Services, service: ServiceId) -> Self {
-        let index = services.index(service);
+    pub(crate) fn of(tables: &'a Tables, service: ServiceId) -> Self {
         Self {
-            services,
+            tables,
             service,
-            index,
+            row: tables.row(service),
         }
     }
 
@@ -55,7 +56,8 @@ impl<'a> Numbers<'a> {
     #[must_use]
     pub fn server(&self, server: ServerId) -> ServerNumbers<'a> {
         ServerNumbers {
-            servers: self.servers(),
+            servers: self.tables.servers(),
+            counts: self.tables.counts(),
             service: self.service,
             server,
         }
@@ -65,31 +67,24 @@ impl<'a> Numbers<'a> {
     /// servers' totals it is the service's.
     #[must_use]
     pub fn former_servers(&self) -> Counters {
-        let former = self.index.map(|index| self.servers().retired(index));
-        former.map(counters).unwrap_or_default()
+        self.read(|counts, row| counts.former(row))
     }
 
     /// What all servers counted since the service was zeroed, former ones too.
     #[must_use]
     pub fn since_zero(&self) -> Counters {
-        let shown = self.index.map(|index| {
-            let total = self.services.counters(self.service);
-            self.servers().shown_of_service(index, total)
-        });
-        shown.map(counters).unwrap_or_default()
+        self.read(|counts, row| counts.service_since_zero(row, self.tables.total(self.service)))
     }
 
     /// What passes in a second for all servers.
     #[must_use]
     pub fn rates(&self) -> Counters {
-        let rates = self
-            .index
-            .map(|index| self.servers().rates_of_service(index));
-        rates.map(counters).unwrap_or_default()
+        self.read(Counts::service_rates)
     }
 
-    fn servers(&self) -> &'a Servers {
-        self.services.servers()
+    fn read(&self, read: impl Fn(&Counts, u32) -> lb_common::server::Counters) -> Counters {
+        let read = self.row.map(|row| read(self.tables.counts(), row));
+        read.map(counters).unwrap_or_default()
     }
 }
 
@@ -97,29 +92,25 @@ impl ServerNumbers<'_> {
     /// What it counted since it was added.
     #[must_use]
     pub fn total(&self) -> Counters {
-        counters(
-            self.entries()
-                .map(|entry| self.servers.counters(entry))
-                .sum(),
-        )
+        self.sum(Counts::counters)
     }
 
     /// What it counted since it was zeroed.
     #[must_use]
     pub fn since_zero(&self) -> Counters {
-        counters(self.entries().map(|entry| self.servers.shown(entry)).sum())
+        self.sum(Counts::since_zero)
     }
 
     /// What passes in a second.
     #[must_use]
     pub fn rates(&self) -> Counters {
-        counters(self.entries().map(|entry| self.servers.rates(entry)).sum())
+        self.sum(Counts::rates)
     }
 
     /// Its connections.
     #[must_use]
     pub fn load(&self) -> Load {
-        let loads = self.entries().map(|entry| self.servers.load(entry));
+        let loads = self.entries().map(|entry| self.counts.load(entry));
         loads.map(encode::load).sum()
     }
 
@@ -134,6 +125,10 @@ impl ServerNumbers<'_> {
             flags if flags & SERVER_REACHABLE != 0 => Standing::Reachable,
             _ => Standing::Unreachable,
         }
+    }
+
+    fn sum(&self, read: impl Fn(&Counts, u32) -> lb_common::server::Counters) -> Counters {
+        counters(self.entries().map(|entry| read(self.counts, entry)).sum())
     }
 
     /// A server has an entry for each method that it had.

@@ -7,7 +7,7 @@
 
 use lb_common::server::Counters;
 
-use super::mapped::Mapped;
+use crate::mapped::Mapped;
 
 /// Zero points and rates of all servers and services.
 pub struct Shown {
@@ -76,29 +76,26 @@ impl Shown {
     /// Sets the zero point.
     pub fn zero(&mut self, what: Counted, counters: Counters) {
         self.zeros.write(what.row(), counters);
-        self.begin(what, Some(counters));
+        self.begin(what, counters);
     }
 
     /// Begins anew: what it counts starts at 0.
     pub fn forget(&mut self, what: Counted) {
         self.zeros.write(what.row(), Counters::default());
-        self.begin(what, Some(Counters::default()));
+        self.begin(what, Counters::default());
     }
 
-    /// Tells what was counted so far. To be called every [`TICK`](Self::TICK).
+    /// Tells what was counted so far. To be called every [`RATES_EVERY`](super::RATES_EVERY).
     pub fn tick(&mut self, what: Counted, counters: Counters) {
         if let Some(estimate) = self.estimates.get_mut(what.row() as usize) {
             estimate.tick(counters);
         }
     }
 
-    /// How often rates are estimated: IPVS's two seconds.
-    pub const TICK: std::time::Duration = std::time::Duration::from_secs(2);
-
-    fn begin(&mut self, what: Counted, last: Option<Counters>) {
+    fn begin(&mut self, what: Counted, counters: Counters) {
         if let Some(estimate) = self.estimates.get_mut(what.row() as usize) {
             *estimate = Estimate {
-                last,
+                last: Some(counters),
                 ..Estimate::default()
             };
         }

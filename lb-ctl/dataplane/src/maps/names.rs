@@ -1,5 +1,5 @@
-//! What people call services. No packet needs to know; it stands in a map so that it outlives
-//! the daemon.
+//! The map `names`: services' names, so that they outlive the daemon. The program does not read
+//! it.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,11 @@ use lb_common::service::{Name, ServiceKey};
 
 use lb_model::ServiceId;
 
-use super::{encode, services::remove};
-use crate::crash::{self, Step};
+use super::services::remove;
+use crate::{
+    crash::{self, Step},
+    encode,
+};
 
 /// The map `names`, and what it says.
 pub struct Names {

@@ -1,0 +1,4 @@
+//! What the kernel offers and no library of ours gives.
+
+pub mod bpffs;
+pub mod syscall;

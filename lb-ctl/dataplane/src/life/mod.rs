@@ -1,0 +1,287 @@
+//! The packet path in the kernel: its programs, and the pins by which its maps and links outlive
+//! the daemon. It is made or adopted, it grows, and it is taken down.
+
+mod adopt;
+mod held;
+pub mod links;
+mod load;
+pub mod pins;
+pub mod room;
+mod spec;
+mod take_down;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::{Ebpf, maps::Map};
+use aya_log::EbpfLogger;
+use lb_common::{layout::Settings, server::Counters};
+
+use self::{
+    adopt::Adopted,
+    held::Held,
+    links::Links,
+    load::program,
+    pins::Pins,
+    room::{RoomMaps, let_packets_pass},
+};
+pub use self::{links::Mode, spec::Size};
+use crate::{
+    clock,
+    crash::{self, Step},
+    kernel::bpffs::Bpffs,
+    mapped::Mapped,
+};
+
+/// A packet path that is loaded.
+pub struct Life {
+    ebpf: Ebpf,
+    pins: Pins,
+    links: Links,
+    held: Held,
+    adopted: bool,
+    /// The number of its room.
+    room: u32,
+}
+
+/// A furnished room that no packet meets yet.
+pub struct Room {
+    ebpf: Ebpf,
+    number: u32,
+}
+
+/// Turns what the packet path says into log lines.
+pub type Logger = EbpfLogger<&'static dyn log::Log>;
+
+/// The map that the logger takes.
+const LOG: &str = "AYA_LOGS";
+
+/// The name of the program that handles packets.
+const PROGRAM: &str = "director";
+
+impl Life {
+    /// Loads the packet path, or adopts the one that this instance left running; gives the
+    /// settings that it is made with, or was.
+    pub fn open(instance: &str, size: Size) -> Result<(Self, Settings)> {
+        let pins = Pins::of(instance, Bpffs::mounted()?);
+        pins.prepare()?;
+        let found = adopt::adoptable(&pins)?;
+        let adopted = found.is_some();
+        pins.remove_unfinished_rooms()?;
+        let Adopted {
+            settings,
+            room,
+            size,
+        } = match found {
+            Some(found) => found,
+            None => made(size)?,
+        };
+        if !adopted {
+            crash::after(Step::FolderMade);
+        }
+        let loaded = load::load(&pins, &pins.room(room), settings.hash, size);
+        let ebpf = loaded.inspect_err(|_| {
+            if !adopted {
+                let _ = take_down::take_down(&pins);
+            }
+        })?;
+        if !adopted {
+            crash::after(Step::MapsPinned);
+        }
+        let this = Self {
+            links: Links::new(pins.clone()),
+            held: Held::default(),
+            pins,
+            adopted,
+            room,
+            ebpf,
+        };
+        Ok((this, settings))
+    }
+
+    /// True if the packet path had been running before.
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The maps of its room. They can be taken once.
+    pub fn room_maps(&mut self) -> Result<RoomMaps> {
+        RoomMaps::of(&mut self.ebpf)
+    }
+
+    /// One of its other maps. It can be taken once.
+    pub fn map(&mut self, name: &str) -> Result<Map> {
+        self.ebpf
+            .take_map(name)
+            .ok_or_else(|| anyhow!("the eBPF object has no map `{name}`"))
+    }
+
+    /// Has the kernel write the time into the settings.
+    pub fn read_clock(&mut self) -> Result<()> {
+        clock::read(program(&mut self.ebpf, "clock")?)?;
+        crash::after(Step::ClockRead);
+        Ok(())
+    }
+
+    /// Finishes a move to a larger room that an earlier daemon began. `carry` takes over what was
+    /// counted in the room before: its counters, and the number of its servers.
+    pub fn finish_move(&mut self, carry: impl FnOnce(&Mapped<Counters>, u32)) -> Result<()> {
+        if let Some(last) = self.earlier_rooms()?.last() {
+            tracing::info!("finishing the move to a larger room that was not finished");
+            self.take_over_links()?;
+            let_packets_pass();
+            // If they are gone, they have been carried over.
+            if last.join("counters").exists() {
+                let (counters, servers) = room::counters_pinned_at(last)?;
+                carry(&counters, servers);
+            }
+        }
+        self.leave_earlier_rooms()
+    }
+
+    /// Makes a larger room, in which `copy` writes everything that is in the present one. The
+    /// next daemon adopts it, if this one dies now.
+    pub fn furnish<T>(
+        &self,
+        size: room::Size,
+        settings: &Settings,
+        copy: impl FnOnce(RoomMaps) -> Result<T>,
+    ) -> Result<(Room, T)> {
+        let number = self.room + 1;
+        let unfinished = self.pins.unfinished_room(number);
+        let furnish = || {
+            let mut ebpf = load::load(&self.pins, &unfinished, settings.hash, size)?;
+            crash::after(Step::RoomMade);
+            let copied = copy(RoomMaps::of(&mut ebpf)?)?;
+            crash::after(Step::RoomFurnished);
+            self.pins.finish_room(number)?;
+            crash::after(Step::RoomFinished);
+            Ok((Room { ebpf, number }, copied))
+        };
+        furnish()
+            .inspect_err(|_: &anyhow::Error| {
+                let _ = self.pins.remove_room(&unfinished);
+            })
+            .with_context(|| format!("cannot make room for {} servers", size.places))
+    }
+
+    /// Has all packets meet the maps of a room. No packet is in the one before when this returns.
+    pub fn enter(&mut self, Room { ebpf, number }: Room) -> Result<()> {
+        self.ebpf = ebpf;
+        self.room = number;
+        self.take_over_links()?;
+        let_packets_pass();
+        Ok(())
+    }
+
+    /// Removes the rooms before this one, whose counters have been carried over.
+    pub fn leave_earlier_rooms(&mut self) -> Result<()> {
+        for folder in self.earlier_rooms()? {
+            if let Err(error) = self.pins.remove_room(&folder) {
+                tracing::error!("a room that is no longer used stays: {error:#}");
+            }
+            crash::after(Step::RoomLeft);
+        }
+        self.held = Held::open(&self.pins, self.room)?;
+        Ok(())
+    }
+
+    fn earlier_rooms(&self) -> Result<Vec<PathBuf>> {
+        let earlier = self.pins.rooms()?.into_iter();
+        let earlier = earlier.filter(|&number| number != self.room);
+        Ok(earlier.map(|number| self.pins.room(number)).collect())
+    }
+
+    /// Puts the program into all links that are pinned.
+    fn take_over_links(&mut self) -> Result<()> {
+        let interfaces = self.links.interfaces()?;
+        let program = program(&mut self.ebpf, PROGRAM)?;
+        for index in interfaces {
+            if let Err(error) = self.links.take_over(program, index) {
+                // Most likely the interface went away.
+                tracing::warn!("the link to the interface with index {index} is dead: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Pins maps again whose pins are gone.
+    pub fn repair_pins(&self) -> Result<()> {
+        self.held.repair(&self.pins)
+    }
+
+    /// Makes the program handle an interface's packets.
+    pub fn attach(&mut self, name: &str, index: u32, mode: Mode) -> Result<()> {
+        let program = program(&mut self.ebpf, PROGRAM)?;
+        self.links.attach(program, name, index, mode)
+    }
+
+    /// Stops handling an interface's packets.
+    pub fn detach(&mut self, index: u32) -> Result<()> {
+        self.links.detach(index)
+    }
+
+    /// Sees to it that the link to an interface is alive and has this program.
+    pub fn repair_link(&mut self, name: &str, index: u32) -> Result<()> {
+        let program = program(&mut self.ebpf, PROGRAM)?;
+        if let Some(wrong) = self.links.repair(program, index)? {
+            tracing::warn!(
+                "{name}: the link was changed behind the daemon's back ({wrong}): repaired"
+            );
+        }
+        Ok(())
+    }
+
+    /// The links.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The logger; `None` if it was given already. There is a new one in each room.
+    pub fn logger(&mut self) -> Result<Option<Logger>> {
+        if self.ebpf.map(LOG).is_none() {
+            return Ok(None);
+        }
+        let logger = EbpfLogger::init(&mut self.ebpf);
+        logger
+            .context("cannot read the packet path's log")
+            .map(Some)
+    }
+
+    /// Takes it down.
+    pub fn take_down(&self) -> Result<()> {
+        take_down::take_down(&self.pins).map(drop)
+    }
+}
+
+/// Takes down the packet path of an instance that has no daemon; gives what was removed.
+pub fn take_down(instance: &str) -> Result<Vec<PathBuf>> {
+    take_down::take_down(&Pins::of(instance, Bpffs::find()))
+}
+
+/// The size of a room that has to hold this much, and no less than the one `before`; refuses what
+/// does not fit into memory.
+pub fn larger(needed: room::Size, before: room::Size) -> Result<room::Size> {
+    if needed.places > room::MOST {
+        bail!(
+            "{} servers or services are more than the {} that an instance can have",
+            needed.places,
+            room::MOST
+        );
+    }
+    let size = needed.with_reserve().max(before);
+    spec::check_memory_of_room(size, spec::available_memory()?)?;
+    Ok(size)
+}
+
+/// What a new packet path is made with.
+fn made(size: Size) -> Result<Adopted> {
+    let settings = spec::fresh(size)?;
+    let size = room::Size::of_places(u32::max(size.servers, size.services));
+    spec::check_memory(&settings, size, spec::available_memory()?)?;
+    Ok(Adopted {
+        settings,
+        room: room::FIRST,
+        size,
+    })
+}

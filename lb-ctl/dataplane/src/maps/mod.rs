@@ -1,0 +1,10 @@
+//! The maps that say what packets find: each with a copy of what the daemon wrote there, against
+//! which it is audited.
+
+pub mod addresses;
+pub mod interfaces;
+pub mod names;
+pub mod servers;
+pub mod services;
+pub mod settings;
+pub mod variable;
