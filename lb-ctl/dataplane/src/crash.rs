@@ -1,8 +1,8 @@
-//! Crashes on demand. At each step that leaves something in the kernel, the daemon can be told
-//! to end as by `kill -9`; tests look at what the next start makes of what it left.
+//! Crashes on demand. After each step that leaves something in the kernel, the daemon can be told
+//! to end as if by `kill -9`. Tests look at what the next start makes of that.
 //!
 //! `LB_CRASH_AT=server-written:2` ends it when it has written a server for the second time.
-//! Without the variable, a step is a comparison.
+//! Without the variable, a step costs a comparison.
 
 use std::{
     env, process,
@@ -23,7 +23,7 @@ pub enum Step {
     MapsPinned,
     /// All settings but the layout's version are written.
     SettingsWritten,
-    /// And the version.
+    /// The layout's version is written, too.
     LayoutWritten,
     /// The kernel has written the time.
     ClockRead,
@@ -31,42 +31,42 @@ pub enum Step {
     CountersCleared,
     /// The entry of a server is written.
     ServerWritten,
-    /// The address of a service or a server is among those that are looked at.
+    /// The address of a service or a server is marked: the program looks at its packets.
     AddressWritten,
-    /// It is written how a server is reached now.
-    ReachWritten,
-    /// What a service's former servers counted is set to zero.
+    /// The new next hop of a server is written.
+    NextHopWritten,
+    /// The counters of a service's former servers are set to zero.
     ServiceCountCleared,
     /// A roster is written, to which no service refers yet.
     RosterWritten,
-    /// A service refers to it.
+    /// A service refers to the roster.
     ServiceWritten,
-    /// A service's name is written or removed; that was to happen before the service is made, or
-    /// after it was removed.
+    /// A service's name is written, before the service is; or it is removed, after the service
+    /// was.
     NameWritten,
-    /// A service is removed; its servers' entries are not yet.
+    /// A service is removed from its map; its servers' entries are not changed yet.
     ServiceRemoved,
     /// A server's entry says that the server is removed.
     ServerRetired,
-    /// What it counted is about to go to its service.
+    /// It is noted that a removed server's counters are to be added to its service.
     CountNoted,
-    /// The service has it.
+    /// They are added to the service.
     CountMoved,
-    /// The server has it no more.
+    /// The server's counters are set to zero.
     CountTaken,
-    /// Nothing is about to be moved.
+    /// The note is removed.
     CountForgotten,
     /// The entry of a removed server is free.
     ServerForgotten,
     /// The timeouts are written.
     TimeoutsWritten,
-    /// It is written which file is being applied, or was.
+    /// The checksum of the applied file is written, or 0 while a file is being applied.
     FileNoted,
-    /// An interface of the director is written.
-    PortWritten,
-    /// Replies look up their way anew.
+    /// An interface of this machine is written.
+    InterfaceWritten,
+    /// The route epoch is written: connections look up their next hops anew.
     EpochWritten,
-    /// A program is attached; the link is not pinned.
+    /// The program is attached to an interface; the link is not pinned yet.
     LinkMade,
     /// The link is pinned.
     LinkPinned,
@@ -78,25 +78,25 @@ pub enum Step {
     LinkUnpinned,
     /// The pin of a map is removed.
     MapUnpinned,
-    /// A map is pinned again whose pin was gone.
+    /// A map whose pin was gone is pinned again.
     PinRepaired,
-    /// An expired connection is claimed.
+    /// The slot of an expired connection is claimed.
     ConnectionClaimed,
-    /// Its server counts it no more.
+    /// The connection is taken off its server's count.
     ConnectionUncounted,
-    /// Its reverse entry is free.
+    /// The slot of its reverse entry is free.
     ReverseFreed,
-    /// It is free.
+    /// The slot of the connection is free.
     ConnectionFreed,
-    /// A server's count of connections is put right.
+    /// A server's wrong count of connections is corrected.
     LoadMended,
     /// The maps of a larger room are pinned; nothing is written into them.
     RoomMade,
-    /// They say the same as those in use.
+    /// Everything is copied into the larger room.
     RoomFurnished,
-    /// The room is the one that the next start takes.
+    /// The larger room is the one that the next start adopts.
     RoomFinished,
-    /// All packets meet its maps, and what was counted before is carried there.
+    /// All packets meet the larger room's maps, and the counters of the room before are added.
     CountCarried,
     /// The pins of the room before are removed.
     RoomLeft,
@@ -113,7 +113,7 @@ impl Step {
         (Self::CountersCleared, "counters-cleared"),
         (Self::ServerWritten, "server-written"),
         (Self::AddressWritten, "address-written"),
-        (Self::ReachWritten, "reach-written"),
+        (Self::NextHopWritten, "next-hop-written"),
         (Self::ServiceCountCleared, "service-count-cleared"),
         (Self::RosterWritten, "roster-written"),
         (Self::ServiceWritten, "service-written"),
@@ -127,7 +127,7 @@ impl Step {
         (Self::ServerForgotten, "server-forgotten"),
         (Self::TimeoutsWritten, "timeouts-written"),
         (Self::FileNoted, "file-noted"),
-        (Self::PortWritten, "port-written"),
+        (Self::InterfaceWritten, "interface-written"),
         (Self::EpochWritten, "epoch-written"),
         (Self::LinkMade, "link-made"),
         (Self::LinkPinned, "link-pinned"),
@@ -152,7 +152,7 @@ impl Step {
 /// The environment variable that says where to crash.
 pub const VARIABLE: &str = "LB_CRASH_AT";
 
-/// Says that a step is done. Does not return where the daemon is to crash there.
+/// Says that a step is done. Does not return if the daemon is to crash after it.
 pub fn after(step: Step) {
     static CRASH: OnceLock<Option<Crash>> = OnceLock::new();
     let crash = CRASH.get_or_init(|| env::var(VARIABLE).ok().as_deref().and_then(Crash::parse));
@@ -160,7 +160,7 @@ pub fn after(step: Step) {
         && *at == step
         && left.fetch_sub(1, Relaxed) == 1
     {
-        // As `kill -9` does it: nothing is tidied up.
+        // As by `kill -9`: no destructor runs.
         let _ = raise(Signal::SIGKILL);
         process::abort();
     }

@@ -1,7 +1,7 @@
-//! Array maps that nobody but the daemon writes, kept together with what it wrote there.
+//! Array maps that only the daemon writes, each with a copy of what the daemon wrote.
 //!
-//! What the daemon wants to know, it reads from its own copy: what somebody else does to the
-//! map misleads nobody but the packet path, until it is noticed and repaired.
+//! The daemon reads its copy, never the map. So somebody else who changes the map misleads the
+//! packet path, until the next audit, but not the daemon.
 
 use std::ops::Range;
 
@@ -10,19 +10,19 @@ use aya::Pod;
 
 use super::mapped::Mapped;
 
-/// The entries of an array map, and what they should be.
+/// An array map, and a copy of what should be in it.
 pub struct Kept<T> {
     map: Mapped<T>,
     copy: Mapped<T>,
 }
 
 impl<T: Pod + Default + PartialEq> Kept<T> {
-    /// Takes what is in a map for what should be there.
+    /// Copies what is in the map: that is what should be there.
     pub fn adopt(map: Mapped<T>) -> Result<Self> {
         let copy = Mapped::private(map.entries())?;
         let empty = T::default();
         for index in 0..map.entries() {
-            // What is empty takes no memory in the copy.
+            // Untouched pages of the copy take no memory.
             if let Some(value) = map.read(index)
                 && value != empty
             {
@@ -53,8 +53,8 @@ impl<T: Pod + Default + PartialEq> Kept<T> {
         self.map.write(index, value);
     }
 
-    /// Writes what should be there to those of some entries that somebody else has changed, and
-    /// gives their indices. What is not in use may be whatever it is.
+    /// Repairs those of some entries that somebody else has changed, and gives their indices.
+    /// Entries that are not in use are left alone.
     pub fn repair(&self, entries: Range<u32>) -> Vec<u32> {
         if self.map.is_same(&self.copy, entries.clone()) {
             return Vec::new();
@@ -78,7 +78,7 @@ impl<T: Pod + Default + PartialEq> Kept<T> {
         &self.map
     }
 
-    /// A map with room for more, with all that should be in this one.
+    /// A larger map with all that should be in this one.
     pub fn copied_to(&self, map: Mapped<T>) -> Result<Self> {
         let larger = Self {
             copy: Mapped::private(map.entries())?,

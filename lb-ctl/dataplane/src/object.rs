@@ -1,4 +1,4 @@
-//! The eBPF programs, compiled by the build script and carried in the binary.
+//! The eBPF programs, which the build script compiles and the binary carries.
 
 /// The director's XDP program and its maps.
 pub static DIRECTOR: &[u8] = aya::include_bytes_aligned!(env!("LB_EBPF_OBJECT"));

@@ -54,8 +54,8 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::LinkPinned
             | Step::LinkDetached
             | Step::LinkUnpinned => When::Change,
-            Step::PortWritten => When::News("link set eth2 address 02:00:00:00:00:77"),
-            Step::ReachWritten => When::News("route add 192.168.100.21/32 via 192.168.100.3"),
+            Step::InterfaceWritten => When::News("link set eth2 address 02:00:00:00:00:77"),
+            Step::NextHopWritten => When::News("route add 192.168.100.21/32 via 192.168.100.3"),
             Step::EpochWritten => When::News("route add 203.0.113.0/24 via 172.16.0.2"),
             Step::ConnectionClaimed
             | Step::ConnectionUncounted

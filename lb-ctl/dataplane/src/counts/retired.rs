@@ -12,13 +12,13 @@ use crate::{
     mapped::Mapped,
 };
 
-/// The map `retired`, and what is being moved there.
+/// The map `retired`, and the note of what is being moved there.
 pub struct Retired {
     rows: Mapped<Counters>,
     moving: Mapped<Moving>,
 }
 
-/// The word of [`Moving`] that is written at once: service and server.
+/// The word of [`Moving`] with service and server, which is written at once.
 const NOTE: usize = 5;
 const _: () = assert!(std::mem::offset_of!(Moving, service) == 8 * NOTE);
 
@@ -61,7 +61,7 @@ impl Retired {
         crash::after(Step::ServiceCountCleared);
     }
 
-    /// Notes that what a server counted is to go to its service.
+    /// Notes that a server's counters are to be added to its service's row.
     pub fn note(&self, service: u32, server: u32, counted: Counters) {
         let moving = Moving {
             total: self.of(service) + counted,
@@ -72,8 +72,8 @@ impl Retired {
         crash::after(Step::CountNoted);
     }
 
-    /// Gives the service what was noted, also where it has it already. The server that is to
-    /// count from zero again; then [`forget`](Self::forget).
+    /// Writes what is noted into the service's row, perhaps once more. Gives the server whose
+    /// counters are to be set to zero; after that comes [`forget`](Self::forget).
     pub fn take(&self) -> Option<u32> {
         let moving = self.moving.read(0).unwrap_or_default();
         let server = moving.server.checked_sub(1)?;
@@ -82,7 +82,7 @@ impl Retired {
         Some(server)
     }
 
-    /// All that was noted is done.
+    /// Removes the note.
     pub fn forget(&self) {
         self.write_note(0, 0);
         crash::after(Step::CountForgotten);

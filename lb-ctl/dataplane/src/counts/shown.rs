@@ -1,18 +1,18 @@
-//! What is shown of counters that only ever go up: what was counted since the last zero
-//! (`ipvsadm -Z`), and what passes in a second.
+//! What is shown of counters: what was counted since they were zeroed (`ipvsadm -Z`), and what
+//! passes in a second.
 //!
-//! Zero points stand in the map `zeros`, so that they outlive the daemon: two rows for each
-//! place, one for the server and one for the service of that number. The counters themselves
-//! are the packet path's, which writes them without a lock; nobody else sets them back.
+//! The counters only go up, because the program adds to them without a lock. To zero a counter is
+//! to note its value. These notes are in the map `zeros`, so that they outlive the daemon: it has
+//! two rows for each number, one for the server with that number and one for the service.
 
 use lb_common::server::Counters;
 
 use crate::mapped::Mapped;
 
-/// Zero points and rates of all servers and services.
+/// Notes and rates of all servers and services.
 pub struct Shown {
     zeros: Mapped<Counters>,
-    /// As the zeros.
+    /// One for each row of `zeros`.
     estimates: Vec<Estimate>,
 }
 
@@ -26,7 +26,7 @@ pub enum Counted {
 }
 
 impl Shown {
-    /// With the zero points that there are.
+    /// Of this map; rates begin at 0.
     pub fn new(zeros: Mapped<Counters>) -> Self {
         let estimates = vec![Estimate::default(); zeros.entries() as usize];
         Self { zeros, estimates }
@@ -37,7 +37,7 @@ impl Shown {
         self.zeros.bytes()
     }
 
-    /// Writes the zero points to a larger map.
+    /// Copies the notes to a larger map.
     pub fn copy_to(&self, larger: &Mapped<Counters>) {
         for row in 0..self.zeros.entries() {
             if let Some(zero) = self.zeros.read(row)
@@ -48,14 +48,14 @@ impl Shown {
         }
     }
 
-    /// Goes on in a larger map, to which all was copied.
+    /// Leaves the map for a larger one with the same notes.
     pub fn move_to(&mut self, larger: Mapped<Counters>) {
         self.estimates
             .resize(larger.entries() as usize, Estimate::default());
         self.zeros = larger;
     }
 
-    /// What was counted since the zero point.
+    /// What was counted since it was zeroed.
     pub fn since_zero(&self, what: Counted, counters: Counters) -> Counters {
         let zero = self.zeros.read(what.row()).unwrap_or_default();
         Counters {
@@ -73,19 +73,19 @@ impl Shown {
         estimate.map_or_else(Counters::default, Estimate::shown)
     }
 
-    /// Sets the zero point.
+    /// Zeroes it.
     pub fn zero(&mut self, what: Counted, counters: Counters) {
         self.zeros.write(what.row(), counters);
         self.begin(what, counters);
     }
 
-    /// Begins anew: what it counts starts at 0.
+    /// Begins anew, with counters that start at 0.
     pub fn forget(&mut self, what: Counted) {
         self.zeros.write(what.row(), Counters::default());
         self.begin(what, Counters::default());
     }
 
-    /// Tells what was counted so far. To be called every [`RATES_EVERY`](super::RATES_EVERY).
+    /// Takes in what was counted so far. To be called every [`RATES_EVERY`](super::RATES_EVERY).
     pub fn tick(&mut self, what: Counted, counters: Counters) {
         if let Some(estimate) = self.estimates.get_mut(what.row() as usize) {
             estimate.tick(counters);
@@ -111,11 +111,11 @@ impl Counted {
     }
 }
 
-/// IPVS's estimator (`ip_vs_est.c`): what came in two seconds counts a quarter, what was
-/// before three quarters.
+/// IPVS's estimator (`ip_vs_est.c`): the last two seconds count a quarter, the estimate before
+/// three quarters.
 #[derive(Clone, Copy, Debug, Default)]
 struct Estimate {
-    /// Nothing before the first tick of a daemon.
+    /// `None` before the daemon's first tick.
     last: Option<Counters>,
     /// In 2^-10 connections or packets a second.
     connections: i64,
@@ -151,7 +151,7 @@ impl Estimate {
     }
 }
 
-/// A counter that went back counts as one that stood still.
+/// A counter that went back is taken for one that did not change.
 fn follow<const SCALE: u32>(estimate: &mut i64, last: u64, now: u64) {
     let rate = (now.saturating_sub(last) << SCALE) as i64;
     *estimate += (rate - *estimate) >> 2;

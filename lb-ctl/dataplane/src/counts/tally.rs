@@ -28,7 +28,7 @@ impl<'a> Tally<'a> {
         (server..self.counters.entries()).step_by(self.servers as usize)
     }
 
-    /// Writes all totals to where a larger room has those of earlier ones.
+    /// Writes all totals into the last row of each server in a larger room.
     pub fn carry_to(&self, larger: &Tally<'_>) {
         for server in 0..self.servers.min(larger.servers) {
             let total = self.total(server);
@@ -60,7 +60,7 @@ mod tests {
         for (row, packets) in [(1, 10), (3, 20), (5, 5)] {
             old.write(row, count(packets));
         }
-        // It goes on to be counted in both.
+        // Packets are counted in both rooms for a while.
         new.write(1, count(7));
         from.carry_to(&to);
         old.write(1, count(11));

@@ -1,9 +1,8 @@
-//! Where bpffs is, the file system in which pins stand.
+//! Finds bpffs, the file system that has pins.
 //!
-//! It has to be the machine's. `ip netns exec` gives a command a mount namespace with a fresh
-//! `/sys`, which ends with the last process in it: what is pinned there would be gone with the
-//! daemon. So where there is no bpffs, the one counts that a process sees from which this one
-//! descends.
+//! It has to be the one of the machine. `ip netns exec` gives a command a mount namespace with a
+//! fresh `/sys`, which goes away with the last process in it, and pins there with it. So if this
+//! process sees no bpffs, the one is used that the nearest of its ancestors sees.
 
 use std::{
     fs::{self, File},
@@ -25,16 +24,16 @@ use nix::{
 
 const FOLDER: &str = "/sys/fs/bpf";
 
-/// The folder where it is.
+/// The folder where bpffs is mounted.
 #[derive(Clone, Debug)]
 pub struct Bpffs {
     path: PathBuf,
-    /// What the path leads through, where that is another namespace.
+    /// Keeps the path valid, if it leads into another namespace.
     _root: Option<Arc<OwnedFd>>,
 }
 
 impl Bpffs {
-    /// As it is mounted; where it is not, as it would be.
+    /// Where it is mounted, or else where it would be.
     pub fn find() -> Self {
         let elsewhere = || {
             let mut paths = ancestors().map(|process| seen_by(process, FOLDER));
@@ -54,7 +53,7 @@ impl Bpffs {
         }
     }
 
-    /// The same; mounts it where nobody has yet.
+    /// As [`find`](Self::find), but mounts it if nobody has.
     pub fn mounted() -> Result<Self> {
         let found = Self::find();
         if is_mounted(&found.path) {
@@ -69,7 +68,7 @@ impl Bpffs {
         Ok(Self::find())
     }
 
-    /// Its path, for this process.
+    /// Its path, as this process sees it.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -90,14 +89,14 @@ fn seen_by(process: u32, path: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{process}/root{path}"))
 }
 
-/// True where a process is known to see other mounts than this one.
+/// True if a process is known to see other mounts than this one.
 fn is_apart(process: u32) -> bool {
     let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     let there = of(&process.to_string());
     there.is_some() && there != of("self")
 }
 
-/// Somebody else than root could take pins away.
+/// It has to belong to root: anybody else could remove pins.
 fn is_mounted(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC)
         && fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0)
@@ -117,7 +116,7 @@ fn mount_here() -> Result<()> {
     Ok(mount(Some("bpf"), FOLDER, Some("bpf"), flags, none)?)
 }
 
-/// Mounts it where a process sees it. A thread may go there alone.
+/// Mounts it where a process sees it, from a thread that enters that process's namespace.
 fn mount_for(process: u32) -> Result<()> {
     let there = move || {
         let namespace = File::open(format!("/proc/{process}/ns/mnt"))?;

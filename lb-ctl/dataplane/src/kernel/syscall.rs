@@ -1,4 +1,4 @@
-//! What bpf(2) can do and aya does not offer.
+//! Commands of bpf(2) that aya does not offer.
 
 use std::{
     ffi::CString,
@@ -50,8 +50,8 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     bpf(BPF_OBJ_PIN, &pin).map(drop)
 }
 
-/// Ends a link at once. aya only closes its descriptor, and the kernel then ends the link when
-/// it comes to it: packets would be handled for a while longer.
+/// Ends a link at once. aya only closes its descriptor: the kernel would end the link some time
+/// later, and handle packets until then.
 pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     #[repr(C)]
     struct Detach {
@@ -96,8 +96,8 @@ pub fn look_at(link: BorrowedFd<'_>) -> io::Result<Link> {
     Ok(found)
 }
 
-/// Reads a part of a hash map. `cursor` says where, and where to go on; it is `None` at the
-/// beginning, and again at the end. There must be room for a bucket, however full that is.
+/// Reads the part of a hash map that begins at `cursor`, and moves that on. It is `None` at the
+/// beginning, and again at the end. `entries` must have room for any one bucket.
 pub fn read_hash<K: Copy + Default, V: Copy + Default>(
     map: BorrowedFd<'_>,
     cursor: &mut Option<u32>,

@@ -1,8 +1,8 @@
-//! Whether what an earlier daemon left can be taken over.
+//! Whether the packet path that an earlier daemon left can be adopted.
 //!
-//! Where packets are handled, nothing is cleared away: what is missing is found by the program
-//! that handles them, and what cannot be adopted is left alone. Where none are, a packet path
-//! that is not whole was never finished, or never removed to the end, and is cleared away.
+//! If its program is attached, nothing is removed: missing pins are made again for the maps that
+//! the program has, and what cannot be adopted is left as it is. If it is not, a packet path that
+//! is incomplete was not made to the end, or not removed to the end, and is removed.
 
 use std::{fs, os::fd::AsFd as _, path::PathBuf};
 
@@ -28,19 +28,20 @@ use crate::{
 
 /// A packet path that can be adopted.
 pub struct Adopted {
-    /// What it was made with.
+    /// The settings that it was made with.
     pub settings: Settings,
-    /// The number of its room: the later one, if there are two.
+    /// The number of its room; of two rooms, the later one's.
     pub room: u32,
     /// The size of its room.
     pub size: room::Size,
 }
 
-/// The packet path that is pinned, or `None` where there is none, and nothing is left of one.
+/// The packet path that is pinned. `None` if there is none; then nothing is left of an incomplete
+/// one.
 pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
     let running = running_program(pins)?;
     let mut examined = examine(pins, running.is_some());
-    // First the settings, which say whether the rest is ours; then the rest.
+    // The settings say whether the other maps are ours, so they come first.
     for _ in 0..2 {
         if let (Some(program), Err(Damage::Missing(_))) = (running, &examined) {
             pin_again(pins, program).context("cannot pin again what is missing")?;
@@ -70,7 +71,7 @@ pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
     Ok(None)
 }
 
-/// What keeps a packet path from being adopted; to follow its name.
+/// Why a packet path cannot be adopted; written after its name.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
     #[error("has layout {0}")]
@@ -86,7 +87,7 @@ enum Damage {
 fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
     let path = pins.map("settings");
     let settings = Map::Array(open(path.clone())?);
-    // Another layout may well have another size.
+    // The map of another layout may have another size.
     let settings = match Parts::of(&settings).map(|parts| parts.settings.read(0)) {
         Ok(settings) => settings.unwrap_or_default(),
         Err(error) => {
@@ -125,7 +126,8 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         (folder.join("names"), servers, size_of::<Name>()),
         (folder.join("rosters"), lines, size_of::<RosterLine>()),
     ] {
-        // No program has these: nobody can find them again, nor does a packet miss them.
+        // The program does not refer to these maps, so they cannot be found through it; packets
+        // do not need them.
         let daemons = ["retired", "zeros", "names"];
         let daemons = daemons.iter().any(|name| path.ends_with(name));
         if running && daemons && !path.exists() {
@@ -178,7 +180,7 @@ fn open(path: PathBuf) -> Result<MapData, Damage> {
     })
 }
 
-/// The number of the program that handles packets by a pinned link, if any does.
+/// The kernel's number of a program that is attached by a pinned link, if there is one.
 fn running_program(pins: &Pins) -> Result<Option<u32>> {
     for (_, path) in pins.links()? {
         let link = syscall::open(&path).and_then(|link| syscall::look_at(link.as_fd()));
@@ -191,14 +193,13 @@ fn running_program(pins: &Pins) -> Result<Option<u32>> {
     Ok(None)
 }
 
-/// Pins the maps of a program where they should be and are not: only the settings, if they are
-/// not there.
+/// Pins those maps of a program whose pins are missing. If the settings' is, pins only that one.
 fn pin_again(pins: &Pins, program: u32) -> Result<()> {
     let rooms = pins.rooms()?;
     let room = pins.room(rooms.last().copied().unwrap_or(room::FIRST));
     let mut missing = vec![("settings", pins.map("settings"))];
     missing.extend(load::MAPS.map(|name| (name, pins.map(name))));
-    // Of two rooms, nobody knows which one this program is in.
+    // If there are two rooms, it is not known which of them this program uses.
     if rooms.len() < 2 {
         missing.extend(room::MAPS.map(|name| (name, room.join(name))));
     }
@@ -219,7 +220,7 @@ fn pin_again(pins: &Pins, program: u32) -> Result<()> {
     for id in maps {
         let map = MapData::from_id(id)?;
         let info = map.info()?;
-        // To the program a variable, which has no name of its own.
+        // For the program it is a variable, and the map has the name of a section.
         let name = match info.value_size() as usize == size_of::<Balancer>() {
             true => Some("settings"),
             false => info.name_as_str(),

@@ -1,4 +1,4 @@
-//! Attaching the program to interfaces, and taking over where it already is.
+//! Links: attaching the program to interfaces, and replacing it where it is attached already.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,12 +21,12 @@ use crate::{
     kernel::syscall,
 };
 
-/// Where in the kernel the program meets packets.
+/// Where in the kernel the program handles packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver.
     Native,
-    /// In the network stack, after an skb was made: slower, works with every interface.
+    /// In the network stack, after the kernel has made an skb: slower, but every interface can.
     Generic,
 }
 
@@ -40,28 +40,28 @@ impl Mode {
     }
 }
 
-/// The links to interfaces. They are pinned, so that they outlive the daemon, and held open, so
-/// that they outlive their pins.
+/// The links to interfaces. Their pins let them outlive the daemon; the daemon holds them open,
+/// which lets them outlive their pins.
 pub struct Links {
     pins: Pins,
     held: HashMap<u32, OwnedFd>,
 }
 
 impl Links {
-    /// None is held yet.
+    /// No link is open yet.
     pub fn new(pins: Pins) -> Self {
         let held = HashMap::new();
         Self { pins, held }
     }
 
-    /// The interfaces that there are links to, by index.
+    /// The interfaces that have a link, by index.
     pub fn interfaces(&self) -> Result<Vec<u32>> {
         let pinned = self.pins.links()?.into_iter().map(|(index, _)| index);
         let all: BTreeSet<_> = pinned.chain(self.held.keys().copied()).collect();
         Ok(all.into_iter().collect())
     }
 
-    /// Those whose link still leads to them.
+    /// Those of the pinned links that are attached to their interface.
     pub fn alive(&self) -> Result<Vec<u32>> {
         let pinned = self.pins.links()?.into_iter();
         let alive = pinned.filter(|(index, pin)| {
@@ -71,7 +71,7 @@ impl Links {
         Ok(alive.map(|(index, _)| index).collect())
     }
 
-    /// Makes the program handle an interface's packets. Where an older program of this instance
+    /// Makes the program handle an interface's packets. If an older program of this instance
     /// does, it is replaced between two packets.
     pub fn attach(&mut self, program: &mut Xdp, name: &str, index: u32, mode: Mode) -> Result<()> {
         let pin = self.pins.link(index);
@@ -79,7 +79,7 @@ impl Links {
             match self.take_over(program, index) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    // The interface is gone and its index was given to another one, or somebody
+                    // The kernel gave the index of a deleted interface to another one, or somebody
                     // else detached the link.
                     tracing::warn!("{name}: the pinned link is dead ({error:#}); attaching anew");
                     remove(&pin)?;
@@ -104,19 +104,19 @@ impl Links {
         self.hold(index)
     }
 
-    /// Has the program handle the packets that a pinned link's program handled so far.
+    /// Replaces the program of a pinned link by this one.
     pub fn take_over(&mut self, program: &mut Xdp, index: u32) -> Result<()> {
         let link: FdLink = PinnedLink::from_pin(self.pins.link(index))?.into();
         let link = XdpLink::try_from(link)?;
         let id = program.attach_to_link(link)?;
         crash::after(Step::LinkReplaced);
-        // Dropping our handle leaves the link to its pin.
+        // The pin keeps the link when our handle is dropped.
         drop(program.take_link(id)?);
         self.hold(index)
     }
 
-    /// Sees to it that a link is pinned, and that the program with this number handles its
-    /// packets. Gives what was wrong, if anything; an error says that it must be attached anew.
+    /// Makes sure that a link is pinned and has this program. Gives what was wrong, if anything.
+    /// After an error, the program must be attached anew.
     pub fn repair(&mut self, program: &mut Xdp, index: u32) -> Result<Option<&'static str>> {
         let pin = self.pins.link(index);
         if !self.held.contains_key(&index) {

@@ -1,5 +1,4 @@
-//! Loading the programs into the kernel, with maps of the right size: new ones, or those that
-//! are pinned.
+//! Loads the programs into the kernel, with maps of the right size: new ones, or pinned ones.
 
 use std::path::Path;
 
@@ -10,11 +9,11 @@ use lb_common::{connection::Hash, layout::Constants};
 use super::{pins::Pins, room};
 use crate::{maps::variable::Variable, object};
 
-/// The maps that last as long as the packet path, whichever room it is in.
+/// The maps that all rooms share.
 pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];
 
-/// Loads the programs. What is pinned, of the packet path and of the room in this folder, is
-/// taken as it is; what is not, is made and pinned. The room has this size.
+/// Loads the programs. Maps that are pinned, for all rooms or in this room's folder, are used as
+/// they are; all others are made and pinned. The room has this size.
 pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Ebpf> {
     let servers = size.places;
     let constants = Constants {
@@ -44,7 +43,7 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Eb
         loader.map_pin_path(name, room.join(name));
     }
     let mut ebpf = loader.load(object::DIRECTOR).map_err(explain)?;
-    // While the object still has its maps, which programs refer to.
+    // Before any map is taken out of the object: programs refer to them.
     for name in ["director", "clock"] {
         program(&mut ebpf, name)?.load().map_err(|error| {
             anyhow!(error).context(format!(
@@ -80,7 +79,7 @@ fn explain(error: aya::EbpfError) -> anyhow::Error {
     }
 }
 
-/// CPUs that there may be.
+/// How many CPUs the kernel may have, also those that are not there now.
 pub fn cpus() -> Result<u32> {
     Ok(nr_cpus().map_err(|(what, error)| anyhow!("cannot count CPUs: {what}: {error}"))? as u32)
 }

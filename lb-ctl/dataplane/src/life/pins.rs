@@ -1,4 +1,4 @@
-//! Where an instance's maps and links are pinned, so that they outlive the daemon.
+//! Where an instance's maps and links are pinned. Pins let them outlive the daemon.
 
 use std::{
     fs, io,
@@ -15,13 +15,13 @@ use crate::{
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
 #[derive(Clone, Debug)]
 pub struct Pins {
-    /// Where the folder's path leads through.
+    /// Keeps the folder's path valid.
     _bpffs: Bpffs,
     folder: PathBuf,
 }
 
 impl Pins {
-    /// Of this instance, in this file system.
+    /// The pins of this instance, in this file system.
     pub fn of(instance: &str, bpffs: Bpffs) -> Self {
         Self {
             folder: bpffs.path().join("lb").join(instance),
@@ -44,8 +44,8 @@ impl Pins {
         self.folder.join(name)
     }
 
-    /// Where the link to an interface is pinned, by the interface's index: one that goes away
-    /// and comes back is another interface.
+    /// Where the link to an interface is pinned, by the interface's index: an interface that is
+    /// deleted and made again has another one.
     pub fn link(&self, interface: u32) -> PathBuf {
         self.folder.join(format!("{LINK}{interface}"))
     }
@@ -55,12 +55,12 @@ impl Pins {
         self.folder.join(format!("{ROOM}{number}"))
     }
 
-    /// Where they are while it is not furnished yet.
+    /// Where they are pinned until everything is copied into the room.
     pub fn unfinished_room(&self, number: u32) -> PathBuf {
         self.folder.join(format!("{UNFINISHED}{number}"))
     }
 
-    /// The numbers of all rooms, least first.
+    /// The numbers of all finished rooms, in ascending order.
     pub fn rooms(&self) -> Result<Vec<u32>> {
         let mut rooms: Vec<_> = self.numbered(ROOM)?.into_iter().map(|(n, _)| n).collect();
         rooms.sort_unstable();
@@ -73,15 +73,15 @@ impl Pins {
             .with_context(|| format!("cannot make the folder {} for pins", folder.display()))
     }
 
-    /// Says that a room is furnished: a daemon that starts adopts it.
+    /// Finishes a room: from now on, a daemon that starts adopts it.
     pub fn finish_room(&self, number: u32) -> Result<()> {
         let (from, to) = (self.unfinished_room(number), self.room(number));
         fs::rename(&from, &to)
             .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
     }
 
-    /// Removes the pins of a room. Those of its counters first: while they are there, what they
-    /// say has to be carried over.
+    /// Removes the pins of a room. That of its counters comes first: while it is there, a daemon
+    /// that starts adds them to the next room's.
     pub fn remove_room(&self, folder: &Path) -> Result<()> {
         let counters = folder.join("counters");
         if counters.exists() {
@@ -90,7 +90,7 @@ impl Pins {
         remove_folder(folder).map(drop)
     }
 
-    /// Removes rooms that were never furnished.
+    /// Removes rooms that were never finished.
     pub fn remove_unfinished_rooms(&self) -> Result<()> {
         for (_, folder) in self.numbered(UNFINISHED)? {
             remove_folder(&folder)?;
@@ -116,7 +116,7 @@ impl Pins {
         Ok(removed)
     }
 
-    /// What is named by a prefix and a number.
+    /// The pins that are named by this prefix and a number.
     fn numbered(&self, prefix: &str) -> Result<Vec<(u32, PathBuf)>> {
         Ok(list(&self.folder)?
             .into_iter()

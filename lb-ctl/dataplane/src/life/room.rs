@@ -33,7 +33,7 @@ pub const MAPS: [&str; 7] = [
     "servers", "counters", "retired", "zeros", "services", "names", "rosters",
 ];
 
-/// The number of the room that a packet path begins in.
+/// The number of a packet path's first room.
 pub const FIRST: u32 = 1;
 
 /// The most servers, and the most services, that an instance can have. The map `loads` has a
@@ -110,19 +110,19 @@ const HASH_BUCKET: usize = 16;
 
 /// A room's maps, as the kernel has them.
 pub struct RoomMaps {
-    /// As many as there is room for.
+    /// One entry for each server.
     pub servers: Mapped<Entry>,
-    /// A row for each CPU, and one for what was counted in earlier rooms.
+    /// For each server, a row for each CPU and one for earlier rooms.
     pub counters: Mapped<Counters>,
-    /// As many as servers.
+    /// A row for each service.
     pub retired: Mapped<Counters>,
-    /// Twice as many.
+    /// Two rows for each place: one for a server, one for a service.
     pub zeros: Mapped<Counters>,
-    /// Lines.
+    /// Lines of rosters.
     pub rosters: Mapped<RosterLine>,
-    /// As many as servers.
+    /// Services by their keys.
     pub services: BpfHashMap<MapData, ServiceKey, Value>,
-    /// Of services.
+    /// Services' names.
     pub names: BpfHashMap<MapData, ServiceKey, Name>,
 }
 
@@ -160,18 +160,18 @@ pub fn counters_pinned_at(folder: &Path) -> Result<(Mapped<Counters>, u32)> {
     Ok((Mapped::new("counters", &map("counters")?)?, servers))
 }
 
-/// Waits until no packet is on its way through a program that was replaced.
+/// Waits until the program that was replaced handles no packet any more.
 pub fn let_packets_pass() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no memory of ours is involved.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {
-        // Kernels with CPUs that no timer interrupts (`nohz_full`) refuse it.
+        // Kernels with CPUs without timer interrupts (`nohz_full`) refuse it.
         thread::sleep(GRACE);
     }
 }
 
-/// Far more than a packet takes.
+/// Far longer than a program takes for a packet.
 const GRACE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub fn fresh(size: Size) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Refuses tables that would push the machine into swapping, or worse.
+/// Refuses tables that would make the machine swap, or run out of memory.
 pub fn check_memory(settings: &Settings, room: room::Size, available: u64) -> Result<()> {
     let table = u64::from(settings.hash.buckets) * size_of::<Bucket>() as u64;
     let loads = u64::from(room::MOST) * size_of::<u64>() as u64;
@@ -68,7 +68,7 @@ pub fn check_memory(settings: &Settings, room: room::Size, available: u64) -> Re
     Ok(())
 }
 
-/// Refuses a larger room likewise.
+/// Refuses a larger room that would.
 pub fn check_memory_of_room(room: room::Size, available: u64) -> Result<()> {
     let needed = room.bytes(cpus()?);
     if needed > most(available) {
@@ -88,7 +88,7 @@ fn most(available: u64) -> u64 {
     available / 4 * 3
 }
 
-/// Memory that can be had, in bytes.
+/// How much memory is available, in bytes.
 pub fn available_memory() -> Result<u64> {
     let path = Path::new("/proc/meminfo");
     let text = fs::read_to_string(path).context("cannot read /proc/meminfo")?;

@@ -35,7 +35,7 @@ impl Interfaces {
             let place = interface.index % INTERFACES;
             if self.0.read(place) != Some(value) {
                 self.0.write(place, value);
-                crash::after(Step::PortWritten);
+                crash::after(Step::InterfaceWritten);
             }
         }
     }

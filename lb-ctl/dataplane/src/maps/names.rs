@@ -15,7 +15,7 @@ use crate::{
     encode,
 };
 
-/// The map `names`, and what it says.
+/// The map, and the names in it.
 pub struct Names {
     map: BpfHashMap<MapData, ServiceKey, Name>,
     known: HashMap<ServiceId, String>,
@@ -27,7 +27,7 @@ impl Names {
         let mut known = HashMap::new();
         for item in map.iter() {
             let (key, name) = item.context("cannot read the map `names`")?;
-            // What somebody else wrote names nobody.
+            // Entries that somebody else wrote may make no sense.
             if let (Some(id), Some(name)) = (encode::service_id(&key), encode::text(&name)) {
                 known.insert(id, name);
             }
@@ -64,8 +64,8 @@ impl Names {
         Ok(())
     }
 
-    /// Forgets the names of services that are not there: a daemon crashed before it made them,
-    /// or when it had removed them.
+    /// Removes the names of services that are not there: a daemon crashed before it wrote the
+    /// service, or after it removed it.
     pub fn keep(&mut self, there: impl Fn(ServiceId) -> bool) -> Result<()> {
         let gone: Vec<_> = self
             .known

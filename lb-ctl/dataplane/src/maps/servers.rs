@@ -240,7 +240,7 @@ impl Servers {
             encode::set_next_hop(&mut entry, next_hop);
             if entry != before {
                 self.entries.write(index, entry);
-                crash::after(Step::ReachWritten);
+                crash::after(Step::NextHopWritten);
             }
         }
     }

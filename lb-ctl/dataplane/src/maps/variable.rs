@@ -1,8 +1,8 @@
 //! The map `settings`, which to the program is its variable `BALANCER`.
 //!
-//! A loader makes a map of a program's variables, and fills it with what they begin with. This
-//! one outlives programs, and is mapped into memory: hence it is made beforehand, and begins
-//! with what it holds already.
+//! A loader makes a map for a program's variables and fills it with their initial values. This map
+//! is mapped into memory and outlives programs. So it is made before the program is loaded, and
+//! the initial values are those that it has.
 
 use std::{
     mem::offset_of,
@@ -30,14 +30,14 @@ const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Balancer>());
 /// `BPF_F_MMAPABLE` in `linux/bpf.h`.
 const MMAPABLE: u32 = 1 << 10;
 
-/// The map, and what it holds.
+/// The map, and what is in it.
 pub struct Variable {
     path: PathBuf,
     words: Vec<u64>,
 }
 
 impl Variable {
-    /// That is pinned at `path`; made there where there is none. Nobody else may write it until
+    /// The map that is pinned at `path`; makes it if there is none. Nobody else may write it until
     /// the program is loaded.
     pub fn at(path: &Path) -> Result<Self> {
         let data = match MapData::from_pin(path) {
@@ -67,20 +67,20 @@ impl Variable {
     }
 }
 
-/// The map `settings`: a [`Balancer`].
+/// The fields of the map's one entry, a [`Balancer`], each mapped into memory.
 pub struct Parts {
-    /// One.
+    /// One entry.
     pub settings: Mapped<Settings>,
     /// The marks of addresses, as words.
     pub addresses: Mapped<u64>,
     /// All places for interfaces.
     pub interfaces: Mapped<Place>,
-    /// One.
+    /// One entry.
     pub moving: Mapped<Moving>,
 }
 
 impl Parts {
-    /// Maps it.
+    /// Maps them.
     pub fn of(map: &Map) -> Result<Self> {
         let name = "settings";
         Ok(Self {
