@@ -6,6 +6,7 @@
 
 mod edits;
 mod files;
+mod listing;
 mod rows;
 mod rules;
 mod stream;
@@ -133,7 +134,7 @@ fn starts(lab: &Lab, effort: Effort, done: &mut impl FnMut(Row)) -> Result<()> {
         effort.connections
     );
     done(milliseconds(case, &values));
-    Ok(())
+    listing::measure(&director, effort.connections, effort.samples, done)
 }
 
 fn first_client() -> SocketAddrV4 {

@@ -141,7 +141,7 @@ fn settings_that_were_overwritten_are_written_again() {
     for word in 0..parts.addresses.entries() {
         parts.addresses.write(word, 0);
     }
-    assert_logged(&director, "the bitmap of addresses");
+    assert_logged(&director, "the marks of addresses");
     client.servers(3).unwrap();
 
     for place in 0..parts.interfaces.entries() {
