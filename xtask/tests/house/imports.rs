@@ -57,6 +57,8 @@ const RULES: &[Rule] = &[
             "lb_common::layout",
             "lb_common::pod",
             "lb_common::server",
+            "lb_common::service",
+            "lb_dataplane::raw",
         ],
         why: "only the packet path's façade knows maps and what lies in them",
     },
