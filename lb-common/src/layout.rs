@@ -7,10 +7,16 @@
 //! [`Scheduler::roster_lines`](crate::schedule::Scheduler::roster_lines) (tables of schedulers)
 //! and [`address_filter::ALL_IN_WORD`] (rules with prefixes).
 
+pub mod key;
+pub mod slot;
+pub mod wide;
+pub mod word;
+
 use crate::{
     address_filter,
-    connection::{Hash, TICK_SHIFT, Timeouts},
     server::Counters,
+    state::{time::TICK_SHIFT, timeouts::Timeouts},
+    table::places::Hash,
 };
 
 /// Version of everything in this crate that lies in a map. Pins of another version are
@@ -28,6 +34,20 @@ pub struct Balancer {
     pub interfaces: [Interface; INTERFACES as usize],
     /// What the daemon is about to do.
     pub moving: Moving,
+    /// Which server's connections are being counted anew.
+    pub recount: Recount,
+}
+
+/// A server whose connections are being counted anew: see [`crate::table::recount`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Recount {
+    /// The server's index, plus one; 0 where none is counted.
+    pub server: u32,
+    /// Zero.
+    pub _pad: u32,
+    /// Its connections so far: a [`Load`](crate::server::Load).
+    pub tally: u64,
 }
 
 /// The daemon's note that it adds a removed server's counters to its service's. A daemon that
@@ -104,8 +124,8 @@ pub struct Interface {
     pub _pad: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Interface>() == 16 && size_of::<Settings>() == 144);
-const _: () = assert!(size_of::<Moving>() == 48);
+const _: () = assert!(size_of::<Interface>() == 16 && size_of::<Settings>() == 592);
+const _: () = assert!(size_of::<Moving>() == 48 && size_of::<Recount>() == 16);
 
 /// Places for interfaces.
 pub const INTERFACES: u32 = 1 << 16;

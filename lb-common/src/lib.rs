@@ -10,16 +10,17 @@
 
 pub mod address_filter;
 pub mod checksum;
-pub mod connection;
 pub mod drops;
 pub mod layout;
 mod numbered;
 #[cfg(feature = "user")]
 mod pod;
+pub mod protocol;
 pub mod schedule;
 pub mod server;
 pub mod service;
-pub mod tcp;
+pub mod state;
+pub mod table;
 
 #[cfg(test)]
 extern crate std;

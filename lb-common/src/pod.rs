@@ -2,16 +2,18 @@
 
 use aya::Pod;
 
-use crate::{connection, layout, schedule, server, service};
+use crate::{layout, schedule, server, service};
 
 // SAFETY: `repr(C)`, integers and arrays of integers only, no implicit padding; so are all below.
-unsafe impl Pod for connection::Bucket {}
+unsafe impl Pod for layout::slot::Bucket {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Constants {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Moving {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Interface {}
+// SAFETY: see above.
+unsafe impl Pod for layout::Recount {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Settings {}
 // SAFETY: see above.

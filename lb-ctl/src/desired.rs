@@ -41,9 +41,9 @@ pub struct Timeouts {
 #[repr(u8)]
 pub enum Protocol {
     /// Written `tcp`.
-    Tcp = lb_common::connection::TCP,
+    Tcp = lb_common::protocol::TCP,
     /// Written `udp`.
-    Udp = lb_common::connection::UDP,
+    Udp = lb_common::protocol::UDP,
 }
 
 /// What tells one virtual service from another. Written `tcp/192.168.100.11:80`.

@@ -2,11 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_log_ebpf::warn;
-use lb_common::{
-    connection::{Key, age},
-    drops::Drop,
-    server::Counters,
-};
+use lb_common::{drops::Drop, layout::key::Key, server::Counters, state::time::age};
 
 use crate::{
     frame::Packet,

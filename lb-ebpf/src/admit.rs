@@ -1,24 +1,30 @@
-//! New connections, and those that begin anew: which server a packet gets that has none.
+//! New connections, and those that are opened anew: which server a packet gets that has none.
 //!
-//! Subprograms, each of which looks at the packet again, for the reason that `unknown` gives.
+//! Subprograms that parse the packet again, for the reason that `unknown` gives.
 
 use lb_common::{
-    connection::{
-        FLAG_NAT, FLAG_SETTLED, Forward, Key, NO_SLOT, Reverse, STATE_REVERSE, STATE_UDP, TCP,
-        Word, is_active,
-    },
     drops::Drop,
-    server::{Load, Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
-    tcp::{self, TcpState},
+    layout::{key::Key, slot::Reverse},
+    protocol::TCP,
+    server::{Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
+    state::{
+        self,
+        tcp::{self, TcpState},
+    },
+    table::{
+        end, live,
+        open::{New, NewReverse, Opened, open},
+    },
 };
 
 use crate::{
     account, client,
     frame::{Incoming, Packet, Parsed, link::Addresses, parse},
-    machine::{clock, constants},
+    machine::clock,
     maps,
     open::{schedule, service},
-    table, us,
+    table::{self, Connections},
+    us,
     verdict::Verdict,
 };
 
@@ -42,15 +48,19 @@ pub fn admit(packet: Packet) -> Admission {
     let Some(server) = maps::SERVERS.get(index) else {
         return Admission::drop(Drop::Inconsistent);
     };
-    match open(packet, &parsed, index, server) {
-        Ok(()) => Admission::server(index),
-        Err(reason) => Admission::drop(reason),
+    match connect(packet, &parsed, index, server) {
+        Opened::Ours => {
+            account::opened(index);
+            Admission::server(index)
+        }
+        Opened::Theirs(index) => Admission::server(index),
+        Opened::Full => Admission::drop(Drop::TableFull),
     }
 }
 
-/// Likewise, of a packet whose connection seems to be over. If it is, that is as if there were
-/// none (IPVS with `conn_reuse_mode=1`): [`Admitted::Anew`]. One that only the server has used
-/// of late lives, though.
+/// The server of a packet whose connection seems to be over. If it is, the packet is treated as
+/// one without a connection (IPVS with `conn_reuse_mode=1`): [`Admitted::Anew`]. It may still
+/// live: perhaps only the server has sent packets of late.
 #[inline(never)]
 pub fn again(packet: Packet) -> Admission {
     let packet = packet.in_subprogram();
@@ -62,22 +72,22 @@ pub fn again(packet: Packet) -> Admission {
     }
     if let Some(entry) = table::find(&parsed.key) {
         let now = clock::now();
-        let index = Forward::from_bits(entry.route()).server;
-        let anew = parsed.flags & tcp::SYN != 0 && reusable(&entry.word);
-        if !anew && table::alive(&entry, now) {
+        let index = entry.constant.server();
+        let anew = parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state);
+        if !anew && live::is_alive(Connections, &entry, now) {
             match maps::SERVERS.get(index) {
                 Some(server) if server.flags & SERVER_AVAILABLE != 0 => {}
                 Some(_) => return Admission::drop(Drop::ServerGone),
                 None => return Admission::drop(Drop::Inconsistent),
             }
             table::stamp(&entry, now);
-            if !table::is_settled(entry.word.state, parsed.flags) {
-                table::step(entry.slot, false, parsed.flags, index);
+            if !live::is_settled(entry.word.state, parsed.flags) {
+                table::step(&entry, false, parsed.flags);
             }
             return Admission::server(index);
         }
-        if table::end(&entry) {
-            table::release(entry.index);
+        if end::end(Connections, &entry) {
+            end::free(Connections, entry.index);
         }
     }
     Admission::ANEW
@@ -129,79 +139,45 @@ impl Admission {
     }
 }
 
-/// Stores a new connection to this server.
+/// Opens a connection to this server.
 #[inline(always)]
-fn open(packet: Packet, parsed: &Parsed, index: u32, server: &Server) -> Result<(), Drop> {
-    let now = clock::now();
-    let places = constants::hash().places(&parsed.key);
-    let slot = table::claim(&places, now);
-    if slot == NO_SLOT {
-        return Err(Drop::TableFull);
-    }
+fn connect(packet: Packet, parsed: &Parsed, index: u32, server: &Server) -> Opened {
     let tcp = parsed.key.protocol() == TCP;
-    let nat = server.method == Method::Nat as u8 && server.flags & SERVER_LOCAL == 0;
-    let reverse = if nat {
-        let key = Key::new(
-            server.address,
-            parsed.key.source(),
-            u32::from(server.port) | u32::from(parsed.key.source_port()) << 16,
-            parsed.key.protocol(),
-        );
-        let route = client::route(packet, parsed.key, came_from(packet).bits());
-        let value = Word {
-            stamp: now,
-            state: STATE_REVERSE,
-            flags: if tcp { 0 } else { FLAG_SETTLED },
-            epoch: us::route_epoch(),
-        };
-        let reverse = table::publish_reverse(&key, index, route, value);
-        if reverse == NO_SLOT {
-            table::release(slot);
-            return Err(Drop::TableFull);
-        }
-        reverse
-    } else {
-        NO_SLOT
-    };
-    let state = if tcp {
-        TcpState::SynRecv as u8
-    } else {
-        STATE_UDP
-    };
-    table::load(index, Load::one(is_active(state)));
-    table::publish(
-        slot,
-        &parsed.key,
-        Forward {
-            server: index,
-            reverse,
-        }
-        .bits(),
-        Word {
-            stamp: now,
-            state,
-            flags: if nat { FLAG_NAT } else { 0 },
-            epoch: 0,
+    let new = New {
+        constant: parsed.key.of_server(index),
+        state: if tcp {
+            TcpState::SynRecv as u8
+        } else {
+            state::UDP
         },
+        now: clock::now(),
+    };
+    if server.method != Method::Nat as u8 || server.flags & SERVER_LOCAL != 0 {
+        return open(Connections, &new, None);
+    }
+    let key = Key::new(
+        server.address,
+        parsed.key.source(),
+        u32::from(server.port) | u32::from(parsed.key.source_port()) << 16,
+        parsed.key.protocol(),
     );
-    account::opened(index);
-    Ok(())
+    let reverse = NewReverse {
+        constant: key.of_server(index),
+        route: client::route(packet, parsed.key, came_from(packet).bits()),
+        epoch: us::route_epoch(),
+        settled: !tcp,
+    };
+    open(Connections, &new, Some(&reverse))
 }
 
-/// What may open a connection: in TCP, a SYN without RST (it is never a data connection of
-/// FTP, which comes from port 20); in UDP, everything.
+/// What may open a connection: in TCP, a SYN without RST, unless it comes from port 20 (a data
+/// connection of FTP); in UDP, every datagram.
 #[inline(always)]
 fn opens(parsed: &Parsed) -> bool {
     const FTP_DATA: u16 = 20u16.to_be();
     parsed.key.protocol() != TCP
         || (parsed.flags & (tcp::SYN | tcp::RST) == tcp::SYN
             && parsed.key.source_port() != FTP_DATA)
-}
-
-/// States in which a SYN opens the connection anew.
-#[inline(always)]
-pub fn reusable(word: &Word) -> bool {
-    word.state == TcpState::TimeWait as u8 || word.state == TcpState::Close as u8
 }
 
 /// Back to where a packet came from: the way to a client that the kernel knows no way to.
@@ -213,6 +189,6 @@ fn came_from(packet: Packet) -> Reverse {
     };
     Reverse {
         next_hop,
-        port: packet.interface() as u16,
+        interface: packet.interface() as u16,
     }
 }

@@ -3,7 +3,7 @@
 use core::mem::zeroed;
 
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
-use lb_common::connection::{Key, Reverse};
+use lb_common::layout::{key::Key, slot::Reverse};
 
 use crate::frame::Packet;
 
@@ -38,7 +38,7 @@ pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     }
     let route = Reverse {
         next_hop: query.dmac,
-        port: query.ifindex as u16,
+        interface: query.ifindex as u16,
     };
     route.bits()
 }

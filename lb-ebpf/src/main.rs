@@ -26,6 +26,7 @@ mod open;
 mod refuse;
 mod repeat;
 mod reply;
+mod sweep;
 mod table;
 mod us;
 mod verdict;
@@ -33,10 +34,10 @@ mod verifier;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::{
-    connection::{Forward, STATE_REVERSE},
     drops::Drop,
     server::Server,
-    tcp,
+    state::{self, tcp},
+    table::live,
 };
 
 use crate::{
@@ -45,7 +46,7 @@ use crate::{
     frame::{Incoming, Packet, Parsed, parse, parse_unusual, usual},
     machine::clock,
     refuse::refuse,
-    table::Entry,
+    table::{Connections, Entry},
     verdict::Verdict,
 };
 
@@ -71,7 +72,7 @@ fn walk(packet: Packet) -> u32 {
         return unknown(packet, false);
     };
     let now = clock::now();
-    if entry.word.state == STATE_REVERSE {
+    if state::is_reverse(entry.word.state) {
         core::hint::cold_path();
         return reply::reply(packet, &parsed, &entry, now).action();
     }
@@ -93,10 +94,8 @@ fn concerned_by(parsed: &Parsed) -> bool {
 /// the connection may have ended, or its server may not be ready.
 #[inline(always)]
 fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Option<Verdict> {
-    let index = Forward::from_bits(entry.route()).server;
-    let server = maps::SERVERS.get(index)?;
-    // `carry` is inlined once per forwarding method, so that the method is compared once per
-    // packet.
+    let server = maps::SERVERS.get(entry.constant.server())?;
+    // `carry` is inlined once for each forwarding method, so that a packet compares it once.
     let way = Way::of(server);
     if way == Way::DR {
         return carry(packet, parsed, entry, now, server, Way::DR);
@@ -121,19 +120,18 @@ fn carry(
         return None;
     }
     if entry.word.stamp != now {
-        if table::expired(&entry.word, now) {
+        if live::is_expired(Connections, entry.word, now) {
             return None;
         }
         table::stamp(entry, now);
     }
-    let index = Forward::from_bits(entry.route()).server;
-    if !table::is_settled(entry.word.state, parsed.flags) {
-        if parsed.flags & tcp::SYN != 0 && admit::reusable(&entry.word) {
+    if !live::is_settled(entry.word.state, parsed.flags) {
+        if parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state) {
             return None;
         }
-        table::step(entry.slot, false, parsed.flags, index);
+        table::step(entry, false, parsed.flags);
     }
-    account::input(index, parsed.length);
+    account::input(entry.constant.server(), parsed.length);
     Some(forward::send(packet, parsed, server, way))
 }
 
@@ -150,7 +148,7 @@ fn unusual(packet: Packet) -> Outcome {
         return Outcome::done(Verdict::PASS);
     }
     match table::find(&parsed.key) {
-        Some(entry) if entry.word.state == STATE_REVERSE => {
+        Some(entry) if state::is_reverse(entry.word.state) => {
             Outcome::done(reply::reply(packet, &parsed, &entry, clock::now()))
         }
         Some(_) => Outcome::KNOWN,

@@ -6,7 +6,11 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
-use lb_common::{connection::Bucket, drops::Drop, layout, schedule, server, service};
+use lb_common::{
+    drops::Drop,
+    layout::{self, slot::Bucket},
+    schedule, server, service,
+};
 
 /// The connection table. Set at load. The daemon maps it too, and removes expired connections.
 #[map(name = "connections")]

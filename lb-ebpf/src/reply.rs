@@ -4,10 +4,12 @@
 //! reverse entry only, which remembers that they came; the others are for the forward entry.
 
 use lb_common::{
-    connection::{FLAG_SETTLED, Key, Reverse, STATE_UDP, TCP, is_connection},
     drops::Drop,
+    layout::{key::Key, slot::Reverse, word::FLAG_SETTLED},
+    protocol::TCP,
     server::{SERVER_AVAILABLE, Server},
-    tcp::TcpState,
+    state::{self, tcp::TcpState},
+    table::{live, memory::Table as _},
 };
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     frame::{Incoming, Packet, Parsed, parse},
     machine::clock,
     maps,
-    table::{self, Entry},
+    table::{self, Connections, Entry},
     us,
     verdict::Verdict,
 };
@@ -35,20 +37,19 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
     if !us::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS;
     }
-    let index = entry.key().server();
+    let index = entry.constant.server();
     let Some(server) = maps::SERVERS.get(index) else {
         return Verdict::drop(Drop::Inconsistent);
     };
     let established = TcpState::Established as u8;
-    let news =
-        entry.word.flags & FLAG_SETTLED == 0 || !table::is_settled(established, parsed.flags);
+    let news = entry.word.flags & FLAG_SETTLED == 0 || !live::is_settled(established, parsed.flags);
     let stale = entry.word.stamp != now;
     let state = if parsed.key.protocol() == TCP {
         established
     } else {
-        STATE_UDP
+        state::UDP
     };
-    let expired = stale && table::expired(&entry.word.with_state(state), now);
+    let expired = stale && live::is_expired(Connections, entry.word.with_state(state), now);
     if (news || expired) && !tell(packet) {
         return Verdict::PASS;
     }
@@ -56,7 +57,7 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
         table::stamp(entry, now);
     }
     let route = way_back(packet, entry);
-    let interface = us::interface(u32::from(route.port));
+    let interface = us::interface(u32::from(route.interface));
     // SAFETY: a place in the map.
     let interface = unsafe { &*interface };
     if interface.index == 0 {
@@ -79,8 +80,7 @@ fn tell(packet: Packet) -> bool {
     let Some(reverse) = table::find(&parsed.key) else {
         return false;
     };
-    let index = reverse.key().server();
-    let Some(server) = maps::SERVERS.get(index) else {
+    let Some(server) = maps::SERVERS.get(reverse.constant.server()) else {
         return false;
     };
     let key = from_client(&parsed.key, server);
@@ -88,17 +88,17 @@ fn tell(packet: Packet) -> bool {
         return false;
     };
     let now = clock::now();
-    if !is_connection(forward.word.state) || !table::alive(&forward, now) {
+    if !state::is_connection(forward.word.state) || !live::is_alive(Connections, &forward, now) {
         return false;
     }
     if forward.word.stamp != now {
         table::stamp(&forward, now);
     }
     if parsed.key.protocol() == TCP {
-        if table::is_settled(forward.word.state, parsed.flags) {
-            table::settle(&reverse, &forward);
+        if live::is_settled(forward.word.state, parsed.flags) {
+            live::settle(Connections, &reverse, &forward);
         } else {
-            table::step(forward.slot, true, parsed.flags, index);
+            table::step(&forward, true, parsed.flags);
         }
     }
     true
@@ -119,8 +119,8 @@ fn from_client(reply: &Key, server: &Server) -> Key {
 /// neighbours have changed since.
 #[inline(always)]
 fn way_back(packet: Packet, entry: &Entry) -> Reverse {
-    if entry.word.epoch == us::route_epoch() {
-        return Reverse::from_bits(entry.route());
+    if entry.word.tail == us::route_epoch() {
+        return Reverse::from_bits(Connections.route(entry.slot));
     }
     Reverse::from_bits(way_anew(packet))
 }
@@ -134,11 +134,12 @@ fn way_anew(packet: Packet) -> u64 {
     let Some(entry) = table::find(&parsed.key) else {
         return 0;
     };
-    let Some(server) = maps::SERVERS.get(entry.key().server()) else {
+    let Some(server) = maps::SERVERS.get(entry.constant.server()) else {
         return 0;
     };
     let forward = from_client(&parsed.key, server);
-    let route = client::route(packet, forward, entry.route());
-    table::update_reverse(&entry, route, us::route_epoch());
-    route
+    let old = Connections.route(entry.slot);
+    let new = client::route(packet, forward, old);
+    live::reroute(Connections, &entry, old, new, us::route_epoch());
+    new
 }

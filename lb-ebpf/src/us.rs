@@ -4,8 +4,8 @@ use core::ptr::read_volatile;
 
 use lb_common::{
     address_filter,
-    connection::TICK_SHIFT,
     layout::{INTERFACES, Interface},
+    state::time::TICK_SHIFT,
 };
 
 use network_types::eth::EthHdr;
@@ -72,9 +72,16 @@ pub fn errors_per_tick() -> u32 {
 /// How long a connection may be in a state without a packet, in ticks.
 #[inline(always)]
 pub fn timeout(state: u8) -> u32 {
-    // SAFETY: as above; there are 16 values.
+    // SAFETY: as above; there is a value for each number of seven bits.
     unsafe {
         let timeouts = (&raw const BALANCER.settings.timeouts).cast::<u32>();
-        read_volatile(timeouts.add(verifier::low_nibble(state)))
+        read_volatile(timeouts.add(verifier::seven_bits(state)))
     }
+}
+
+/// The server whose connections are being counted anew, plus one; 0 for none.
+#[inline(always)]
+pub fn recounted() -> u32 {
+    // SAFETY: as above.
+    unsafe { read_volatile(&raw const BALANCER.recount.server) }
 }

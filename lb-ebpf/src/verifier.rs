@@ -1,20 +1,19 @@
-//! Where the compiler knows more than the verifier, and would leave out what the verifier
-//! needs to see.
+//! What keeps the optimiser from removing what the verifier needs to see.
 
 use core::arch::asm;
 
-/// The lower four bits, by an instruction that the compiler cannot optimise away: it may know
-/// the range of a value already, but the verifier has forgotten it.
+/// The lower seven bits, by an instruction that the optimiser cannot remove: it may know the range
+/// of a value that the verifier has forgotten.
 #[inline(always)]
-pub fn low_nibble(value: u8) -> usize {
+pub fn seven_bits(value: u8) -> usize {
     let mut value = usize::from(value);
     // SAFETY: arithmetic on a register.
-    unsafe { asm!("{0} &= 15", inout(reg) value, options(nomem, nostack, preserves_flags)) };
+    unsafe { asm!("{0} &= 127", inout(reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
 
-/// The same pointer, though the compiler does not know it: the verifier accepts a check of
-/// the very pointer that is used later, while the compiler would rather check an equal one.
+/// The same pointer, hidden from the optimiser. The verifier accepts a bounds check only of the
+/// register that is used later; the optimiser may check another one that is equal.
 #[inline(always)]
 pub fn same(mut pointer: usize) -> usize {
     // SAFETY: a move from a register to itself.
@@ -22,8 +21,8 @@ pub fn same(mut pointer: usize) -> usize {
     pointer
 }
 
-/// The number without its upper bits, at the upper end: 0 where they are all that it has. The
-/// compiler would rather mask them, which takes an instruction more.
+/// Shifts the upper bits out: 0 if all others are 0. The optimiser would mask them, which takes
+/// one instruction more.
 #[inline(always)]
 pub fn without_upper<const BITS: u32>(mut value: u64) -> u64 {
     // SAFETY: arithmetic on a register.
@@ -33,8 +32,8 @@ pub fn without_upper<const BITS: u32>(mut value: u64) -> u64 {
     value
 }
 
-/// The same number, of which the compiler knows nothing: arithmetic with it stays arithmetic,
-/// where it could be made a branch.
+/// The same number, hidden from the optimiser: arithmetic stays arithmetic, where it could become
+/// a branch, which the verifier follows twice.
 #[inline(always)]
 pub fn opaque(mut value: u64) -> u64 {
     // SAFETY: a move from a register to itself.

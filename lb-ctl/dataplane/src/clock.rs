@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
-use lb_common::{connection::TICK_SHIFT, layout::Settings};
+use lb_common::{layout::Settings, state::time::TICK_SHIFT};
 use nix::time::{ClockId, clock_getres, clock_gettime};
 
 const SECOND: i128 = 1_000_000_000;

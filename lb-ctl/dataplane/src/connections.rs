@@ -1,23 +1,25 @@
-//! The connection table as the daemon sees it: counting, listing, and taking away what has
-//! expired. It follows the protocol of `lb_common::connection` on the same memory as the
-//! packet path.
+//! The connection table as the daemon sees it: it reads the map in place, and has the kernel end
+//! what has expired.
+//!
+//! The daemon never writes into the table. A daemon that is killed half-way would leave a slot
+//! claimed, or a connection counted; the program `sweep` always runs to its end.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use anyhow::{Context as _, Result};
+use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use lb_common::{
-    connection::{
-        BUCKET_SLOTS, Bucket, FLAG_NAT, FLAG_SWEPT, Forward, Key, STATE_CLAIMED, STATE_REVERSE,
-        Timeouts, Word, age, is_active, is_connection,
+    layout::{
+        Settings,
+        key::Key,
+        slot::{BUCKET_SLOTS, Bucket},
+        word::Word,
     },
-    layout::Settings,
-    server::Load,
+    state::{self, time::age},
+    table::{entry, live, memory::Table, places::Spot, sweep::Order},
 };
 
-use super::{
-    clock,
-    mapped::{Mapped, add},
-    recount::Recount,
-};
+use super::{clock, mapped::Mapped, recount::Recount};
 use crate::crash::{self, Step};
 
 /// The map `connections`.
@@ -32,18 +34,15 @@ pub struct Connections {
 pub struct Connection {
     /// Client → VIP.
     pub key: Key,
-    /// State and time.
+    /// State, and when the last packet passed in either direction.
     pub word: Word,
     /// Index into the map `servers`.
     pub server: u32,
 }
 
-// The 64-bit words of a slot.
-const WORDS_PER_SLOT: usize = 4;
-const ADDRESSES: usize = 0;
-const PORTS: usize = 1;
-const WORD: usize = 2;
-const ROUTE: usize = 3;
+/// How many buckets one run of the program sweeps. Its CPU handles no packets meanwhile: some
+/// ten microseconds.
+const AT_ONCE: u32 = 256;
 
 impl Connections {
     /// Of this map.
@@ -58,24 +57,7 @@ impl Connections {
 
     /// Slots in all.
     pub fn slots(&self) -> u32 {
-        self.buckets.entries() * BUCKET_SLOTS
-    }
-
-    /// The connection in a slot, unless it has expired.
-    pub fn live(&self, slot: u32, now: u32, settings: &Settings) -> Option<Connection> {
-        let mut word = Word::from_bits(self.word(slot, WORD)?.load(SeqCst));
-        if !is_connection(word.state) {
-            return None;
-        }
-        word.stamp = self.last_packet(slot, &word);
-        if expired(&word, now, &settings.timeouts) {
-            return None;
-        }
-        Some(Connection {
-            key: self.key(slot)?,
-            word,
-            server: self.forward(slot)?.server,
-        })
+        self.buckets() * BUCKET_SLOTS
     }
 
     /// The table.
@@ -89,137 +71,157 @@ impl Connections {
         self.buckets.entries()
     }
 
-    /// Takes the expired connections of the next `buckets` buckets away; gives their number,
-    /// and true where the end of the table was reached. What stays is counted by server.
+    /// The connection in a slot, unless it has expired.
+    pub fn live(&self, slot: u32, now: u32, settings: &Settings) -> Option<Connection> {
+        let table = self.memory(settings);
+        let entry = entry::read(table, slot)?;
+        if !state::is_connection(entry.word.state) {
+            return None;
+        }
+        let stamp = live::last_packet(table, &entry);
+        if age(now, stamp) > settings.timeouts.ticks(entry.word.state) {
+            return None;
+        }
+        Some(Connection {
+            key: entry.constant,
+            word: Word {
+                stamp,
+                ..entry.word
+            },
+            server: entry.constant.server(),
+        })
+    }
+
+    /// Has the expired connections of the next `buckets` buckets ended, and the others counted by
+    /// server. Gives the number of ended ones, and true where the end of the table was reached.
     pub fn sweep(
         &mut self,
         buckets: u32,
         settings: &Settings,
-        loads: &Mapped<u64>,
+        program: &Xdp,
         recount: &mut Recount,
-    ) -> (u32, bool) {
-        let now = clock::now(settings);
-        let timeouts = &settings.timeouts;
-        let end = self
-            .next
-            .saturating_add(buckets)
-            .min(self.buckets.entries());
+    ) -> Result<(u32, bool)> {
+        let end = self.next.saturating_add(buckets).min(self.buckets());
         let mut ended = 0;
-        for slot in self.next * BUCKET_SLOTS..end * BUCKET_SLOTS {
-            let Some(shared) = self.word(slot, WORD) else {
-                continue;
+        while self.next < end {
+            let first = self.next * BUCKET_SLOTS;
+            self.next = self.next.saturating_add(AT_ONCE).min(end);
+            let order = Order {
+                first,
+                slots: self.next * BUCKET_SLOTS - first,
+                recount: recount.order(),
             };
-            let bits = shared.load(SeqCst);
-            let mut word = Word::from_bits(bits);
-            if word.state == STATE_CLAIMED && word.flags & FLAG_SWEPT != 0 {
-                self.free(slot, shared, &word);
-            }
-            if !is_connection(word.state) {
-                continue;
-            }
-            if expired(&word, now, timeouts) {
-                word.stamp = self.last_packet(slot, &word);
-                if expired(&word, now, timeouts) && self.end(slot, shared, bits, loads) {
-                    ended += 1;
-                    continue;
-                }
-            }
-            if let Some(forward) = self.forward(slot) {
-                recount.see(forward.server, is_active(word.state));
+            let expired = self.count(&order, settings, recount);
+            if expired || order.recount != 0 {
+                ended += run(program, &order)?;
+                crash::after(Step::ConnectionsSwept);
             }
         }
-        let whole = end == self.buckets.entries();
-        self.next = if whole { 0 } else { end };
-        (ended, whole)
+        let whole = self.next == self.buckets();
+        if whole {
+            self.next = 0;
+        }
+        Ok((ended, whole))
     }
 
-    fn end(&self, slot: u32, shared: &AtomicU64, bits: u64, loads: &Mapped<u64>) -> bool {
-        let word = Word::from_bits(bits);
-        let claimed = Word {
-            state: STATE_CLAIMED,
-            flags: word.flags | FLAG_SWEPT,
-            ..Word::default()
-        };
-        let Some(forward) = self.forward(slot) else {
-            return false;
-        };
-        if shared
-            .compare_exchange(bits, claimed.bits(), SeqCst, SeqCst)
-            .is_err()
+    /// Counts the connections in a part of the table. True where some have expired.
+    fn count(&self, part: &Order, settings: &Settings, recount: &mut Recount) -> bool {
+        let table = self.memory(settings);
+        let now = clock::now(settings);
+        let mut expired = false;
+        for entry in (part.first..part.first + part.slots)
+            .filter_map(|slot| entry::read(table, slot))
+            .filter(|entry| state::is_connection(entry.word.state))
         {
-            return false;
-        }
-        crash::after(Step::ConnectionClaimed);
-        if let Some(load) = loads.word(forward.server, 0) {
-            add(load, Load::one(is_active(word.state)).wrapping_neg());
-        }
-        crash::after(Step::ConnectionUncounted);
-        self.free(slot, shared, &word);
-        true
-    }
-
-    /// Frees a claimed slot and its reverse entry.
-    fn free(&self, slot: u32, shared: &AtomicU64, word: &Word) {
-        if word.flags & FLAG_NAT != 0
-            && let Some((reverse, bits)) = self.reverse_of(slot)
-        {
-            let _ = reverse.compare_exchange(bits, 0, SeqCst, SeqCst);
-            crash::after(Step::ReverseFreed);
-        }
-        shared.store(0, SeqCst);
-        crash::after(Step::ConnectionFreed);
-    }
-
-    /// When a packet of this connection last passed, in either direction.
-    fn last_packet(&self, slot: u32, word: &Word) -> u32 {
-        let reverse = match word.flags & FLAG_NAT {
-            0 => None,
-            _ => self.reverse_of(slot),
-        };
-        match reverse {
-            Some((_, bits)) => {
-                let stamp = Word::from_bits(bits).stamp;
-                // Of two stamps, the one that is younger than the other.
-                if age(stamp, word.stamp) > 0 {
-                    stamp
-                } else {
-                    word.stamp
-                }
+            if live::is_alive(table, &entry, now) {
+                let active = state::is_active(entry.word.state);
+                recount.see(entry.constant.server(), active);
+            } else {
+                expired = true;
             }
-            None => word.stamp,
         }
+        expired
     }
 
-    /// The word of a NAT connection's reverse entry, unless a newer connection has taken that
-    /// over.
-    fn reverse_of(&self, slot: u32) -> Option<(&AtomicU64, u64)> {
-        let forward = self.forward(slot)?;
-        let shared = self.word(forward.reverse, WORD)?;
-        let bits = shared.load(SeqCst);
-        let answers = self.key(forward.reverse)?;
-        let same = Word::from_bits(bits).state == STATE_REVERSE
-            && self.key(slot)?.is_answered_by(forward.server, &answers);
-        same.then_some((shared, bits))
-    }
-
-    fn key(&self, slot: u32) -> Option<Key> {
-        Some(Key {
-            addresses: self.word(slot, ADDRESSES)?.load(SeqCst),
-            ports: self.word(slot, PORTS)?.load(SeqCst),
-        })
-    }
-
-    fn forward(&self, slot: u32) -> Option<Forward> {
-        Some(Forward::from_bits(self.word(slot, ROUTE)?.load(SeqCst)))
-    }
-
-    fn word(&self, slot: u32, word: usize) -> Option<&AtomicU64> {
-        let place = (slot % BUCKET_SLOTS) as usize;
-        self.buckets
-            .word(slot / BUCKET_SLOTS, place * WORDS_PER_SLOT + word)
+    fn memory<'a>(&'a self, settings: &'a Settings) -> Memory<'a> {
+        Memory {
+            buckets: &self.buckets,
+            settings,
+        }
     }
 }
 
-fn expired(word: &Word, now: u32, timeouts: &Timeouts) -> bool {
-    age(now, word.stamp) > timeouts[usize::from(word.state)]
+/// Runs the program `sweep` on an order; gives the number of connections that it ended.
+pub fn run(program: &Xdp, order: &Order) -> Result<u32> {
+    // As many bytes as the shortest Ethernet frame.
+    let mut frame = [0; 64];
+    let words = [order.first, order.slots, order.recount];
+    for (bytes, word) in frame.chunks_exact_mut(size_of::<u32>()).zip(words) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    let result = program
+        .test_run(TestRunOptions {
+            data_in: Some(&frame),
+            ..TestRunOptions::default()
+        })
+        .context("cannot run the program `sweep`, which ends expired connections")?;
+    Ok(result.return_value)
+}
+
+/// The table's memory, to be read.
+#[derive(Clone, Copy)]
+struct Memory<'a> {
+    buckets: &'a Mapped<Bucket>,
+    settings: &'a Settings,
+}
+
+// The 64-bit words of a slot.
+const WORDS: usize = 4;
+const ADDRESSES: usize = 0;
+const PORTS: usize = 1;
+const WORD: usize = 2;
+const ROUTE: usize = 3;
+
+impl<'a> Memory<'a> {
+    fn load(self, (bucket, place): (u32, u32), word: usize) -> u64 {
+        let word = self.buckets.word(bucket, place as usize * WORDS + word);
+        word.map_or(0, |word: &AtomicU64| word.load(SeqCst))
+    }
+}
+
+impl Table for Memory<'_> {
+    type Constant = Key;
+    type Bucket = u32;
+    type Slot = (u32, u32);
+
+    fn spot(self, key: &Key) -> Spot {
+        self.settings.hash.places(&key.of_server(0)).spot()
+    }
+
+    fn bucket(self, number: u32) -> Option<u32> {
+        (number < self.buckets.entries()).then_some(number)
+    }
+
+    fn slot(self, bucket: u32, place: u32) -> (u32, u32) {
+        (bucket, place)
+    }
+
+    fn word(self, slot: (u32, u32)) -> u64 {
+        self.load(slot, WORD)
+    }
+
+    fn constant(self, slot: (u32, u32)) -> Key {
+        Key {
+            addresses: self.load(slot, ADDRESSES),
+            ports: self.load(slot, PORTS),
+        }
+    }
+
+    fn route(self, slot: (u32, u32)) -> u64 {
+        self.load(slot, ROUTE)
+    }
+
+    fn timeout(self, state: u8) -> u32 {
+        self.settings.timeouts.ticks(state)
+    }
 }

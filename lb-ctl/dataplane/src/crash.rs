@@ -80,14 +80,8 @@ pub enum Step {
     MapUnpinned,
     /// A map whose pin was gone is pinned again.
     PinRepaired,
-    /// The slot of an expired connection is claimed.
-    ConnectionClaimed,
-    /// The connection is taken off its server's count.
-    ConnectionUncounted,
-    /// The slot of its reverse entry is free.
-    ReverseFreed,
-    /// The slot of the connection is free.
-    ConnectionFreed,
+    /// The kernel has ended the expired connections in a part of the table.
+    ConnectionsSwept,
     /// A server's wrong count of connections is corrected.
     LoadMended,
     /// The maps of a larger room are pinned; nothing is written into them.
@@ -104,7 +98,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 41] = [
+    pub const ALL: [(Self, &'static str); 38] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
@@ -136,10 +130,7 @@ impl Step {
         (Self::LinkUnpinned, "link-unpinned"),
         (Self::MapUnpinned, "map-unpinned"),
         (Self::PinRepaired, "pin-repaired"),
-        (Self::ConnectionClaimed, "connection-claimed"),
-        (Self::ConnectionUncounted, "connection-uncounted"),
-        (Self::ReverseFreed, "reverse-freed"),
-        (Self::ConnectionFreed, "connection-freed"),
+        (Self::ConnectionsSwept, "connections-swept"),
         (Self::LoadMended, "load-mended"),
         (Self::RoomMade, "room-made"),
         (Self::RoomFurnished, "room-furnished"),

@@ -7,14 +7,17 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lb_common::{
-    connection::{self, DEFAULT_TIMEOUTS, Key, STATE_UDP, TICK_SHIFT, ticks},
-    layout::{Interface as Place, Settings},
+    layout::{Interface as Place, Settings, key::Key},
     schedule::Scheduler as SchedulerNumber,
     server::{
         Counters, Load, Method as MethodNumber, SERVER_LOCAL, SERVER_REACHABLE, Server as Entry,
     },
     service::{NAME_BYTES, Name, Service as Value, ServiceKey},
-    tcp::TcpState,
+    state::{
+        UDP,
+        tcp::TcpState,
+        timeouts::{self, DEFAULT_TIMEOUTS},
+    },
 };
 use lb_model::{
     Method, Protocol, Scheduler, Seconds, Server, ServerId, ServerOptions, Service, ServiceId,
@@ -232,30 +235,26 @@ pub fn interface(interface: Interface) -> Place {
 }
 
 /// The timeouts of all states, in ticks; those that cannot be set are IPVS's.
-pub fn timeouts_in_ticks(timeouts: &Timeouts, hz: u32) -> connection::Timeouts {
+pub fn timeouts_in_ticks(timeouts: &Timeouts, hz: u32) -> timeouts::Timeouts {
     let &Timeouts { tcp, tcpfin, udp } = timeouts;
     let mut seconds = DEFAULT_TIMEOUTS;
     for (state, timeout) in [
         (TcpState::Established as usize, tcp),
         (TcpState::FinWait as usize, tcpfin),
-        (usize::from(STATE_UDP), udp),
+        (usize::from(UDP), udp),
     ] {
         seconds[state] = timeout.0;
     }
-    seconds.map(|seconds| ticks(seconds, hz))
+    timeouts::Timeouts::of(&seconds, hz)
 }
 
 /// The timeouts that can be set.
 pub fn timeouts(settings: &Settings) -> Timeouts {
-    // What was rounded up to a tick is less than a second too long.
-    let seconds = |state: usize| {
-        let ticks = settings.timeouts.get(state).copied().unwrap_or_default();
-        Seconds(((u64::from(ticks) << TICK_SHIFT) / u64::from(settings.hz.max(1))) as u32)
-    };
+    let seconds = |state| Seconds(settings.timeouts.seconds(state, settings.hz));
     Timeouts {
-        tcp: seconds(TcpState::Established as usize),
-        tcpfin: seconds(TcpState::FinWait as usize),
-        udp: seconds(usize::from(STATE_UDP)),
+        tcp: seconds(TcpState::Established as u8),
+        tcpfin: seconds(TcpState::FinWait as u8),
+        udp: seconds(UDP),
     }
 }
 
@@ -281,7 +280,7 @@ pub fn state(number: u8) -> Option<State> {
         (TcpState::LastAck as u8, State::LastAck),
         (TcpState::Listen as u8, State::Listen),
         (TcpState::SynAck as u8, State::SynAck),
-        (STATE_UDP, State::Udp),
+        (UDP, State::Udp),
     ];
     ALL.into_iter()
         .find_map(|(known, state)| (known == number).then_some(state))
@@ -417,7 +416,6 @@ fn at(wire: u32, port: u16) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use lb_common::connection::is_connection;
     use proptest::prelude::*;
 
     use lb_model::strategies::desired;
@@ -525,8 +523,8 @@ mod tests {
     }
 
     #[test]
-    fn states_have_ipvs_numbers() {
-        let states = [1, 10, 11].map(state);
+    fn states_have_ipvs_names() {
+        let states = [TcpState::Established as u8, TcpState::SynAck as u8, UDP].map(state);
         let wanted = [State::Established, State::SynAck, State::Udp];
         assert_eq!(states, wanted.map(Some));
     }
@@ -546,7 +544,9 @@ mod tests {
     #[test]
     fn every_state_of_a_connection_has_a_name() {
         for number in 0..=u8::MAX {
-            assert_eq!(state(number).is_some(), is_connection(number), "{number}");
+            let timeout = DEFAULT_TIMEOUTS.get(usize::from(number));
+            let stored = timeout.is_some_and(|&seconds| seconds != 0);
+            assert_eq!(state(number).is_some(), stored, "{number:#x}");
         }
     }
 }

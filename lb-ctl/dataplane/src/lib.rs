@@ -32,7 +32,7 @@ use std::{iter, net::IpAddr, time::Duration};
 
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray};
-use lb_common::{connection::Bucket, drops::Drop, server::MOST_SERVERS};
+use lb_common::{drops::Drop, layout::slot::Bucket, server::MOST_SERVERS};
 use lb_model::{Load, Service, ServiceId, Timeouts};
 
 use self::{
@@ -96,7 +96,7 @@ impl Dataplane {
         let counts = Counts::new(loads, room.counters, retired, room.zeros);
         let servers = Servers::new(room.servers, |server| counts.has_load(server))?;
         let connections = Mapped::<Bucket>::new("connections", &life.map("connections")?)?;
-        let recount = Recount::new(servers.capacity());
+        let recount = Recount::new(servers.capacity(), parts.recount);
         let mut this = Self {
             settings: Settings::new(parts.settings)?,
             interfaces: Interfaces::new(parts.interfaces)?,
@@ -301,13 +301,17 @@ impl Dataplane {
         const LEAST: u32 = 512;
         let buckets = (f64::from(self.connections.buckets()) * share).ceil() as u32;
         let settings = self.settings.get();
-        let counts = self.tables.counts();
         let recount = &mut self.recount;
-        let (ended, whole) =
+        let swept = self.life.sweeper().and_then(|program| {
             self.connections
-                .sweep(buckets.max(LEAST), &settings, counts.loads(), recount);
-        if whole {
-            recount.finish(counts).iter().for_each(|m| self.tell(m));
+                .sweep(buckets.max(LEAST), &settings, program, recount)
+        });
+        let (ended, whole) = swept.unwrap_or_else(|error| {
+            tracing::error!("expired connections stay in the table: {error:#}");
+            (0, false)
+        });
+        if whole && let Some(mended) = recount.finish(self.tables.counts()) {
+            self.tell(&mended);
         }
         Swept { ended, whole }
     }

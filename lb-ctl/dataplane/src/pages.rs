@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lb_common::{connection::age, layout::Settings};
+use lb_common::{layout::Settings, state::time::age};
 use lb_model::{Method, Protocol, ServerId, State};
 
 use super::{
@@ -114,7 +114,7 @@ fn connection(
     settings: &Settings,
 ) -> Option<Connection> {
     let &connections::Connection { key, word, .. } = found;
-    let timeout = settings.timeouts[usize::from(word.state)];
+    let timeout = settings.timeouts.ticks(word.state);
     let left = timeout.saturating_sub(age(now, word.stamp));
     let (protocol, client, service) = encode::ends(&key)?;
     Some(Connection {
@@ -131,10 +131,13 @@ fn connection(
 #[cfg(test)]
 mod tests {
     use lb_common::{
-        connection::{
-            BUCKET_SLOTS, Bucket, Forward, Key, NO_SLOT, STATE_CLAIMED, STATE_FREE, TCP, Word,
+        layout::{
+            key::Key,
+            slot::{BUCKET_SLOTS, Bucket, Forward},
+            word::Word,
         },
-        tcp::TcpState,
+        protocol::TCP,
+        state::{CLAIMED, FREE, STATES, tcp::TcpState, timeouts::Timeouts},
     };
     use proptest::{collection::vec, prelude::*};
 
@@ -144,7 +147,7 @@ mod tests {
     /// slot's number.
     fn table(slots: &[bool]) -> (Mapped<Bucket>, Settings) {
         let mut settings = Settings {
-            timeouts: [1000; 16],
+            timeouts: Timeouts([1000; STATES]),
             ..Settings::default()
         };
         settings.set_hz(250);
@@ -160,8 +163,8 @@ mod tests {
         let place = &mut bucket.slots[(slot % BUCKET_SLOTS) as usize];
         let state = match (used, slot % 2) {
             (true, _) => TcpState::Established as u8,
-            (false, 0) => STATE_FREE,
-            (false, _) => STATE_CLAIMED,
+            (false, 0) => FREE,
+            (false, _) => CLAIMED,
         };
         let word = Word {
             state,
@@ -169,9 +172,9 @@ mod tests {
             ..Word::default()
         };
         place.word = word.bits();
-        place.key = Key::new(1, 2, u32::from((slot as u16).to_be()), TCP);
-        let (server, reverse) = (7, NO_SLOT);
-        place.route = Forward { server, reverse }.bits();
+        let key = Key::new(1, 2, u32::from((slot as u16).to_be()), TCP);
+        place.key = key.of_server(7);
+        place.route = Forward::NONE.bits();
         buckets.write(slot / BUCKET_SLOTS, bucket);
     }
 

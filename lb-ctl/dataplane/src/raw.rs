@@ -3,6 +3,7 @@
 
 pub use crate::{
     clock,
+    connections::run as sweep,
     kernel::bpffs::Bpffs,
     life::{links::end, pins::Pins},
     mapped::Mapped,

@@ -560,7 +560,7 @@ impl Director {
     /// called every `interval`.
     pub fn sweep(&mut self, interval: Duration) {
         let period = match self.idle {
-            // There is nothing to find but what an earlier daemon left half done.
+            // There are no connections to end.
             true => MOST_BETWEEN_SWEEPS,
             false => self.sweeps.period(SWEEP_SHARE, MOST_BETWEEN_SWEEPS),
         };

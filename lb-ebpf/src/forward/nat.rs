@@ -2,10 +2,7 @@
 //! difference.
 
 use lb_common::{
-    checksum::Delta,
-    connection::{Reverse, UDP},
-    drops::Drop,
-    layout::Interface,
+    checksum::Delta, drops::Drop, layout::Interface, layout::slot::Reverse, protocol::UDP,
     server::Server,
 };
 

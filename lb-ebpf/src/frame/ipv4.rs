@@ -20,7 +20,7 @@ pub const DESTINATION: Field<Ipv4Hdr, u32> = Field::at(offset_of!(Ipv4Hdr, dst_a
 
 /// Fragment, time to live and protocol.
 pub const FRAGMENT_TO_PROTOCOL: Field<Ipv4Hdr, u32> = Field::at(offset_of!(Ipv4Hdr, frags));
-/// Source and destination, as in a [`Key`](lb_common::connection::Key).
+/// Source and destination, as in a [`Key`](lb_common::layout::key::Key).
 pub const ADDRESSES: Field<Ipv4Hdr, u64> = Field::at(offset_of!(Ipv4Hdr, src_addr));
 /// Time to live, protocol and checksum.
 const TTL_TO_CHECKSUM: Field<Ipv4Hdr, u32> = Field::at(offset_of!(Ipv4Hdr, ttl));

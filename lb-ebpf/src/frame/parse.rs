@@ -2,7 +2,10 @@
 
 use core::mem::offset_of;
 
-use lb_common::connection::{Key, TCP, UDP};
+use lb_common::{
+    layout::key::Key,
+    protocol::{TCP, UDP},
+};
 use network_types::{eth::EthHdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
 use super::{

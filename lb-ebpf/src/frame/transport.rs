@@ -3,8 +3,8 @@
 use core::mem::offset_of;
 
 use lb_common::{
-    connection::{TCP, UDP},
-    tcp,
+    protocol::{TCP, UDP},
+    state::tcp,
 };
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
@@ -18,7 +18,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Source and destination, as in a [`Key`](lb_common::connection::Key).
+    /// Source and destination, as in a [`Key`](lb_common::layout::key::Key).
     pub const BOTH: Field<Self, u32> = Field::at(0);
     /// The port that the packet comes from.
     pub const SOURCE: Field<Self, u16> = Field::at(offset_of!(Self, source));

@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use lb_common::connection::TICK_SHIFT;
+use lb_common::state::time::TICK_SHIFT;
 
 use crate::maps;
 

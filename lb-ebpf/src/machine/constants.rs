@@ -3,7 +3,7 @@
 
 use core::ptr::read_volatile;
 
-use lb_common::{connection::Hash, layout::Constants};
+use lb_common::{layout::Constants, table::places::Hash};
 
 /// Read as volatile: the compiler must not use the values that stand here.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! Virtual services: which one a packet is for.
 
 use lb_common::{
-    connection::Key,
+    layout::key::Key,
     service::{Service, ServiceKey},
 };
 

@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 
-use lb_common::{checksum, connection::Key, drops::Drop};
+use lb_common::{checksum, drops::Drop, layout::key::Key};
 use network_types::{eth::EthHdr, ip::Ipv4Hdr};
 
 use crate::{

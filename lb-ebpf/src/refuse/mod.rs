@@ -2,7 +2,7 @@
 
 mod icmp4;
 
-use lb_common::{connection::Key, drops::Drop};
+use lb_common::{drops::Drop, layout::key::Key};
 use network_types::eth::EthHdr;
 
 use crate::{

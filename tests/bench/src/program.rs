@@ -11,9 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lb_common::{
-    connection::{TCP, UDP, buckets_for},
+    protocol::{TCP, UDP},
     schedule::Scheduler,
     server::Method,
+    table::places::buckets_for,
 };
 use lb_tests::{
     dataplane::{Bench, Served, Server, Service, Size, server_address},

@@ -11,11 +11,11 @@ use aya::{
     programs::Xdp,
 };
 use lb_common::{
-    connection::{Bucket, Hash},
-    layout::{Constants, Interface, Settings},
+    layout::{Constants, Interface, Settings, slot::Bucket},
     schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
     service::{Service, ServiceKey},
+    table::places::Hash,
 };
 use lb_dataplane::raw::{Bpffs, DIRECTOR, Mapped, Parts, Pins, SECTION, Variable, clock};
 
@@ -63,15 +63,22 @@ impl Loaded {
     }
 
     pub fn program(&self) -> &Xdp {
-        let program = self.object.program("director").expect("it was loaded");
+        self.program_of_name("director")
+    }
+
+    /// The program that sweeps the connection table.
+    pub fn sweep(&self) -> &Xdp {
+        self.program_of_name("sweep")
+    }
+
+    fn program_of_name(&self, name: &str) -> &Xdp {
+        let program = self.object.program(name).expect("it was loaded");
         program.try_into().expect("an XDP program")
     }
 
     /// Learns what time it is.
     pub fn read_clock(&self) {
-        let program = self.object.program("clock").expect("a program `clock`");
-        let program: &Xdp = program.try_into().expect("an XDP program");
-        clock::read(program).expect("the time");
+        clock::read(self.program_of_name("clock")).expect("the time");
     }
 
     fn load(size: Size, hash: Hash) -> Self {
@@ -98,18 +105,11 @@ impl Loaded {
             .load(DIRECTOR);
         pins.remove_maps().expect("a folder that can be removed");
         let mut object = object.expect("the eBPF object");
-        let program: &mut Xdp = object
-            .program_mut("director")
-            .expect("a program `director`")
-            .try_into()
-            .expect("an XDP program");
-        program.load().expect("the verifier's consent");
-        let clock: &mut Xdp = object
-            .program_mut("clock")
-            .expect("a program `clock`")
-            .try_into()
-            .expect("an XDP program");
-        clock.load().expect("the verifier's consent");
+        for name in ["director", "clock", "sweep"] {
+            let program = object.program_mut(name).expect("a program of this name");
+            let program: &mut Xdp = program.try_into().expect("an XDP program");
+            program.load().expect("the verifier's consent");
+        }
         let loads = object.take_map("loads").expect("a map of this name");
         let settings = object.take_map(SECTION).expect("a map of this name");
         let parts = Parts::of(&settings).expect("memory of the map");

@@ -28,11 +28,15 @@ use aya::{
 };
 use lb_common::{
     address_filter,
-    connection::{DEFAULT_TIMEOUTS, Hash, Timeouts, ticks},
     drops::Drop,
-    layout::{Interface, LAYOUT, Settings},
+    layout::{Interface, LAYOUT, Settings, slot::BUCKET_SLOTS},
+    state::{
+        time::ticks,
+        timeouts::{DEFAULT_TIMEOUTS, Timeouts},
+    },
+    table::{places::Hash, sweep::Order},
 };
-use lb_dataplane::raw::clock;
+use lb_dataplane::raw::{self, clock};
 use nix::sched::{CloneFlags, unshare};
 
 use self::loaded::Loaded;
@@ -150,7 +154,7 @@ impl Bench {
         let hz = clock::hz().expect("the length of a jiffy");
         let mut settings = Settings {
             layout: LAYOUT,
-            timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
+            timeouts: Timeouts::of(&DEFAULT_TIMEOUTS, hz),
             hash,
             connections: size.buckets * 8 / 3,
             ..Settings::default()
@@ -213,6 +217,22 @@ impl Bench {
         let result = self.program().test_run(options).expect("a test run");
         let nanoseconds = u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX);
         (result.return_value, nanoseconds)
+    }
+
+    /// Sweeps the whole table, as the daemon has it done; gives the number of connections ended.
+    pub fn sweep(&self) -> u32 {
+        let order = Order {
+            first: 0,
+            slots: self.maps().size.buckets * BUCKET_SLOTS,
+            recount: 0,
+        };
+        raw::sweep(self.maps().sweep(), &order).expect("a run of the program `sweep`")
+    }
+
+    /// The frame that a frame becomes, whatever its fate.
+    #[must_use]
+    pub fn become_of(&self, frame: &[u8]) -> Vec<u8> {
+        self.run(INGRESS, frame, 0).1
     }
 
     /// Hands a frame to the program and its outcome to the interfaces: what is redirected

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use lb_common::{
-    connection::{TCP, UDP},
+    protocol::{TCP, UDP},
     schedule::{Entry, Position, Scheduler},
     server::{self, Method, SERVER_AVAILABLE, SERVER_LOCAL, SERVER_REACHABLE},
     service::{self, ServiceKey},

@@ -6,12 +6,14 @@ use std::{
 };
 
 use lb_common::{
-    connection::{
-        BUCKET_SLOTS, FLAG_NAT, Forward, Key, Reverse, STATE_CLAIMED, STATE_FREE, STATE_REVERSE,
-        Slot, Word, age, is_active, is_connection,
-    },
     layout::INTERFACES,
+    layout::{
+        key::Key,
+        slot::{BUCKET_SLOTS, Forward, Reverse, Slot},
+        word::{FLAG_NAT, Word},
+    },
     server::Load,
+    state::{FREE, is_active, is_connection, is_live, is_reverse, time::age},
 };
 
 use super::{Bench, get, services::wire, set};
@@ -54,7 +56,7 @@ pub struct ReverseEntry {
     /// Whom to send to.
     pub next_hop: [u8; 6],
     /// The interface's index.
-    pub port: u16,
+    pub interface: u16,
     /// When the last packet passed that did not concern the connection's own entry, in ticks.
     pub stamp: u32,
 }
@@ -104,13 +106,10 @@ impl Bench {
             for (place, slot) in (0..).zip(get(&self.maps().connections, bucket).slots) {
                 let word = Word::from_bits(slot.word);
                 let index = bucket * BUCKET_SLOTS + place;
-                if word.state == STATE_FREE {
+                if word.state == FREE {
                     continue;
                 }
-                assert_ne!(
-                    word.state, STATE_CLAIMED,
-                    "slot {index} was never given back"
-                );
+                assert!(is_live(word.state), "slot {index} was never given back");
                 let key = slot.key.of_server(0);
                 let unique = keys.insert((key.addresses, key.ports));
                 assert!(
@@ -123,7 +122,7 @@ impl Bench {
                     bucket == places.first() || bucket == places.second(),
                     "slot {index} is where nobody will look for it"
                 );
-                if word.state == STATE_REVERSE {
+                if is_reverse(word.state) {
                     table.reverses.push(reverse(index, &slot, word));
                 } else {
                     let connection = forward(index, &slot, word);
@@ -245,7 +244,7 @@ impl Bench {
             packet.ip.protocol.0,
         );
         match self.lookup(&key) {
-            Some((_, slot)) => self.name(Forward::from_bits(slot.route).server),
+            Some((_, slot)) => self.name(slot.key.server()),
             None => 0,
         }
     }
@@ -259,8 +258,7 @@ impl Bench {
             .find_map(|bucket| {
                 let slots = get(&self.maps().connections, bucket).slots;
                 (0..).zip(slots).find_map(|(place, slot)| {
-                    let state = Word::from_bits(slot.word).state;
-                    let live = state != STATE_FREE && state != STATE_CLAIMED;
+                    let live = is_live(Word::from_bits(slot.word).state);
                     (live && slot.key.same(key)).then_some((bucket * BUCKET_SLOTS + place, slot))
                 })
             })
@@ -273,7 +271,7 @@ fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
         "slot {index} has the state {}",
         word.state
     );
-    let Forward { server, reverse } = Forward::from_bits(slot.route);
+    let Forward { reverse, .. } = Forward::from_bits(slot.route);
     Connection {
         slot: index,
         client: endpoint(slot.key.source(), slot.key.source_port()),
@@ -281,14 +279,20 @@ fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
         protocol: slot.key.protocol(),
         state: word.state,
         stamp: word.stamp,
-        server,
+        server: slot.key.server(),
         reverse: (word.flags & FLAG_NAT != 0).then_some(reverse),
     }
 }
 
 fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
-    let Reverse { next_hop, port } = Reverse::from_bits(slot.route);
-    assert!(u32::from(port) < INTERFACES, "no interface at {port}");
+    let Reverse {
+        next_hop,
+        interface,
+    } = Reverse::from_bits(slot.route);
+    assert!(
+        u32::from(interface) < INTERFACES,
+        "no interface at {interface}"
+    );
     ReverseEntry {
         slot: index,
         server: endpoint(slot.key.source(), slot.key.source_port()),
@@ -296,7 +300,7 @@ fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
         protocol: slot.key.protocol(),
         index: slot.key.server(),
         next_hop,
-        port,
+        interface,
         stamp: word.stamp,
     }
 }

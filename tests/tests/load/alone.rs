@@ -1,10 +1,19 @@
 //! Crashes at the daemon's steps that need no load.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use lb_common::connection::{Bucket, STATE_FREE, Word};
+use lb_common::{
+    layout::{slot::Bucket, word::Word},
+    server::MOST_SERVERS,
+    state::FREE,
+};
+use lb_dataplane::raw::Mapped;
 use lb_lab::{
     client::Client,
     lab::Lab,
@@ -98,14 +107,48 @@ fn a_crash_while_an_expired_connection_is_taken_away_leaves_no_trace_of_it() {
         wait_until(step, || nothing_is_left(&director)).unwrap();
         director.end(Signal::SIGTERM).unwrap();
     }
+}
+
+#[test]
+fn a_wrong_count_is_put_right_while_packets_pass_and_after_a_crash() {
+    let (lab, mut director) = lab();
+    let client = lab.client("client", SERVICE).unwrap();
+    // As somebody could who writes into the map.
+    miscount(&director, 3).unwrap();
+    while_busy(&client, || {
+        wait_until("the count is right again", || recount(&director)).unwrap();
+    });
     for step in steps_at(When::Mending) {
-        crash_at_expiry(&mut director, &client, "connection-claimed");
+        director.end(Signal::SIGTERM).unwrap();
         director.run_until(step, "lb.yaml").unwrap();
-        director.wait_for_crash().unwrap();
+        miscount(&director, 3).unwrap();
+        while_busy(&client, || director.wait_for_crash().unwrap());
         director.run("lb.yaml").unwrap();
         wait_until(step, || nothing_is_left(&director)).unwrap();
-        director.end(Signal::SIGTERM).unwrap();
     }
+}
+
+/// Opens one connection after the other meanwhile.
+fn while_busy(client: &Client, act: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(SeqCst) {
+                client.ask(0, "another connection").unwrap();
+            }
+        });
+        act();
+        done.store(true, SeqCst);
+    });
+}
+
+/// Lets the only server count so many active connections more than it has.
+fn miscount(director: &Director, by: u64) -> Result<()> {
+    let loads = MapData::from_pin(director.pins().join("loads"))?;
+    let loads = Mapped::<u64>::blocks::<[u64; MOST_SERVERS as usize]>("loads", &Map::Array(loads))?;
+    let load = loads.word(0, 0).context("the map has no entry")?;
+    load.fetch_add(by, SeqCst);
+    Ok(())
 }
 
 fn lab() -> (Lab, Director) {
@@ -134,7 +177,7 @@ fn nothing_is_left(director: &Director) -> Result<()> {
     let table: Array<_, Bucket> = Array::try_from(Map::Array(table))?;
     for bucket in table.iter() {
         let words = bucket?.slots.map(|slot| Word::from_bits(slot.word));
-        let taken = words.iter().find(|word| word.state != STATE_FREE);
+        let taken = words.iter().find(|word| word.state != FREE);
         ensure!(taken.is_none(), "{taken:?}");
     }
     Ok(())

@@ -15,7 +15,7 @@ pub enum When {
     News(&'static str),
     /// A connection expires.
     Expiry,
-    /// It finds a wrong count, which an earlier crash left.
+    /// It finds a wrong count, which somebody wrote into the map.
     Mending,
     /// It applies a configuration that needs more room.
     Growth,
@@ -57,10 +57,7 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             Step::InterfaceWritten => When::News("link set eth2 address 02:00:00:00:00:77"),
             Step::NextHopWritten => When::News("route add 192.168.100.21/32 via 192.168.100.3"),
             Step::EpochWritten => When::News("route add 203.0.113.0/24 via 172.16.0.2"),
-            Step::ConnectionClaimed
-            | Step::ConnectionUncounted
-            | Step::ReverseFreed
-            | Step::ConnectionFreed => When::Expiry,
+            Step::ConnectionsSwept => When::Expiry,
             Step::LoadMended => When::Mending,
             Step::RoomMade
             | Step::RoomFurnished

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lb_common::connection::buckets_for;
+use lb_common::table::places::buckets_for;
 use lb_tests::{
     dataplane::{Bench, Server, Service, Size},
     packets::{ACK, CLIENT, ETHERNET, SYN},

@@ -6,9 +6,14 @@
 use std::net::SocketAddrV4;
 
 use lb_common::{
-    connection::{DEFAULT_TIMEOUTS, age},
     drops::Drop,
     schedule::Scheduler,
+    state::{
+        tcp::TcpState,
+        time::age,
+        timeouts::{DEFAULT_TIMEOUTS, Timeouts},
+    },
+    table::live::is_reusable,
 };
 use lb_tests::{
     dataplane::{Bench, Connection, Outcome, Served, Server, Service, Table, Traffic, Verdict},
@@ -143,7 +148,7 @@ impl Model {
     ) {
         let udp = packet.ip.protocol.0 == 17;
         let known = connection.filter(|connection| {
-            let reopened = !udp && flags & SYN != 0 && matches!(connection.state, 5 | 6);
+            let reopened = !udp && flags & SYN != 0 && is_reusable(connection.state);
             !is_over(&self.bench, connection) && !reopened
         });
         let outcome = self.bench.send(packet);
@@ -201,7 +206,8 @@ impl Model {
         let after = self.bench.table();
         for connection in &before.connections {
             let own = before.of(packet) == Some(connection);
-            let dispensable = connection.state == 3 || is_over(&self.bench, connection);
+            let dispensable =
+                connection.state == TcpState::SynRecv as u8 || is_over(&self.bench, connection);
             assert!(
                 own || dispensable || after.connections.contains(connection),
                 "nothing was to happen to {connection:?}"
@@ -308,6 +314,53 @@ fn counts_stay_exact_while_cpus_get_into_each_others_way() {
     }
     let opened: u64 = (0..3).map(|server| bench.traffic(server).connections).sum();
     assert!(opened > 1000, "only {opened} connections came and went");
+}
+
+#[test]
+fn counts_stay_exact_while_cpus_serve_the_same_clients_and_the_daemon_sweeps() {
+    // Whoever opens, steps, ends, gives up, opens anew or sweeps meets another CPU that does
+    // something with the same connection. Each tick ends all timeouts, so that there is much to
+    // sweep.
+    let mut bench = Bench::with_buckets(2);
+    let web = bench.serve(
+        Service::tcp(80)
+            .server(Server::translated(11))
+            .server(Server::translated(12)),
+    );
+    let direct = bench.serve(
+        Service::tcp(81)
+            .server(Server::direct(13))
+            .server(Server::direct(14)),
+    );
+    let dns = bench.serve(Service::udp(53).server(Server::translated(15)));
+    bench.timeouts(|timeouts| *timeouts = Timeouts::default());
+    let mut frames = Vec::new();
+    for who in (0..8).map(client) {
+        for flags in [SYN, SYN, ACK, FIN | ACK, RST] {
+            frames.push(Packet::tcp(who, web.address, flags).frame());
+            frames.push(Packet::tcp(who, direct.address, flags).frame());
+            for name in [11, 12] {
+                frames.push(answer(server(name, 80), who, flags).frame());
+            }
+        }
+        frames.push(Packet::udp(who, dns.address).frame());
+    }
+    let mut swept = 0;
+    for round in 0..20 {
+        std::thread::scope(|scope| {
+            let senders = [2 * round, 2 * round + 1].map(|seed| {
+                let (bench, frames) = (&bench, &frames);
+                scope.spawn(move || bench.send_blindly(shuffled(frames, seed, 4000)))
+            });
+            while !senders.iter().all(|sender| sender.is_finished()) {
+                swept += bench.sweep();
+            }
+        });
+        let _ = bench.table();
+    }
+    let opened: u64 = (0..5).map(|server| bench.traffic(server).connections).sum();
+    assert!(opened > 1000, "only {opened} connections came and went");
+    assert!(swept > 10, "only {swept} connections were swept away");
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn inconsistent_maps_are_noticed() {
     open(&mut bench, CLIENT, web.address);
     let slot = bench.table().connections[0].slot;
     // The map has no such server.
-    bench.edit_slot(slot, |slot| slot.route |= 0xFFFF_0000);
+    bench.edit_slot(slot, |slot| slot.key = slot.key.of_server(0xFF_0000));
     assert_dropped(&mut bench, &segment(&web, ACK), Drop::Inconsistent);
 }
 

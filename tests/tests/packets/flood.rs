@@ -1,6 +1,6 @@
 //! What happens when the table is full: half-open connections give way, others never do.
 
-use lb_common::drops::Drop;
+use lb_common::{drops::Drop, state::tcp::TcpState};
 use lb_tests::{
     dataplane::{Bench, Served, Server, Service, Verdict},
     packets::{ACK, FIN, Packet, SYN},
@@ -8,7 +8,7 @@ use lb_tests::{
 
 use crate::support::{answer, client, open, segment, server};
 
-const CLOSE: u8 = 6;
+const CLOSE: u8 = TcpState::Close as u8;
 
 /// A table of one bucket: eight connections, or four of NAT.
 fn small(method: fn(u8) -> Server) -> (Bench, Served) {

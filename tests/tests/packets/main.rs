@@ -19,5 +19,6 @@ mod states;
 mod strategies;
 mod support;
 mod tunnel;
+mod twins;
 mod untouched;
 mod verdicts;

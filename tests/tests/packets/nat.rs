@@ -3,6 +3,7 @@
 
 use std::net::SocketAddrV4;
 
+use lb_common::state::tcp::TcpState;
 use lb_tests::{
     dataplane::{Bench, Connection, INGRESS, Served, Server, Service, Verdict, server_mac},
     packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, PSH, Packet, ROUTER, RST, SYN},
@@ -290,7 +291,7 @@ fn a_reply_takes_the_kernels_route_to_the_client_where_there_is_one() {
             .sent_from(web.address)
     };
     assert_eq!(outcome.packet(), expected(0x43));
-    assert_eq!(u32::from(bench.table().reverses[0].port), out);
+    assert_eq!(u32::from(bench.table().reverses[0].interface), out);
 
     // The neighbour is another machine now: noticed as soon as somebody says so, once.
     ip("neigh replace 10.3.0.254 lladdr 02:00:00:00:00:44 dev out nud permanent");
@@ -313,7 +314,7 @@ fn a_route_that_goes_away_leaves_replies_where_they_went() {
     let reply = answer(server(11, 80), CLIENT, SYN | ACK);
     assert_eq!(bench.send(&reply).packet().to, [0x02, 0, 0, 0, 0, 0x43]);
     let reverse = bench.table().reverses.remove(0);
-    assert_ne!(u32::from(reverse.port), INGRESS);
+    assert_ne!(u32::from(reverse.interface), INGRESS);
 }
 
 /// Two services that one server answers for on the same port: what it sends to a client's
@@ -509,30 +510,30 @@ fn whoever_closes_a_settled_connection_it_closes() {
     let real = server(11, 80);
     let replies = |flags| move |_: &Served| answer(real, CLIENT, flags);
     let client = |flags| move |web: &Served| segment(web, flags);
-    type Step<'a> = (&'a dyn Fn(&Served) -> Packet, u8);
+    type Step<'a> = (&'a dyn Fn(&Served) -> Packet, TcpState);
+    use TcpState::{Close, CloseWait, FinWait, TimeWait};
     let (fin, acknowledged, reset) = (FIN | ACK, ACK, RST);
-    // States as IPVS has them: 4 FIN_WAIT, 5 TIME_WAIT, 6 CLOSE, 7 CLOSE_WAIT.
     let closings: [&[Step<'_>]; 4] = [
         &[
-            (&client(fin), 7),
-            (&replies(acknowledged), 7),
-            (&replies(fin), 5),
+            (&client(fin), CloseWait),
+            (&replies(acknowledged), CloseWait),
+            (&replies(fin), TimeWait),
         ],
         &[
-            (&replies(fin), 4),
-            (&client(acknowledged), 4),
-            (&replies(acknowledged), 4),
-            (&client(fin), 5),
+            (&replies(fin), FinWait),
+            (&client(acknowledged), FinWait),
+            (&replies(acknowledged), FinWait),
+            (&client(fin), TimeWait),
         ],
-        &[(&client(reset), 6), (&replies(acknowledged), 6)],
-        &[(&replies(reset), 6)],
+        &[(&client(reset), Close), (&replies(acknowledged), Close)],
+        &[(&replies(reset), Close)],
     ];
     for closing in closings {
         let (mut bench, web) = bench_with([Server::translated(11)]);
         let _ = settled(&mut bench, &web);
         for (packet, state) in closing {
             assert_eq!(bench.send(&packet(&web)).verdict, Verdict::Transmit);
-            assert_eq!(bench.table().connections[0].state, *state);
+            assert_eq!(bench.table().connections[0].state, *state as u8);
         }
     }
 }

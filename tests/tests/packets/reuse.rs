@@ -1,5 +1,6 @@
 //! When a client's port is used again, and when a connection is too old to count.
 
+use lb_common::state::tcp::TcpState;
 use lb_tests::{
     dataplane::{Bench, Connection, Served, Server, Service, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, FIN, Packet, RST, SYN, VIP},
@@ -27,10 +28,11 @@ fn connection(bench: &Bench) -> Connection {
     table.connections[0].clone()
 }
 
-const SYN_RECV: u8 = 3;
-const FIN_WAIT: u8 = 4;
-const TIME_WAIT: u8 = 5;
-const CLOSE: u8 = 6;
+const SYN_RECV: u8 = TcpState::SynRecv as u8;
+const ESTABLISHED: u8 = TcpState::Established as u8;
+const FIN_WAIT: u8 = TcpState::FinWait as u8;
+const TIME_WAIT: u8 = TcpState::TimeWait as u8;
+const CLOSE: u8 = TcpState::Close as u8;
 
 /// Plays segments, then a SYN: the state before it, and the server after it.
 fn then_syn(bench: &mut Bench, served: &Served, segments: &[(bool, u8)]) -> (u8, u8, u8) {
@@ -97,7 +99,7 @@ fn but_not_one_that_is_half_closed() {
 fn nor_one_that_lives() {
     for (segments, state) in [
         (&[(false, SYN)][..], SYN_RECV),
-        (&[(false, SYN), (false, ACK)], 1),
+        (&[(false, SYN), (false, ACK)], ESTABLISHED),
     ] {
         let (mut bench, web) = bench(Server::direct);
         assert_eq!(then_syn(&mut bench, &web, segments), (state, state, 12));

@@ -2,7 +2,7 @@
 //!
 //! The expected sequences are captures from Linux 6.1 and 6.12 with the real ip_vs.
 
-use lb_common::connection::DEFAULT_TIMEOUTS;
+use lb_common::state::{KIND, Kind, UDP, timeouts::DEFAULT_TIMEOUTS};
 use lb_tests::{
     dataplane::{Bench, Connection, Served, Server, Service, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, FIN, PSH, Packet, RST, SYN},
@@ -10,7 +10,7 @@ use lb_tests::{
 
 use crate::support::{SERVER_SIDE, answer, assert_untouched, bench_with, segment, server};
 
-/// By number, with the timeouts in seconds that IPVS has.
+/// By IPVS's number (UDP: the next one), with the timeouts in seconds that IPVS has.
 const STATES: [(&str, u32); 12] = [
     ("NONE", 0),
     ("ESTABLISHED", 900),
@@ -26,16 +26,25 @@ const STATES: [(&str, u32); 12] = [
     ("UDP", 300),
 ];
 
+/// The name of a state byte.
 fn name(state: u8) -> &'static str {
-    STATES[usize::from(state)].0
+    let number = if state == UDP { 11 } else { state & !KIND };
+    STATES[usize::from(number)].0
 }
 
+/// The state byte of a name.
 fn number(state: &str) -> u8 {
-    (0..)
-        .zip(STATES)
-        .find(|(_, (name, _))| *name == state)
-        .expect("a state")
-        .0
+    let number = STATES.iter().position(|(name, _)| *name == state);
+    stored(number.expect("a state") as u8)
+}
+
+/// The state byte of an IPVS number.
+fn stored(number: u8) -> u8 {
+    if number == 11 {
+        UDP
+    } else {
+        Kind::Tcp as u8 | number
+    }
 }
 
 /// One segment as the captures write it: `SYN`, or `S:SA` from the server.
@@ -205,14 +214,15 @@ fn every_segment_moves_every_state_as_in_the_kernels_tables() {
         };
         let (mut bench, web) = bench_with([method(11)]);
         for (event, row) in rows {
-            for (from, next) in (0u8..).zip(row.split(' ')) {
+            for (number, next) in (0u8..).zip(row.split(' ')) {
+                let from = stored(number);
                 let reused = event == "SYN" && ["TIME_WAIT", "CLOSE"].contains(&name(from));
-                if from == 0 || reused {
+                if number == 0 || reused {
                     continue; // never stored; opened anew
                 }
                 put_into(&mut bench, &web, from);
                 step(&mut bench, &web, event);
-                let state = SHORTHAND[usize::from(connection(&bench).state)];
+                let state = SHORTHAND[usize::from(connection(&bench).state & !KIND)];
                 assert_eq!(state, next, "{table}: {event} in {}", name(from));
                 let active = ["ES", "SS", "SR", "SA"].contains(&next);
                 let expected = if active { (1, 0) } else { (0, 1) };
@@ -231,7 +241,7 @@ fn every_segment_moves_every_state_as_in_the_kernels_tables() {
 fn a_segment_without_flags_closes_what_is_there() {
     for method in [Server::direct, Server::translated] {
         let (mut bench, web) = bench_with([method(11)]);
-        for state in 1..=10 {
+        for state in (1..=10).map(stored) {
             put_into(&mut bench, &web, state);
             step(&mut bench, &web, "NULL");
             assert_eq!(
@@ -281,7 +291,8 @@ fn udp_has_one_state_and_is_never_active() {
 #[test]
 fn a_connection_lasts_as_long_as_its_state_says() {
     let (mut bench, web) = bench_with([Server::direct(11)]);
-    for (state, (name, timeout)) in (0..).zip(STATES) {
+    for (number, (name, timeout)) in (0..).zip(STATES) {
+        let state = stored(number);
         assert_eq!(DEFAULT_TIMEOUTS[usize::from(state)], timeout, "{name}");
         if matches!(name, "NONE" | "UDP") {
             continue; // never stored; see `reuse`
@@ -312,9 +323,9 @@ fn the_timeout_in_use_is_that_of_the_settings() {
     };
     let [at_499, at_502] = [499, 502].map(|seconds| bench.ticks(seconds));
     assert!(still_there(&mut bench));
-    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = at_499);
+    bench.timeouts(|timeouts| timeouts.0[usize::from(number("ESTABLISHED"))] = at_499);
     assert!(!still_there(&mut bench));
-    bench.timeouts(|timeouts| timeouts[usize::from(number("ESTABLISHED"))] = at_502);
+    bench.timeouts(|timeouts| timeouts.0[usize::from(number("ESTABLISHED"))] = at_502);
     assert!(still_there(&mut bench));
 }
 

@@ -107,11 +107,6 @@ impl Counts {
         self.servers
     }
 
-    /// Connections of each server, as words.
-    pub fn loads(&self) -> &Mapped<u64> {
-        &self.loads
-    }
-
     /// The connections of a server.
     pub fn load(&self, server: u32) -> Load {
         let word = self.loads.word(server, 0);

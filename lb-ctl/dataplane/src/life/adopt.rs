@@ -12,8 +12,7 @@ use aya::{
     programs::loaded_programs,
 };
 use lb_common::{
-    connection::Bucket,
-    layout::{Balancer, LAYOUT, Settings},
+    layout::{Balancer, LAYOUT, Settings, slot::Bucket},
     schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
     service::{Name, Service},

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
-use lb_common::{connection::Hash, layout::Constants};
+use lb_common::{layout::Constants, table::places::Hash};
 
 use super::{pins::Pins, room};
 use crate::{maps::variable::Variable, object};
@@ -44,7 +44,7 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Eb
     }
     let mut ebpf = loader.load(object::DIRECTOR).map_err(explain)?;
     // Before any map is taken out of the object: programs refer to them.
-    for name in ["director", "clock"] {
+    for name in ["director", "clock", "sweep"] {
         program(&mut ebpf, name)?.load().map_err(|error| {
             anyhow!(error).context(format!(
                 "the kernel refuses the XDP program `{name}`; Linux 5.17 or newer is needed, with \

@@ -13,7 +13,7 @@ mod take_down;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use aya::{Ebpf, maps::Map};
+use aya::{Ebpf, maps::Map, programs::Xdp};
 use aya_log::EbpfLogger;
 use lb_common::{layout::Settings, server::Counters};
 
@@ -208,6 +208,11 @@ impl Life {
     /// Pins maps again whose pins are gone.
     pub fn repair_pins(&self) -> Result<()> {
         self.held.repair(&self.pins)
+    }
+
+    /// The program that sweeps the connection table.
+    pub fn sweeper(&mut self) -> Result<&Xdp> {
+        program(&mut self.ebpf, "sweep").map(|program| &*program)
     }
 
     /// Makes the program handle an interface's packets.

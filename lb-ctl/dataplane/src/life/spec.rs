@@ -4,8 +4,9 @@ use std::{fs, io::Read as _, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lb_common::{
-    connection::{Bucket, DEFAULT_TIMEOUTS, Hash, buckets_for, ticks},
-    layout::{LAYOUT, Settings},
+    layout::{LAYOUT, Settings, slot::Bucket},
+    state::timeouts::{DEFAULT_TIMEOUTS, Timeouts},
+    table::places::{Hash, buckets_for},
 };
 
 use super::{load::cpus, room};
@@ -37,7 +38,7 @@ pub fn fresh(size: Size) -> Result<Settings> {
     let hz = clock::hz()?;
     let mut settings = Settings {
         layout: LAYOUT,
-        timeouts: DEFAULT_TIMEOUTS.map(|seconds| ticks(seconds, hz)),
+        timeouts: Timeouts::of(&DEFAULT_TIMEOUTS, hz),
         hash: Hash {
             addends: [long(0), long(1), long(2), long(3)],
             buckets: buckets_for(size.connections),

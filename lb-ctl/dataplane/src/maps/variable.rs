@@ -16,7 +16,7 @@ use aya::{
 };
 use lb_common::{
     address_filter,
-    layout::{Balancer, INTERFACES, Interface as Place, Moving, Settings},
+    layout::{Balancer, INTERFACES, Interface as Place, Moving, Recount, Settings},
 };
 
 use crate::mapped::Mapped;
@@ -77,6 +77,8 @@ pub struct Parts {
     pub interfaces: Mapped<Place>,
     /// One entry.
     pub moving: Mapped<Moving>,
+    /// One.
+    pub recount: Mapped<Recount>,
 }
 
 impl Parts {
@@ -98,6 +100,7 @@ impl Parts {
                 INTERFACES,
             )?,
             moving: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, moving), 1)?,
+            recount: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, recount), 1)?,
         })
     }
 }

@@ -1,37 +1,47 @@
 //! IPVS's TCP states and transitions (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, Linux 6.12).
 
-use crate::connection::Direction;
+use super::kind::{Kind, STATE};
 
-/// A TCP state, with IPVS's own numbering.
+/// Which way a packet of a connection travels, as IPVS tells the directions apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client, when replies pass the director too (NAT).
+    Input,
+    /// From the server (NAT).
+    Output,
+    /// From the client, when replies bypass the director (DR, TUN, local).
+    InputOnly,
+}
+
+/// A TCP state. Its number is the state byte: the lower four bits are IPVS's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TcpState {
     /// No segment seen yet. Never stored: a connection is opened by a SYN, which leaves it.
-    None = 0,
+    None = 0x10,
     /// Data flows.
-    Established = 1,
+    Established = 0x11,
     /// The server opened.
-    SynSent = 2,
+    SynSent = 0x12,
     /// The client opened.
-    SynRecv = 3,
+    SynRecv = 0x13,
     /// The server closed first (or the client, where replies bypass the director).
-    FinWait = 4,
+    FinWait = 0x14,
     /// Both closed.
-    TimeWait = 5,
+    TimeWait = 0x15,
     /// Reset, or a segment that makes no sense.
-    Close = 6,
+    Close = 0x16,
     /// The client closed first.
-    CloseWait = 7,
+    CloseWait = 0x17,
     /// Waiting for the last acknowledgement.
-    LastAck = 8,
+    LastAck = 0x18,
     /// Listening.
-    Listen = 9,
+    Listen = 0x19,
     /// Secure mode's half-open state.
-    SynAck = 10,
+    SynAck = 0x1A,
 }
 
-/// Number of TCP states.
-pub const STATES: usize = 11;
+const STATES: usize = 11;
 
 /// The FIN bit of the TCP flags byte.
 pub const FIN: u8 = 0x01;
@@ -47,7 +57,8 @@ use self::TcpState::{
     SynRecv as SR, SynSent as SS, TimeWait as TW,
 };
 
-/// The next state for each state, four bits each: stepping reads no memory.
+/// The next state for each state, four bits each: a step reads no memory. 16 states fit, so
+/// SCTP's 14 do.
 type Row = u64;
 
 //                     NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
@@ -68,7 +79,7 @@ const fn packed(next: [TcpState; STATES]) -> Row {
     let mut row = 0;
     let mut state = 0;
     while state < STATES {
-        row |= (next[state] as u64) << (4 * state);
+        row |= ((next[state] as u8 & STATE) as u64) << (4 * state);
         state += 1;
     }
     row
@@ -77,7 +88,7 @@ const fn packed(next: [TcpState; STATES]) -> Row {
 /// The state that follows `state` when a segment with these TCP `flags` travels in `direction`.
 ///
 /// RST outranks SYN, SYN outranks FIN, FIN outranks ACK; a segment with none of them closes.
-/// `state` is a [`TcpState`] as a number; anything above 10 gives 0.
+/// `state` is a [`TcpState`] as a number; any other state gives [`TcpState::None`].
 #[inline(always)]
 #[must_use]
 pub fn step(direction: Direction, flags: u8, state: u8) -> u8 {
@@ -104,7 +115,7 @@ pub fn step(direction: Direction, flags: u8, state: u8) -> u8 {
     } else {
         return CL as u8;
     };
-    ((row >> (4 * (state & 0xF) as u32)) & 0xF) as u8
+    (row >> (4 * (state & STATE) as u32)) as u8 & STATE | Kind::Tcp as u8
 }
 
 #[cfg(test)]
@@ -206,8 +217,9 @@ mod tests {
     fn every_step_from_every_state_gives_a_state() {
         for direction in [Input, Output, InputOnly] {
             for flags in 0..=255u8 {
-                for state in 0..STATES as u8 {
-                    assert!(step(direction, flags, state) < STATES as u8);
+                for state in TcpState::None as u8..=TcpState::SynAck as u8 {
+                    let next = step(direction, flags, state);
+                    assert!((TcpState::None as u8..=TcpState::SynAck as u8).contains(&next));
                 }
             }
         }

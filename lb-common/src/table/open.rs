@@ -1,0 +1,169 @@
+//! Opening a connection: one for each key, whatever other CPUs do.
+
+use super::{
+    TRIES, end,
+    entry::{self, Entry},
+    memory::Constant,
+    recount,
+    steps::Steps,
+};
+use crate::{
+    layout::{
+        slot::{Forward, NO_SLOT},
+        word::{FLAG_NAT, FLAG_SETTLED, Word},
+    },
+    server::Load,
+    state,
+};
+
+/// A connection to be opened.
+#[derive(Clone, Copy)]
+pub struct New<K> {
+    /// Its key and server.
+    pub constant: K,
+    /// Its first state.
+    pub state: u8,
+    /// In ticks.
+    pub now: u32,
+}
+
+/// The reverse entry of a connection to be opened.
+#[derive(Clone, Copy)]
+pub struct NewReverse<K> {
+    /// Its key and server.
+    pub constant: K,
+    /// The way to the client, and the route epoch in which it was looked up.
+    pub route: u64,
+    /// See above.
+    pub epoch: u16,
+    /// True where replies need not touch the connection's entry from the beginning (UDP).
+    pub settled: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The connection is in the table.
+    Ours,
+    /// Another CPU opened it at the same moment, to this server.
+    Theirs(u32),
+    /// There is no slot for it.
+    Full,
+}
+
+/// Opens a connection; a NAT connection with a reverse entry.
+#[inline(always)]
+pub fn open<T: Steps>(
+    table: T,
+    new: &New<T::Constant>,
+    reverse: Option<&NewReverse<T::Constant>>,
+) -> Opened {
+    let own = table.claim(&new.constant, new.now);
+    if own == NO_SLOT {
+        return Opened::Full;
+    }
+    // Both slots before the contest: whoever wins it has all that the connection needs.
+    let mut spare = NO_SLOT;
+    if let Some(reverse) = reverse {
+        match room_for(table, reverse, new.now) {
+            Some(index) => spare = index,
+            None => {
+                end::free(table, own);
+                return Opened::Full;
+            }
+        }
+    }
+    let Some(slot) = table.at(own) else {
+        return Opened::Full;
+    };
+    table.write(slot, &new.constant, Forward::NONE.bits());
+    let winner = table.contest(own);
+    if winner.index != own {
+        if spare != NO_SLOT {
+            end::free(table, spare);
+        }
+        return Opened::Theirs(winner.server);
+    }
+    let mut flags = recount::flag_of_new(table, new.constant.server());
+    if let Some(reverse) = reverse {
+        flags |= FLAG_NAT;
+        let route = put_reverse(table, reverse, spare, new.now);
+        table.replace_route(slot, Forward::NONE.bits(), route.bits());
+    }
+    let one = Load::one(state::is_active(new.state));
+    recount::count(table, new.constant.server(), one, flags);
+    let generation = Word::from_bits(table.word(slot)).generation();
+    let word = Word::connection(new.now, new.state, flags, generation);
+    table.store(slot, word.bits());
+    Opened::Ours
+}
+
+/// A slot for a reverse entry: claimed, or [`NO_SLOT`] where there is an entry to take over.
+/// `None` where there is no slot, or a connection has that key, whose client would have to be
+/// the server itself.
+#[inline(always)]
+fn room_for<T: Steps>(table: T, new: &NewReverse<T::Constant>, now: u32) -> Option<u32> {
+    if let Some(found) = table.find(&new.constant) {
+        return state::is_reverse(found.word.state).then_some(NO_SLOT);
+    }
+    let index = table.claim(&new.constant, now);
+    (index != NO_SLOT).then_some(index)
+}
+
+/// Stores the reverse entry of a connection that was elected: in the slot `spare`, or in that of
+/// an older connection between the same server and client, which cannot use it any more. Where
+/// such a connection is being opened at this very moment, it is the newer one, and keeps it:
+/// [`Forward::NONE`].
+#[inline(always)]
+fn put_reverse<T: Steps>(
+    table: T,
+    new: &NewReverse<T::Constant>,
+    mut spare: u32,
+    now: u32,
+) -> Forward {
+    for _ in 0..TRIES {
+        if let Some(found) = table.find(&new.constant) {
+            if state::is_reverse(found.word.state) && entry::claim(table, &found) {
+                if spare != NO_SLOT {
+                    end::free(table, spare);
+                }
+                table.write(found.slot, &new.constant, new.route);
+                return publish_reverse(table, &found, new, now);
+            }
+            continue;
+        }
+        if spare == NO_SLOT {
+            spare = table.claim(&new.constant, now);
+        }
+        let Some(own) = entry::read(table, spare) else {
+            return Forward::NONE;
+        };
+        table.write(own.slot, &new.constant, new.route);
+        if table.contest(spare).index == spare {
+            return publish_reverse(table, &own, new, now);
+        }
+        spare = NO_SLOT;
+    }
+    if spare != NO_SLOT {
+        end::free(table, spare);
+    }
+    Forward::NONE
+}
+
+/// Makes a reverse entry live, whose slot the caller owns.
+#[inline(always)]
+fn publish_reverse<T: Steps>(
+    table: T,
+    own: &Entry<T>,
+    new: &NewReverse<T::Constant>,
+    now: u32,
+) -> Forward {
+    let generation = Word::from_bits(table.word(own.slot)).generation();
+    let flags = if new.settled { FLAG_SETTLED } else { 0 };
+    let word = Word::reverse(now, flags, new.epoch, generation);
+    table.store(own.slot, word.bits());
+    Forward {
+        reverse: own.index,
+        generation: word.generation() as u8,
+    }
+}
