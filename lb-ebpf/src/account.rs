@@ -7,7 +7,7 @@ use lb_common::{drops::Drop, layout::key::Key, server::Counters, state::time::ag
 use crate::{
     frame::Packet,
     machine::{clock, constants},
-    maps, us,
+    maps, settings,
 };
 
 /// The counters of a server on this CPU.
@@ -66,7 +66,7 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
     let now = clock::now();
     // SAFETY: an aligned word; a race between CPUs costs one more line in the log.
     unsafe {
-        if *logged != 0 && age(now, *logged) < us::second() {
+        if *logged != 0 && age(now, *logged) < settings::second() {
             return;
         }
         *logged = now;

@@ -15,22 +15,15 @@
 )]
 
 mod account;
-mod admit;
-mod atomic;
-mod client;
+mod connection;
 mod forward;
 mod frame;
 mod machine;
 mod maps;
 mod open;
 mod refuse;
-mod repeat;
-mod reply;
-mod sweep;
-mod table;
-mod us;
+mod settings;
 mod verdict;
-mod verifier;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 use lb_common::{
@@ -41,12 +34,15 @@ use lb_common::{
 };
 
 use crate::{
-    admit::Admitted,
+    connection::{
+        reply,
+        table::{self, Connections, Entry},
+    },
     forward::Way,
     frame::{Incoming, Packet, Parsed, parse, parse_unusual, usual},
     machine::clock,
+    open::admit::{self, Admitted},
     refuse::refuse,
-    table::{Connections, Entry},
     verdict::Verdict,
 };
 
@@ -76,7 +72,7 @@ fn walk(packet: Packet) -> u32 {
         core::hint::cold_path();
         return reply::reply(packet, &parsed, &entry, now).action();
     }
-    if !us::addressed_by(parsed.interface, parsed.ethernet) {
+    if !settings::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS.action();
     }
     match known(packet, &parsed, &entry, now) {
@@ -87,7 +83,7 @@ fn walk(packet: Packet) -> u32 {
 
 #[inline(always)]
 fn concerned_by(parsed: &Parsed) -> bool {
-    us::concerned_by(parsed.key.destination()) || us::concerned_by(parsed.key.source())
+    settings::concerned_by(parsed.key.destination()) || settings::concerned_by(parsed.key.source())
 }
 
 /// A client's packet of a connection in the table. `None` if the packet needs more than that:

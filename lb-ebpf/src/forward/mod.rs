@@ -17,8 +17,8 @@ use self::leave::leave;
 pub use self::nat::to_client;
 use crate::{
     frame::{Packet, Parsed, ipv4},
+    machine::verifier,
     verdict::Verdict,
-    verifier,
 };
 
 /// Sends a client's packet to its server.

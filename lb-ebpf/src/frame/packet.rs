@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::verifier;
+use crate::machine::verifier;
 
 /// An Ethernet frame as the driver hands it over.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use super::{
     packet::{Field, Header, Packet},
     transport::{self, Ports},
 };
-use crate::verifier;
+use crate::machine::verifier;
 
 /// A whole IPv4 packet with a whole TCP or UDP header.
 #[derive(Clone, Copy)]

@@ -1,4 +1,8 @@
-//! What compiler, verifier and kernel want: nothing here is about balancing.
+//! What the compiler, the verifier and the kernel want: nothing here is about balancing.
 
+pub mod atomic;
 pub mod clock;
 pub mod constants;
+pub mod fib;
+pub mod repeat;
+pub mod verifier;

@@ -1,6 +1,6 @@
-//! Opening connections: the service, and the server that its scheduler chooses.
+//! Opening connections: whether a packet may, the service, and the server that its scheduler
+//! chooses.
 
+pub mod admit;
 mod schedule;
 pub mod service;
-
-pub use self::schedule::schedule;

@@ -7,7 +7,10 @@ use lb_common::{
     service::Service,
 };
 
-use crate::{atomic, maps, repeat::repeat};
+use crate::{
+    machine::{atomic, repeat::repeat},
+    maps,
+};
 
 /// The server that gets the next connection.
 #[inline(never)]

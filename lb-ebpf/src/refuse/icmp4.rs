@@ -11,7 +11,7 @@ use crate::{
         link::{Addresses, Link},
     },
     machine::clock,
-    maps, us,
+    maps, settings,
 };
 
 const ICMP: u8 = 1;
@@ -141,6 +141,6 @@ fn within_limit() -> bool {
             (*sent).errors = 0;
         }
         (*sent).errors += 1;
-        (*sent).errors <= us::errors_per_tick()
+        (*sent).errors <= settings::errors_per_tick()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     account,
     frame::{Incoming, Packet, parse},
     open::service,
-    us,
+    settings,
     verdict::Verdict,
 };
 
@@ -38,11 +38,11 @@ fn answered(packet: Packet, verdict: Verdict) -> bool {
 /// ones have no ports, could be anybody's, and pass.
 #[inline(always)]
 pub fn fragment(packet: Packet, key: &Key) -> Verdict {
-    let ours = us::concerned_by(key.destination())
+    let ours = settings::concerned_by(key.destination())
         && service::find(key).is_some()
         && packet
             .at::<EthHdr>(0)
-            .is_some_and(|ethernet| us::addressed_by(packet.interface(), ethernet));
+            .is_some_and(|ethernet| settings::addressed_by(packet.interface(), ethernet));
     if !ours {
         return Verdict::PASS;
     }

@@ -75,12 +75,10 @@ const RULES: &[Rule] = &[
         from: &["frame", "machine"],
         except: &[],
         never: &[
-            "crate::admit",
+            "crate::connection",
             "crate::forward",
             "crate::open",
             "crate::refuse",
-            "crate::reply",
-            "crate::table",
         ],
         why: "reading a frame, and what the machine wants, does not depend on what is decided",
     },

@@ -6,9 +6,9 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use lb_common::table::sweep::{Order, Sweep};
 
 use crate::{
+    connection::table::Connections,
     frame::{Field, Packet},
     machine::clock,
-    table::Connections,
 };
 
 const FIRST: Field<Order, u32> = Field::at(offset_of!(Order, first));

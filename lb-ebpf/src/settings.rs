@@ -12,8 +12,8 @@ use network_types::eth::EthHdr;
 
 use crate::{
     frame::{Header, link},
+    machine::verifier,
     maps::BALANCER,
-    verifier,
 };
 
 /// False only for an address that is no service's and no NAT server's. It may be true for

@@ -18,13 +18,13 @@ use lb_common::{
 };
 
 use crate::{
-    account, client,
+    account,
+    connection::table::{self, Connections},
     frame::{Incoming, Packet, Parsed, link::Addresses, parse},
-    machine::clock,
+    machine::{clock, fib},
     maps,
-    open::{schedule, service},
-    table::{self, Connections},
-    us,
+    open::{schedule::schedule, service},
+    settings,
     verdict::Verdict,
 };
 
@@ -38,7 +38,7 @@ pub fn admit(packet: Packet) -> Admission {
     let Some(service) = service::find(&parsed.key) else {
         return Admission::PASS;
     };
-    if !us::addressed_by(parsed.interface, parsed.ethernet) || !opens(&parsed) {
+    if !settings::addressed_by(parsed.interface, parsed.ethernet) || !opens(&parsed) {
         return Admission::PASS;
     }
     let index = match schedule(service).read() {
@@ -67,7 +67,7 @@ pub fn again(packet: Packet) -> Admission {
     let Incoming::Packet(parsed) = parse(packet) else {
         return Admission::PASS;
     };
-    if !us::addressed_by(parsed.interface, parsed.ethernet) {
+    if !settings::addressed_by(parsed.interface, parsed.ethernet) {
         return Admission::PASS;
     }
     if let Some(entry) = table::find(&parsed.key) {
@@ -163,8 +163,8 @@ fn connect(packet: Packet, parsed: &Parsed, index: u32, server: &Server) -> Open
     );
     let reverse = NewReverse {
         constant: key.of_server(index),
-        route: client::route(packet, parsed.key, came_from(packet).bits()),
-        epoch: us::route_epoch(),
+        route: fib::route(packet, parsed.key, came_from(packet).bits()),
+        epoch: settings::route_epoch(),
         settled: !tcp,
     };
     open(Connections, &new, Some(&reverse))

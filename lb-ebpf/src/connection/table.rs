@@ -21,7 +21,10 @@ use lb_common::{
     },
 };
 
-use crate::{atomic, machine::constants, maps, repeat::repeat, us, verifier};
+use crate::{
+    machine::{atomic, constants, repeat::repeat, verifier},
+    maps, settings,
+};
 
 /// The map `connections`.
 #[derive(Clone, Copy)]
@@ -72,7 +75,7 @@ impl Table for Connections {
 
     #[inline(always)]
     fn timeout(self, state: u8) -> u32 {
-        us::timeout(state)
+        settings::timeout(state)
     }
 }
 
@@ -117,7 +120,7 @@ impl SharedTable for Connections {
 
     #[inline(always)]
     fn recounted(self) -> Option<u32> {
-        us::recounted().checked_sub(1)
+        settings::recounted().checked_sub(1)
     }
 
     #[inline(always)]

@@ -13,12 +13,12 @@ use lb_common::{
 };
 
 use crate::{
-    account, client, forward,
+    account,
+    connection::table::{self, Connections, Entry},
+    forward,
     frame::{Incoming, Packet, Parsed, parse},
-    machine::clock,
-    maps,
-    table::{self, Connections, Entry},
-    us,
+    machine::{clock, fib},
+    maps, settings,
     verdict::Verdict,
 };
 
@@ -34,7 +34,7 @@ pub fn reply(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdic
 
 #[inline(always)]
 fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
-    if !us::addressed_by(parsed.interface, parsed.ethernet) {
+    if !settings::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS;
     }
     let index = entry.constant.server();
@@ -57,7 +57,7 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
         table::stamp(entry, now);
     }
     let route = way_back(packet, entry);
-    let interface = us::interface(u32::from(route.interface));
+    let interface = settings::interface(u32::from(route.interface));
     // SAFETY: a place in the map.
     let interface = unsafe { &*interface };
     if interface.index == 0 {
@@ -70,7 +70,7 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
 }
 
 /// Tells the forward entry of a reply. False where there is no connection any more. A
-/// subprogram that looks at the packet again, as those of [`admit`](crate::admit) do.
+/// subprogram that looks at the packet again, as those of [`admit`](crate::open::admit) do.
 #[inline(never)]
 fn tell(packet: Packet) -> bool {
     let packet = packet.in_subprogram();
@@ -119,7 +119,7 @@ fn from_client(reply: &Key, server: &Server) -> Key {
 /// neighbours have changed since.
 #[inline(always)]
 fn way_back(packet: Packet, entry: &Entry) -> Reverse {
-    if entry.word.tail == us::route_epoch() {
+    if entry.word.tail == settings::route_epoch() {
         return Reverse::from_bits(Connections.route(entry.slot));
     }
     Reverse::from_bits(way_anew(packet))
@@ -139,7 +139,7 @@ fn way_anew(packet: Packet) -> u64 {
     };
     let forward = from_client(&parsed.key, server);
     let old = Connections.route(entry.slot);
-    let new = client::route(packet, forward, old);
-    live::reroute(Connections, &entry, old, new, us::route_epoch());
+    let new = fib::route(packet, forward, old);
+    live::reroute(Connections, &entry, old, new, settings::route_epoch());
     new
 }
