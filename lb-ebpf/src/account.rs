@@ -1,4 +1,4 @@
-//! Counting. Nothing here decides what becomes of a packet.
+//! Counting. It never decides a packet's fate.
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_log_ebpf::warn;
@@ -52,8 +52,8 @@ pub fn opened(server: u32) {
     }
 }
 
-/// A packet of this connection is dropped. What an operator should hear of is logged as
-/// well, at most once a second for each reason.
+/// Counts a dropped packet. Reasons that an operator has to know are logged as well, at most once
+/// a second for each reason.
 #[inline(never)]
 pub fn dropped(packet: Packet, reason: Drop, key: Key) {
     if let Some(count) = maps::DROPS.get_ptr_mut(reason as u32) {

@@ -1,7 +1,7 @@
 //! A server's packets to the client of a NAT connection.
 //!
-//! Most have no news for the connection: it is established, and stays so. They need the
-//! reverse entry only, which remembers that they came; the others are for the forward entry.
+//! Most replies change nothing: the connection is established, and stays so. They touch the
+//! reverse entry only, which is stamped. Others (SYN, FIN, RST) step the connection's own entry.
 
 use lb_common::{
     drops::Drop,
@@ -69,8 +69,8 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
     forward::to_client(packet, parsed, server, route, interface)
 }
 
-/// Tells the forward entry of a reply. False where there is no connection any more. A
-/// subprogram that looks at the packet again, as those of [`admit`](crate::open::admit) do.
+/// Stamps and steps the connection's own entry. False if there is no connection any more. A
+/// subprogram that parses the packet again, as those of [`admit`](crate::open::admit) do.
 #[inline(never)]
 fn tell(packet: Packet) -> bool {
     let packet = packet.in_subprogram();
@@ -115,7 +115,7 @@ fn from_client(reply: &Key, server: &Server) -> Key {
     )
 }
 
-/// The way to the client: as the entry remembers it, or asked for anew if routes or
+/// The way to the client: as it is stored in the entry, or looked up again if routes or
 /// neighbours have changed since.
 #[inline(always)]
 fn way_back(packet: Packet, entry: &Entry) -> Reverse {

@@ -1,7 +1,7 @@
 //! Atomic access to words that several CPUs and the daemon share.
 //!
-//! `core` offers none of it for BPF, though the kernel does since Linux 5.12 (BPF's
-//! instruction set v3): hence the instructions themselves.
+//! The kernel has had it since Linux 5.12 (version 3 of BPF's instruction set), but `core` offers
+//! none of it for BPF. Hence inline assembly.
 
 use core::{
     arch::asm,
@@ -14,7 +14,7 @@ use core::{
 /// `word` must point to a word of a map.
 #[inline(always)]
 pub unsafe fn load(word: *const u64) -> u64 {
-    // SAFETY: the caller says so; aligned 64-bit loads are not torn.
+    // SAFETY: the caller promises it; aligned 64-bit loads are not torn.
     unsafe { read_volatile(word) }
 }
 
@@ -24,7 +24,7 @@ pub unsafe fn load(word: *const u64) -> u64 {
 /// `word` must point to a word of a map.
 #[inline(always)]
 pub unsafe fn store_low(word: *mut u64, value: u32) {
-    // SAFETY: the caller says so; aligned 32-bit stores are not torn.
+    // SAFETY: the caller promises it; aligned 32-bit stores are not torn.
     unsafe { write_volatile(word.cast::<u32>(), value) }
 }
 
@@ -35,7 +35,8 @@ pub unsafe fn store_low(word: *mut u64, value: u32) {
 #[inline(always)]
 pub unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> bool {
     let seen: u64;
-    // SAFETY: the caller says so; the instruction compares with r0 and leaves there what it saw.
+    // SAFETY: the caller promises it; the instruction compares with r0, and leaves the word that
+    // it found in r0.
     unsafe {
         asm!(
             "r0 = cmpxchg_64({word} + 0, r0, {new})",
@@ -53,7 +54,7 @@ pub unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> bool {
 /// `word` must point to a word of a map.
 #[inline(always)]
 pub unsafe fn exchange(word: *mut u64, new: u64) {
-    // SAFETY: the caller says so.
+    // SAFETY: the caller promises it.
     unsafe {
         asm!(
             "{new} = xchg_64({word} + 0, {new})",
@@ -69,7 +70,7 @@ pub unsafe fn exchange(word: *mut u64, new: u64) {
 /// `word` must point to a word of a map.
 #[inline(always)]
 pub unsafe fn add(word: *mut u64, change: u64) {
-    // SAFETY: the caller says so.
+    // SAFETY: the caller promises it.
     unsafe {
         asm!(
             "lock *(u64 *)({word} + 0) += {change}",

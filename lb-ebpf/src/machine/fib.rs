@@ -10,9 +10,9 @@ use crate::frame::Packet;
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;
 
-/// Asks the kernel for the route from the VIP to the client of `forward`, and gives it as a
-/// [`Reverse`] is stored; `otherwise` where it has none that is ready: no route, no neighbour yet,
-/// or forwarding is off.
+/// Asks the kernel for the route from the VIP to the client of `forward`. Returns it as a
+/// [`Reverse`] is stored; or `otherwise` if there is no route, if the next hop's MAC address is not
+/// known yet, or if forwarding is off.
 #[inline(never)]
 pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     // SAFETY: plain integers, for which all zeroes is a value.

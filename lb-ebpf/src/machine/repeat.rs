@@ -1,4 +1,4 @@
-//! Loops whose body the verifier looks at once, however often it runs.
+//! Loops whose body the verifier checks once, however often it runs.
 
 use core::ffi::c_void;
 
