@@ -2,6 +2,38 @@
 //!
 //! - [`core`]: events in, orders out: what is desired, what is known, what is effective
 //! - [`record`]: what is desired, beside the socket
+//! - `daemon`: the event loop, which carries the core's orders out
+//! - `hands`, `interfaces`, `scouts`: what orders are carried out with
+//! - `care`: sweep, audit, rates
+//! - `requests`, `report`: what is answered without the core
 
+mod care;
+mod complaints;
 pub mod core;
+mod daemon;
+mod hands;
+mod interfaces;
+mod log;
+mod options;
+mod pace;
 pub mod record;
+mod report;
+mod requests;
+mod scouts;
+
+use anyhow::{Context as _, Result};
+use lb_api::Instance;
+
+pub use self::{
+    daemon::run,
+    options::{ModeChoice, Options},
+};
+
+/// Takes an instance's packet path down while no daemon runs; gives the paths that were removed.
+pub fn detach(instance: &Instance) -> Result<Vec<String>> {
+    let _lock = lb_api::lock(instance)?;
+    record::file::remove(instance).context("cannot remove the record")?;
+    let removed = lb_dataplane::take_down(instance.as_str())?;
+    let removed = removed.iter().map(|path| path.display().to_string());
+    Ok(removed.collect())
+}

@@ -187,7 +187,9 @@ impl ChangeError {
         )
     }
 
-    fn no_such_service(wanted: &ServiceRef, desired: &Desired) -> Self {
+    /// Where a service is named that there is none of.
+    #[must_use]
+    pub fn no_such_service(wanted: &ServiceRef, desired: &Desired) -> Self {
         let services = desired.services.iter();
         let names = services.map(|service| match &service.options.name {
             Some(name) => format!("{} ({name})", service.id),

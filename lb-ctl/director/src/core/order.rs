@@ -75,8 +75,9 @@ pub trait Record {
 
 /// The packet path, as a work uses it. Whatever is as it should be already is left alone.
 pub trait PacketPath {
-    /// Makes sure that there is room for these services, before any of them is put.
-    fn make_room(&mut self, services: &[Effective]) -> Result<(), Fault>;
+    /// Finds out whether a work can be done, before it is begun: that there is room for these
+    /// services, and that the interfaces exist.
+    fn prepare(&mut self, services: &[Effective]) -> Result<(), Fault>;
     /// Makes a service what it is to be. Packets see the old servers or the new ones, whole.
     fn put(&mut self, service: &Effective) -> Result<(), Fault>;
     /// Removes a service, if it is there.
@@ -95,8 +96,8 @@ impl Work {
         for line in &self.record {
             path.append(line)?;
         }
-        if !self.put.is_empty() {
-            path.make_room(&self.put)?;
+        if !self.put.is_empty() || self.interfaces.is_some() {
+            path.prepare(&self.put)?;
         }
         for service in &self.put {
             path.put(service)?;

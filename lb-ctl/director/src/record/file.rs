@@ -107,6 +107,12 @@ impl RecordFile {
         self.file.is_none() || self.length - self.begun > self.begun.max(LEAST)
     }
 
+    /// Removes it.
+    pub fn remove(&mut self) -> io::Result<()> {
+        self.file = None;
+        remove_at(&self.path).map(drop)
+    }
+
     /// Writes it anew.
     pub fn rewrite(&mut self, recorded: &Recorded) -> io::Result<()> {
         self.file = None;
@@ -145,7 +151,11 @@ impl Record for RecordFile {
 
 /// Removes an instance's record: what was desired is not desired any more. True if there was one.
 pub fn remove(instance: &Instance) -> io::Result<bool> {
-    match fs::remove_file(path(instance)) {
+    remove_at(&path(instance))
+}
+
+fn remove_at(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

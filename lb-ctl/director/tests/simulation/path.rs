@@ -131,7 +131,7 @@ impl Record for Path {
 }
 
 impl PacketPath for Path {
-    fn make_room(&mut self, services: &[Effective]) -> Result<(), Fault> {
+    fn prepare(&mut self, services: &[Effective]) -> Result<(), Fault> {
         self.may_fail()?;
         let mut services = services.iter();
         match services.all(|effective| effective.service.servers.len() <= MOST_SERVERS) {

@@ -1,0 +1,86 @@
+//! What is done all the time, a part at a time, so that nobody waits: expired connections are
+//! taken away, what somebody changed behind the daemon's back is undone, rates are estimated.
+
+use std::time::{Duration, Instant};
+
+use lb_dataplane::{Dataplane, Swept};
+
+use crate::{complaints::Complaints, interfaces::Interfaces, pace::Pace};
+
+/// A sweep of the whole table costs one part in so many of a processor, and comes so often.
+const SWEEP_SHARE: u32 = 200;
+const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
+
+/// The same for looking through all maps.
+const AUDIT_SHARE: u32 = 500;
+const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(5);
+
+/// Takes care of the packet path.
+pub struct Care {
+    /// When the next part of the maps is looked at.
+    audit_due: Instant,
+    audits: Pace,
+    sweeps: Pace,
+    /// No server had a connection when that was looked at last.
+    idle: bool,
+    /// Errors.
+    pub complaints: Complaints,
+}
+
+impl Care {
+    /// Begins at once.
+    pub fn new() -> Self {
+        Self {
+            audit_due: Instant::now(),
+            audits: Pace::default(),
+            sweeps: Pace::default(),
+            idle: false,
+            complaints: Complaints::default(),
+        }
+    }
+
+    /// Notices what somebody changed behind the daemon's back, and undoes it. To be called often.
+    pub async fn audit(&mut self, dataplane: &mut Dataplane, interfaces: &mut Interfaces) {
+        if Instant::now() < self.audit_due {
+            return;
+        }
+        let begins = dataplane.audit_begins();
+        let outcome = self.audits.part(|| {
+            let outcome = dataplane.audit();
+            (outcome, dataplane.audit_begins())
+        });
+        let period = self.audits.period(AUDIT_SHARE, MOST_BETWEEN_AUDITS);
+        self.audit_due = Instant::now() + period / Dataplane::AUDITS;
+        self.complaints.note("maps", outcome);
+        if begins {
+            self.complaints.note("pins", dataplane.repair_pins());
+            let outcome = interfaces.audit(dataplane, &mut self.complaints).await;
+            self.complaints.note("interfaces", outcome);
+        }
+    }
+
+    /// Estimates rates. To be called every two seconds.
+    pub fn estimate(&mut self, dataplane: &mut Dataplane) {
+        dataplane.estimate_rates();
+        self.idle = !dataplane.has_connections();
+    }
+
+    /// Takes away expired connections. To be called every `interval`. True where removed servers
+    /// were forgotten.
+    pub fn sweep(&mut self, dataplane: &mut Dataplane, interval: Duration) -> bool {
+        let period = match self.idle {
+            // There is nothing to find but what an earlier daemon left half done.
+            true => MOST_BETWEEN_SWEEPS,
+            false => self.sweeps.period(SWEEP_SHARE, MOST_BETWEEN_SWEEPS),
+        };
+        let rounds = period.as_secs_f64() / interval.as_secs_f64();
+        let Swept { ended, whole } = self.sweeps.part(|| {
+            let swept = dataplane.sweep(1.0 / rounds);
+            (swept, swept.whole)
+        });
+        if ended > 0 {
+            tracing::debug!("{ended} connections expired");
+        }
+        whole && dataplane.forget_unused()
+    }
+}

@@ -1,0 +1,189 @@
+//! What the daemon tells of its director: services and servers with numbers, and connections.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use lb_api::{
+    Connection, ConnectionFilter, DropStats, ErrorKind, InterfaceStats, ListedServer,
+    ListedService, Listing, Numbers, Page, Reply, Stats, TableStats,
+};
+use lb_dataplane::{self as dataplane, Cursor, Dataplane, ServerNumbers, Standing};
+use lb_model::{Desired, Server, Service, ServiceId, ServiceRef};
+
+use crate::{core::Reaches, interfaces::Interfaces};
+
+/// What can be told.
+pub struct Report<'a> {
+    /// What is desired.
+    pub desired: &'a Desired,
+    /// How servers are reached.
+    pub reaches: &'a Reaches,
+    /// What is counted.
+    pub dataplane: &'a Dataplane,
+    /// The interfaces.
+    pub interfaces: &'a Interfaces,
+    /// Since when the daemon runs.
+    pub since: Instant,
+}
+
+impl Report<'_> {
+    /// Everything that is counted.
+    pub fn stats(&self) -> Result<Stats> {
+        let drops = self.dataplane.drops()?.into_iter();
+        let services = self.desired.services.iter();
+        let interfaces = self.desired.interfaces.iter();
+        Ok(Stats {
+            services: services
+                .map(|service| self.service(service, Numbers::Total))
+                .collect(),
+            drops: drops
+                .map(|(reason, packets)| DropStats {
+                    reason: reason.name().to_owned(),
+                    packets,
+                })
+                .collect(),
+            connections: TableStats {
+                used: self.dataplane.connections_in_use(),
+                capacity: self.dataplane.capacity().into(),
+                slots: self.dataplane.slots().into(),
+            },
+            memory: self.dataplane.memory(),
+            interfaces: interfaces.map(|name| self.interface(name)).collect(),
+            uptime: self.since.elapsed().as_secs(),
+            pid: std::process::id(),
+        })
+    }
+
+    /// One service, or all of them.
+    pub fn list(&self, service: Option<&ServiceRef>, numbers: Numbers) -> Reply {
+        let services = match service {
+            None => {
+                let services = self.desired.services.iter();
+                services.map(|service| self.service(service, numbers)).collect()
+            }
+            Some(wanted) => match self.desired.services.find(wanted) {
+                Some(service) => vec![self.service(service, numbers)],
+                None => return self.no_service(wanted),
+            },
+        };
+        Reply::Listing(Listing {
+            capacity: self.dataplane.capacity(),
+            services,
+        })
+    }
+
+    /// A page of the connections that a filter lets through.
+    pub fn connections(&self, filter: &ConnectionFilter, from: u64, limit: usize) -> Reply {
+        let service: Option<ServiceId> = match &filter.service {
+            None => None,
+            Some(wanted) => match self.desired.services.find(wanted) {
+                Some(service) => Some(service.id),
+                None => return self.no_service(wanted),
+            },
+        };
+        let matches = |found: &dataplane::Connection| filter.matches(&row(found), service);
+        let page = self
+            .dataplane
+            .connections(Cursor::from(from), limit, matches);
+        Reply::Connections(Page {
+            rows: page.rows.iter().map(row).collect(),
+            found: page.found,
+            next: page.next.map(u64::from),
+        })
+    }
+
+    fn no_service(&self, wanted: &ServiceRef) -> Reply {
+        Reply::Error {
+            kind: ErrorKind::NoService,
+            message: lb_model::ChangeError::no_such_service(wanted, self.desired).to_string(),
+        }
+    }
+
+    fn interface(&self, name: &str) -> InterfaceStats {
+        let mode = self.interfaces.mode(name);
+        InterfaceStats {
+            name: name.to_owned(),
+            mode: mode.map_or("none", |mode| mode.name()).to_owned(),
+            attached: mode.is_some(),
+        }
+    }
+
+    fn service(&self, service: &Service, numbers: Numbers) -> ListedService {
+        let counted = self.dataplane.numbers(service.id);
+        let servers: Vec<_> = service
+            .servers
+            .iter()
+            .map(|server| self.server(service, server, counted.server(server.id), numbers))
+            .collect();
+        let counters = match numbers {
+            Numbers::Connections => Default::default(),
+            Numbers::Total => {
+                let of_servers = servers.iter().map(|server| server.counters);
+                counted.former_servers() + of_servers.sum()
+            }
+            Numbers::SinceZero => counted.since_zero(),
+            Numbers::Rates => counted.rates(),
+        };
+        ListedService {
+            id: service.id,
+            options: service.options.clone(),
+            counters,
+            servers,
+        }
+    }
+
+    fn server(
+        &self,
+        service: &Service,
+        server: &Server,
+        counted: ServerNumbers<'_>,
+        numbers: Numbers,
+    ) -> ListedServer {
+        let method = service.method(server);
+        ListedServer {
+            id: server.id,
+            options: server.options.clone(),
+            method,
+            state: self.state(counted.standing(method), server).to_owned(),
+            load: counted.load(),
+            persistent: 0,
+            counters: match numbers {
+                Numbers::Connections => Default::default(),
+                Numbers::Total => counted.total(),
+                Numbers::SinceZero => counted.since_zero(),
+                Numbers::Rates => counted.rates(),
+            },
+        }
+    }
+
+    fn state(&self, standing: Standing, server: &Server) -> &'static str {
+        match standing {
+            Standing::Removed => "removed",
+            Standing::Local => "local",
+            _ if self.reaches.is_silent(server.id.address) => "next hop silent",
+            Standing::Reachable => "up",
+            Standing::Unreachable => "next hop unknown",
+        }
+    }
+}
+
+fn row(found: &dataplane::Connection) -> Connection {
+    let &dataplane::Connection {
+        protocol,
+        client,
+        service,
+        server,
+        method,
+        state,
+        expires,
+    } = found;
+    Connection {
+        protocol,
+        client,
+        service,
+        server: (server.address, server.port).into(),
+        state,
+        expires,
+        method,
+    }
+}

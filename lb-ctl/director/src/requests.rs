@@ -1,0 +1,86 @@
+//! What becomes of a request: it is answered at once, or it is for the core.
+
+use std::fs;
+
+use lb_api::{Peer, Reply, Request};
+
+use crate::{
+    core::{Asked, By},
+    options::Options,
+    report::Report,
+};
+
+/// What becomes of a request.
+pub enum Answer {
+    /// It is answered.
+    Reply(Reply),
+    /// It is for the core.
+    Ask(By, Asked),
+    /// The packet path is to be taken down.
+    Detach,
+}
+
+/// What becomes of a request.
+pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Request) -> Answer {
+    let by = |verb: String| By::Peer { peer, verb };
+    Answer::Reply(match request {
+        Request::Apply {
+            text,
+            name,
+            dry_run,
+        } => match lb_config::parse(&text, &name) {
+            Ok(written) => {
+                let own = is_own(options, &text);
+                let written = match own {
+                    true => options.own(written),
+                    false => options.other(written),
+                };
+                let verb = format!("apply {name}");
+                let asked = Asked::Apply {
+                    written,
+                    name,
+                    own,
+                    dry_run,
+                };
+                return Answer::Ask(by(verb), asked);
+            }
+            Err(error) => Reply::bad_request(error),
+        },
+        Request::Change {
+            changes,
+            tell,
+            verb,
+        } => return Answer::Ask(by(verb), Asked::Change { changes, tell }),
+        Request::Saved { text } if is_own(options, &text) => {
+            match lb_config::parse(&text, &options.name()) {
+                Ok(written) => {
+                    let asked = Asked::Saved(options.own(written));
+                    return Answer::Ask(by("save".to_owned()), asked);
+                }
+                Err(error) => Reply::bad_request(error),
+            }
+        }
+        Request::Saved { .. } => Reply::Done,
+        Request::Show => Reply::Desired(Box::new(report.desired.clone())),
+        Request::Stats => match report.stats() {
+            Ok(stats) => Reply::Stats(stats),
+            Err(error) => Reply::failed(format!("cannot read the counters: {error:#}")),
+        },
+        Request::List { service, numbers } => report.list(service.as_ref(), numbers),
+        Request::Timeouts => Reply::Timeouts(report.desired.timeouts.clone()),
+        Request::Connections {
+            filter,
+            from,
+            limit,
+        } => report.connections(&filter, from, limit),
+        // None can be started yet.
+        Request::SyncDaemons => Reply::SyncDaemons(Vec::new()),
+        Request::Detach => return Answer::Detach,
+    })
+}
+
+/// True where the daemon's own file says the same, letter by letter.
+fn is_own(options: &Options, text: &str) -> bool {
+    let file = options.file();
+    file.is_some_and(|file| fs::read(file).is_ok_and(|own| own == text.as_bytes()))
+}
