@@ -69,7 +69,7 @@ impl Care {
     /// were forgotten.
     pub fn sweep(&mut self, dataplane: &mut Dataplane, interval: Duration) -> bool {
         let period = match self.idle {
-            // There is nothing to find but what an earlier daemon left half done.
+            // There are no connections to end.
             true => MOST_BETWEEN_SWEEPS,
             false => self.sweeps.period(SWEEP_SHARE, MOST_BETWEEN_SWEEPS),
         };

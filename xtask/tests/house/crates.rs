@@ -28,7 +28,7 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     (
         "lb-ctl",
         [
-            &["lb-common", "lb-dataplane", "lb-model", "lb-network"],
+            &["lb-api", "lb-dataplane", "lb-director", "lb-verbs"],
             &[],
             &[],
         ],
