@@ -76,9 +76,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The hash function of the connection table. The program has a constant copy of it.
     pub hash: Hash,
-    /// CRC-32 of the daemon's file as it was when it was last applied; 0 while it is being
-    /// applied. Live edits may have followed.
-    pub file: u32,
+    /// Zero.
+    pub _pad: u32,
     /// The number of connections that was asked for.
     pub connections: u32,
     /// Jiffies in a second.

@@ -23,8 +23,6 @@ unsafe impl Pod for server::Counters {}
 // SAFETY: see above.
 unsafe impl Pod for server::Server {}
 // SAFETY: see above.
-unsafe impl Pod for service::Name {}
-// SAFETY: see above.
 unsafe impl Pod for service::Service {}
 // SAFETY: see above.
 unsafe impl Pod for service::ServiceKey {}

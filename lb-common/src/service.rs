@@ -89,17 +89,6 @@ impl Service {
     }
 }
 
-/// A service's name: UTF-8, then zeros. Value of the map `names`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Name {
-    /// See above.
-    pub bytes: [u8; NAME_BYTES],
-}
-
-/// The most bytes that a name can have.
-pub const NAME_BYTES: usize = 256;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //! daemon overrides the sizes that are marked "set at load".
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
@@ -48,11 +48,6 @@ pub static RETIRED: Array<server::Counters> = Array::with_max_entries(8, BPF_F_M
 /// daemon reads and writes it. Set at load.
 #[map(name = "zeros")]
 pub static ZEROS: Array<server::Counters> = Array::with_max_entries(8, BPF_F_MMAPABLE);
-
-/// The names of services. Only the daemon reads and writes it. Set at load.
-#[map(name = "names")]
-pub static NAMES: HashMap<service::ServiceKey, service::Name> =
-    HashMap::with_max_entries(8, BPF_F_NO_PREALLOC);
 
 /// The director's settings, addresses and interfaces: the map `settings`. As the section `.bss`
 /// it is an array map of one entry for the kernel, which the daemon makes beforehand, and a

@@ -27,6 +27,14 @@ pub enum Step {
     LayoutWritten,
     /// The kernel has written the time.
     ClockRead,
+    /// A new record is written, and does not have its name yet.
+    RecordWritten,
+    /// It has its name.
+    RecordRenamed,
+    /// Changes are recorded that are about to be made.
+    RecordAppended,
+    /// It is recorded that changes are taken back.
+    RecordUndone,
     /// The counters of an entry for a server are set to zero.
     CountersCleared,
     /// The entry of a server is written.
@@ -41,9 +49,6 @@ pub enum Step {
     RosterWritten,
     /// A service refers to the roster.
     ServiceWritten,
-    /// A service's name is written, before the service is; or it is removed, after the service
-    /// was.
-    NameWritten,
     /// A service is removed from its map; its servers' entries are not changed yet.
     ServiceRemoved,
     /// A server's entry says that the server is removed.
@@ -60,8 +65,6 @@ pub enum Step {
     ServerForgotten,
     /// The timeouts are written.
     TimeoutsWritten,
-    /// The checksum of the applied file is written, or 0 while a file is being applied.
-    FileNoted,
     /// An interface of this machine is written.
     InterfaceWritten,
     /// The route epoch is written: connections look up their next hops anew.
@@ -98,12 +101,16 @@ pub enum Step {
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 38] = [
+    pub const ALL: [(Self, &'static str); 40] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
         (Self::LayoutWritten, "layout-written"),
         (Self::ClockRead, "clock-read"),
+        (Self::RecordWritten, "record-written"),
+        (Self::RecordRenamed, "record-renamed"),
+        (Self::RecordAppended, "record-appended"),
+        (Self::RecordUndone, "record-undone"),
         (Self::CountersCleared, "counters-cleared"),
         (Self::ServerWritten, "server-written"),
         (Self::AddressWritten, "address-written"),
@@ -111,7 +118,6 @@ impl Step {
         (Self::ServiceCountCleared, "service-count-cleared"),
         (Self::RosterWritten, "roster-written"),
         (Self::ServiceWritten, "service-written"),
-        (Self::NameWritten, "name-written"),
         (Self::ServiceRemoved, "service-removed"),
         (Self::ServerRetired, "server-retired"),
         (Self::CountNoted, "count-noted"),
@@ -120,7 +126,6 @@ impl Step {
         (Self::CountForgotten, "count-forgotten"),
         (Self::ServerForgotten, "server-forgotten"),
         (Self::TimeoutsWritten, "timeouts-written"),
-        (Self::FileNoted, "file-noted"),
         (Self::InterfaceWritten, "interface-written"),
         (Self::EpochWritten, "epoch-written"),
         (Self::LinkMade, "link-made"),

@@ -7,12 +7,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lb_common::{
-    layout::{Interface as Place, Settings, key::Key},
+    layout::{Interface as Place, key::Key},
     schedule::Scheduler as SchedulerNumber,
     server::{
         Counters, Load, Method as MethodNumber, SERVER_LOCAL, SERVER_REACHABLE, Server as Entry,
     },
-    service::{NAME_BYTES, Name, Service as Value, ServiceKey},
+    service::{Service as Value, ServiceKey},
     state::{
         UDP,
         tcp::TcpState,
@@ -20,8 +20,8 @@ use lb_common::{
     },
 };
 use lb_model::{
-    Method, Protocol, Scheduler, Seconds, Server, ServerId, ServerOptions, Service, ServiceId,
-    ServiceOptions, State, Timeouts, rules, spelling::Named as _,
+    Method, Protocol, Scheduler, Server, ServerId, Service, ServiceId, ServiceOptions, State,
+    Timeouts, spelling::Named as _,
 };
 
 use super::next_hop::{Hop, Interface, NextHop};
@@ -67,7 +67,7 @@ pub fn service_id(key: &ServiceKey) -> Option<ServiceId> {
 }
 
 /// What the map `services` says of a service. Its roster and its row are left for whoever writes
-/// it; its name is in the map `names`, its servers are in the roster.
+/// it; its servers are in the roster.
 pub fn value(service: &Service) -> Result<Value, Beyond> {
     let ServiceOptions {
         scheduler, forward, ..
@@ -83,38 +83,6 @@ pub fn value(service: &Service) -> Result<Value, Beyond> {
     })
 }
 
-/// The service that maps say; `None` if that makes no sense.
-pub fn service(
-    id: ServiceId,
-    value: &Value,
-    name: Option<&str>,
-    servers: impl IntoIterator<Item = (Identity, u32)>,
-) -> Option<Service> {
-    let &Value {
-        roster: _,
-        servers: _,
-        scheduler,
-        forward,
-        _flags: _,
-        index: _,
-        _room: _,
-    } = value;
-    let service = Service {
-        id,
-        options: ServiceOptions {
-            name: name.and_then(|name| name.parse().ok()),
-            scheduler: self::scheduler(scheduler)?,
-            forward: method(forward)?,
-            ..ServiceOptions::default()
-        },
-        servers: servers
-            .into_iter()
-            .map(|(identity, weight)| server(identity, weight))
-            .collect(),
-    };
-    Some(service.normal())
-}
-
 /// A server of a service: its identity, and its weight in the roster.
 pub fn roster_entry(service: &Service, server: &Server) -> (Identity, u32) {
     let identity = Identity {
@@ -123,23 +91,6 @@ pub fn roster_entry(service: &Service, server: &Server) -> (Identity, u32) {
         method: service.method(server),
     };
     (identity, server.options.weight)
-}
-
-/// The server that a roster says.
-fn server(identity: Identity, weight: u32) -> Server {
-    let Identity {
-        service: _,
-        server,
-        method,
-    } = identity;
-    Server {
-        id: server,
-        options: ServerOptions {
-            weight,
-            forward: Some(method),
-            ..ServerOptions::default()
-        },
-    }
 }
 
 /// The entry of a server of which nothing else is known yet.
@@ -248,16 +199,6 @@ pub fn timeouts_in_ticks(timeouts: &Timeouts, hz: u32) -> timeouts::Timeouts {
     timeouts::Timeouts::of(&seconds, hz)
 }
 
-/// The timeouts that can be set.
-pub fn timeouts(settings: &Settings) -> Timeouts {
-    let seconds = |state| Seconds(settings.timeouts.seconds(state, settings.hz));
-    Timeouts {
-        tcp: seconds(TcpState::Established as u8),
-        tcpfin: seconds(TcpState::FinWait as u8),
-        udp: seconds(UDP),
-    }
-}
-
 /// Protocol, client and service address of a connection; `None` if its protocol is none of ours.
 pub fn ends(key: &Key) -> Option<(Protocol, SocketAddr, SocketAddr)> {
     Some((
@@ -313,25 +254,6 @@ pub fn load(load: Load) -> lb_model::Load {
     }
 }
 
-/// A service's name in the map `names`.
-pub fn name(text: &str) -> Name {
-    let mut bytes = [0; NAME_BYTES];
-    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    Name { bytes }
-}
-
-const _: () = assert!(rules::NAME_CHARACTERS * 4 == NAME_BYTES);
-
-/// The text of a name; `None` if it is not a valid name.
-pub fn text(name: &Name) -> Option<String> {
-    let bytes = name.bytes.split(|&byte| byte == 0).next()?;
-    let text = std::str::from_utf8(bytes).ok()?;
-    rules::name(text).ok()?;
-    Some(text.to_owned())
-}
-
 /// All forwarding methods that an entry can have.
 pub const METHODS: [Method; 3] = [Method::Dr, Method::Nat, Method::Tun];
 
@@ -373,15 +295,6 @@ pub fn scheduler_number(scheduler: &Scheduler) -> Result<SchedulerNumber, Beyond
     }
 }
 
-fn scheduler(number: u8) -> Option<Scheduler> {
-    Some(match SchedulerNumber::of_number(number)? {
-        SchedulerNumber::Rr => Scheduler::Rr,
-        SchedulerNumber::Wrr => Scheduler::Wrr,
-        SchedulerNumber::Lc => Scheduler::Lc,
-        SchedulerNumber::Wlc => Scheduler::Wlc,
-    })
-}
-
 fn protocol_number(protocol: Protocol) -> Result<u8, Beyond> {
     match protocol {
         Protocol::Tcp | Protocol::Udp => Ok(protocol as u8),
@@ -416,16 +329,82 @@ fn at(wire: u32, port: u16) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use lb_common::layout::Settings;
     use proptest::prelude::*;
 
-    use lb_model::strategies::desired;
+    use lb_model::{Seconds, ServerOptions, rules, strategies::desired};
 
     use super::*;
+
+    /// The service that maps say; `None` if that makes no sense.
+    fn service(
+        id: ServiceId,
+        value: &Value,
+        servers: impl IntoIterator<Item = (Identity, u32)>,
+    ) -> Option<Service> {
+        let &Value {
+            roster: _,
+            servers: _,
+            scheduler,
+            forward,
+            _flags: _,
+            index: _,
+            _room: _,
+        } = value;
+        let service = Service {
+            id,
+            options: ServiceOptions {
+                scheduler: self::scheduler(scheduler)?,
+                forward: method(forward)?,
+                ..ServiceOptions::default()
+            },
+            servers: servers
+                .into_iter()
+                .map(|(identity, weight)| server(identity, weight))
+                .collect(),
+        };
+        Some(service.normal())
+    }
+
+    /// The server that a roster says.
+    fn server(identity: Identity, weight: u32) -> Server {
+        let Identity {
+            service: _,
+            server,
+            method,
+        } = identity;
+        Server {
+            id: server,
+            options: ServerOptions {
+                weight,
+                forward: Some(method),
+                ..ServerOptions::default()
+            },
+        }
+    }
+
+    /// The timeouts that can be set.
+    fn timeouts_in_seconds(settings: &Settings) -> Timeouts {
+        let seconds = |state| Seconds(settings.timeouts.seconds(state, settings.hz));
+        Timeouts {
+            tcp: seconds(TcpState::Established as u8),
+            tcpfin: seconds(TcpState::FinWait as u8),
+            udp: seconds(UDP),
+        }
+    }
+
+    fn scheduler(number: u8) -> Option<Scheduler> {
+        Some(match SchedulerNumber::of_number(number)? {
+            SchedulerNumber::Rr => Scheduler::Rr,
+            SchedulerNumber::Wrr => Scheduler::Wrr,
+            SchedulerNumber::Lc => Scheduler::Lc,
+            SchedulerNumber::Wlc => Scheduler::Wlc,
+        })
+    }
 
     /// The service with the options that are in maps.
     fn known(service: &Service) -> Service {
         let mut known = Service::new(service.id);
-        known.options.name = service.options.name.clone();
         known.options.scheduler = service.options.scheduler.clone();
         known.options.forward = service.options.forward;
         known.servers = service
@@ -451,9 +430,7 @@ mod tests {
             (read == identity).then_some((read, weight))
         });
         let servers: Vec<_> = servers.collect::<Option<_>>()?;
-        let written = wanted.options.name.as_ref().map(|text| name(text.as_str()));
-        let read = written.as_ref().and_then(text);
-        service(id, &value(wanted).ok()?, read.as_deref(), servers)
+        service(id, &value(wanted).ok()?, servers)
     }
 
     proptest! {
@@ -495,23 +472,8 @@ mod tests {
                     hz,
                     ..Settings::default()
                 };
-                assert_eq!(timeouts(&settings), wanted, "{hz} Hz");
+                assert_eq!(timeouts_in_seconds(&settings), wanted, "{hz} Hz");
             }
-        }
-    }
-
-    #[test]
-    fn a_name_comes_back_as_it_was_written() {
-        let longest = "𠀀".repeat(rules::NAME_CHARACTERS);
-        for written in ["a", "web-1.example", "主页", &longest] {
-            assert_eq!(text(&name(written)).as_deref(), Some(written));
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_name_are_ignored() {
-        for bytes in [[0; NAME_BYTES], [0xff; NAME_BYTES], [b' '; NAME_BYTES]] {
-            assert_eq!(text(&Name { bytes }), None);
         }
     }
 

@@ -45,7 +45,6 @@ use self::{
     maps::{
         addresses::Addresses,
         interfaces::Interfaces,
-        names::Names,
         servers::Servers,
         settings::Settings,
         variable::{self, Parts},
@@ -102,7 +101,6 @@ impl Dataplane {
             interfaces: Interfaces::new(parts.interfaces)?,
             tables: Tables::new(
                 room.services,
-                Names::new(room.names)?,
                 Rosters::new(room.rosters)?,
                 servers,
                 counts,
@@ -186,12 +184,6 @@ impl Dataplane {
     /// The services that packets find, in no order.
     pub fn services(&self) -> Vec<ServiceId> {
         self.tables.services()
-    }
-
-    /// All that the maps say of the services that packets find, in the order in which they came.
-    /// An error names the first one that makes no sense.
-    pub fn read_back(&self) -> Result<Vec<Service>> {
-        self.tables.read_back()
     }
 
     /// Frees what removed servers still occupy, if no connection refers to them. True if there
@@ -370,21 +362,6 @@ impl Dataplane {
     /// Sets the timeouts of connections, also of those that there are.
     pub fn set_timeouts(&self, timeouts: &Timeouts) {
         self.settings.set_timeouts(timeouts);
-    }
-
-    /// The timeouts of connections.
-    pub fn timeouts(&self) -> Timeouts {
-        encode::timeouts(&self.settings.get())
-    }
-
-    /// The checksum of the file that was applied last: see [`note_file`](Self::note_file).
-    pub fn file(&self) -> u32 {
-        self.settings.get().file
-    }
-
-    /// Notes which file was applied, by its checksum; 0 while one is being applied.
-    pub fn note_file(&self, checksum: u32) {
-        self.settings.note_file(checksum);
     }
 
     /// In how many calls of [`audit`](Self::audit) all maps are looked through.

@@ -9,13 +9,13 @@ use std::{
     net::IpAddr,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lb_common::{
     schedule::{Entry, Position},
     server::{Counters, Server},
     service::Service as Value,
 };
-use lb_model::{Name, ServerId, Service, ServiceId};
+use lb_model::{ServerId, Service, ServiceId};
 
 use crate::{
     audit::Part,
@@ -25,7 +25,6 @@ use crate::{
     life::room::{RoomMaps, Size},
     maps::{
         addresses::Addresses,
-        names::Names,
         servers::{Servers, Used},
         services::{self, Services},
     },
@@ -36,7 +35,6 @@ use crate::{
 /// The maps of services and servers.
 pub struct Tables {
     services: Services,
-    names: Names,
     rosters: Rosters,
     servers: Servers,
     counts: Counts,
@@ -46,7 +44,6 @@ pub struct Tables {
 /// The maps of a larger room, which say the same.
 pub struct Larger {
     services: services::Map,
-    names: Names,
     rosters: Rosters,
     servers: Kept<Server>,
     counts: counts::Larger,
@@ -56,7 +53,6 @@ impl Tables {
     /// Reads what the maps of a room say, and finishes what a daemon that crashed has begun.
     pub fn new(
         services: services::Map,
-        names: Names,
         mut rosters: Rosters,
         servers: Servers,
         counts: Counts,
@@ -65,21 +61,18 @@ impl Tables {
         let services = Services::new(services, servers.capacity(), |value| rosters.adopt(value))?;
         let mut this = Self {
             services,
-            names,
             rosters,
             servers,
             counts,
             addresses,
         };
-        this.finish()?;
+        this.finish();
         Ok(this)
     }
 
     /// Finishes what a daemon that crashed has begun: servers in no roster are removed, and what
     /// removed servers counted goes to their services.
-    fn finish(&mut self) -> Result<()> {
-        let services = &self.services;
-        self.names.keep(|id| services.get(id).is_some())?;
+    fn finish(&mut self) {
         self.counts.finish_giving();
         let rosters: HashMap<_, _> = self
             .services
@@ -113,7 +106,6 @@ impl Tables {
                 self.retire(identity.service, identity.server);
             }
         }
-        Ok(())
     }
 
     /// The servers of a service's roster.
@@ -155,8 +147,6 @@ impl Tables {
                 weight,
             });
         }
-        let name = service.options.name.as_ref().map(Name::as_str);
-        self.names.set(service.id, name)?;
         let wanted = Value {
             roster: old.map_or(0, |value| value.roster),
             index: row,
@@ -223,7 +213,7 @@ impl Tables {
             self.retire(id, server);
         }
         self.rosters.give_up(value.roster);
-        self.names.set(id, None)
+        Ok(())
     }
 
     /// Takes a server out of its service, which gets what it counted.
@@ -238,25 +228,6 @@ impl Tables {
     pub fn forget_unused(&mut self) -> bool {
         let counts = &self.counts;
         self.servers.forget_unused(|index| counts.has_load(index))
-    }
-
-    /// All that the maps say of services, in the order in which they came. An error names the
-    /// first one that makes no sense.
-    pub fn read_back(&self) -> Result<Vec<Service>> {
-        let mut values: Vec<_> = self.services.all().collect();
-        values.sort_unstable_by_key(|(_, value)| value.index);
-        let services = values.into_iter().map(|(id, value)| {
-            let entries = self.rosters.read(value.roster, value.servers);
-            let servers = entries.into_iter().map(|entry| {
-                let identity = self.servers.identity(entry.server)?;
-                (identity.service == id).then_some((identity, entry.weight))
-            });
-            let servers = servers.collect::<Option<Vec<_>>>();
-            servers
-                .and_then(|servers| encode::service(id, value, self.names.get(id), servers))
-                .with_context(|| format!("what the maps say of {id} makes no sense"))
-        });
-        services.collect()
     }
 
     /// The size of the room.
@@ -296,7 +267,6 @@ impl Tables {
         self.services.copy_to(&mut room.services)?;
         Ok(Larger {
             services: room.services,
-            names: self.names.copied_to(room.names)?,
             rosters: self.rosters.copied_to(room.rosters)?,
             servers: self.servers.copied_to(room.servers)?,
             counts: self
@@ -311,7 +281,6 @@ impl Tables {
         let before = self.servers.capacity();
         self.servers.move_to(larger.servers);
         self.rosters = larger.rosters;
-        self.names = larger.names;
         self.services
             .move_to(larger.services, before..self.servers.capacity());
     }

@@ -218,11 +218,7 @@ impl Core {
                     Todo::File { written, name, way },
                 )
             }
-            What::Saved(written) => (
-                Scope::Parts([Part::File].into()),
-                Vec::new(),
-                Todo::Saved(written),
-            ),
+            What::Saved(written) => (Scope::part(Part::File), Vec::new(), Todo::Saved(written)),
         };
         self.queue(Task {
             token,
@@ -388,13 +384,16 @@ impl Core {
                     last: written.clone(),
                 },
             ),
-            Way::Again | Way::Start { .. } => (
-                written.again(&self.files.own, before),
-                Files {
+            Way::Again | Way::Start { .. } => {
+                // A file that means the same as before does nothing: the last one stays the last.
+                let same = *written == self.files.own;
+                let last = if same { &self.files.last } else { written };
+                let files = Files {
                     own: written.clone(),
-                    last: written.clone(),
-                },
-            ),
+                    last: last.clone(),
+                };
+                (written.again(&self.files.own, before), files)
+            }
         };
         if let Way::Start { .. } = way {
             after.connections = self.capacity;
@@ -422,6 +421,16 @@ impl Core {
             })
             .collect();
         told.extend(telling::change(&foreign_lines, &edited, &task.by));
+        if let Way::Start { known: true, .. } = way {
+            let mut file = written.alone();
+            file.connections = self.capacity;
+            let edits = difference::between(&file, &after).len();
+            if edits > 0 {
+                let edits = lb_model::spelling::count(edits, "change");
+                let line = format!("{edits} made live that {name} does not have: kept");
+                told.extend(Told::lines(Level::Info, vec![line]));
+            }
+        }
         let is_start = matches!(way, Way::Start { .. });
         let mut undo = Undo::default();
         let mut made = Vec::new();

@@ -169,7 +169,9 @@ impl Daemon {
                 desired: nothing,
                 ..Recorded::default()
             };
-            record.rewrite(&nothing).context("cannot write the record")?;
+            record
+                .rewrite(&nothing)
+                .context("cannot write the record")?;
         }
         let (scouts, answers) = Scouts::new(Arc::clone(&routing));
         let daemon = Self {
@@ -317,7 +319,9 @@ impl Daemon {
     async fn hang_up(&mut self) {
         let name = self.options.name();
         let Some(path) = self.options.file() else {
-            tracing::warn!("SIGHUP: the configuration came by a pipe, there is no file to read again");
+            tracing::warn!(
+                "SIGHUP: the configuration came by a pipe, there is no file to read again"
+            );
             return;
         };
         let written = match lb_config::load(path) {

@@ -63,7 +63,12 @@ impl Interfaces {
 
     /// Attaches to exactly these interfaces, which were looked up: to all of them, or where that
     /// fails to no new one.
-    pub fn set(&mut self, dataplane: &mut Dataplane, names: &[String], found: &Found) -> Result<()> {
+    pub fn set(
+        &mut self,
+        dataplane: &mut Dataplane,
+        names: &[String],
+        found: &Found,
+    ) -> Result<()> {
         let new: Vec<_> = names
             .iter()
             .filter(|name| !self.attached.contains_key(*name))

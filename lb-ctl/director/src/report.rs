@@ -59,7 +59,9 @@ impl Report<'_> {
         let services = match service {
             None => {
                 let services = self.desired.services.iter();
-                services.map(|service| self.service(service, numbers)).collect()
+                services
+                    .map(|service| self.service(service, numbers))
+                    .collect()
             }
             Some(wanted) => match self.desired.services.find(wanted) {
                 Some(service) => vec![self.service(service, numbers)],

@@ -65,7 +65,11 @@ impl Scouts {
 
     /// Makes the kernel probe next hops, unless it still does so.
     pub fn refresh(&mut self, due: impl FnOnce() -> Vec<IpAddr>) {
-        if self.refreshing.as_ref().is_some_and(|task| !task.is_finished()) {
+        if self
+            .refreshing
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
             return;
         }
         let due = due();

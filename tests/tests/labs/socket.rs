@@ -218,7 +218,7 @@ fn a_hangup_applies_the_file_again_and_a_broken_file_changes_nothing() {
     let broken = CONFIGURATION.replace("servers:", "severs:");
     director.write("lb.yaml", &broken).unwrap();
     hang_up();
-    logged("was not applied, all goes on as before: ");
+    logged("was not applied; nothing changed: ");
     logged("lb.yaml:6:");
     assert_eq!(client.servers(3).unwrap(), ["web23"; 3]);
 

@@ -11,7 +11,7 @@ use lb_common::{
     layout::{Interface, Settings},
     schedule::RosterLine,
     server::Server,
-    service::{NAME_BYTES, Service, ServiceKey},
+    service::{Service, ServiceKey},
 };
 use lb_dataplane::raw::{Parts, end};
 use lb_lab::{client::Client, lab::Lab, topology::Topology, wait::wait_until};
@@ -83,9 +83,7 @@ fn what_somebody_removed_from_the_maps_can_be_deleted_all_the_same() {
     let name = format!("lb-ctl service set tcp/{SERVICE} --name web > /dev/null");
     director.done(&name).unwrap();
     let services = Map::HashMap(pinned(&director, "room-1/services"));
-    let names = Map::HashMap(pinned(&director, "room-1/names"));
     assert_eq!(remove_all::<[u8; SERVICE_BYTES]>(services), 2);
-    assert_eq!(remove_all::<[u8; NAME_BYTES]>(names), 1);
     director.done("ipvsadm -C").unwrap();
     assert_eq!(director.stats().unwrap().services, []);
 }

@@ -151,6 +151,28 @@ fn miscount(director: &Director, by: u64) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_crash_while_a_change_is_taken_back_that_cannot_be_done_leaves_nothing_of_it() {
+    let (_lab, mut director) = lab();
+    let before = director.command(&["save", "-"]).unwrap();
+    // No native XDP program can be attached to the loopback interface.
+    let refused = CONFIGURATION.replace("eth1", "eth1, lo") + "  - address: 172.16.0.1:54\n";
+    let file = director.write("refused.yaml", &refused).unwrap();
+    let apply = ["apply", &*file.to_string_lossy()];
+    for step in steps_at(When::Refused) {
+        director.end(Signal::SIGTERM).unwrap();
+        director.run_until(step, "lb.yaml").unwrap();
+        director.try_command(&apply).unwrap();
+        director.wait_for_crash().unwrap();
+        director.run("lb.yaml").unwrap();
+        assert_eq!(director.command(&["save", "-"]).unwrap(), before, "{step}");
+    }
+    // Without a crash, too.
+    let output = director.try_command(&apply).unwrap();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(director.command(&["save", "-"]).unwrap(), before);
+}
+
 fn lab() -> (Lab, Director) {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, CONFIGURATION).unwrap();

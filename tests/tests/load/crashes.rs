@@ -66,10 +66,12 @@ fn a_crash_at_any_step_breaks_nothing_and_the_next_start_completes_what_was_aske
                 unpin(&field.director);
                 field.director.crash_at_start(step, "lb.yaml").unwrap();
             }
-            When::FirstStart | When::Expiry | When::Mending | When::Detach => continue,
+            When::FirstStart | When::Refused | When::Expiry | When::Mending | When::Detach => {
+                continue;
+            }
         }
         field.load.goes_on().unwrap();
-        // The daemon that starts finishes the file that was being applied, though its own file
+        // The daemon that starts finishes the file that was being applied, although its own file
         // differs.
         let file = match when {
             When::Change => "drained.yaml",

@@ -11,6 +11,8 @@ pub enum When {
     Start,
     /// It applies a configuration which differs from what it does in every way.
     Change,
+    /// It applies a configuration that the packet path cannot do.
+    Refused,
     /// The director's own network changes.
     News(&'static str),
     /// A connection expires.
@@ -33,15 +35,16 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::MapsPinned
             | Step::SettingsWritten
             | Step::LayoutWritten
-            | Step::FileNoted => When::FirstStart,
+            | Step::RecordWritten
+            | Step::RecordRenamed => When::FirstStart,
             Step::ClockRead | Step::LinkReplaced => When::Start,
-            Step::CountersCleared
+            Step::RecordAppended
+            | Step::CountersCleared
             | Step::ServerWritten
             | Step::AddressWritten
             | Step::ServiceCountCleared
             | Step::RosterWritten
             | Step::ServiceWritten
-            | Step::NameWritten
             | Step::ServiceRemoved
             | Step::ServerRetired
             | Step::CountNoted
@@ -65,6 +68,7 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::CountCarried
             | Step::RoomLeft => When::Growth,
             Step::PinRepaired => When::Unpinned,
+            Step::RecordUndone => When::Refused,
             Step::MapUnpinned => When::Detach,
         };
         (name, when)

@@ -39,7 +39,17 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     ),
     (
         "lb-director",
-        [&["lb-api", "lb-model", "lb-network"], &[], &["lb-model"]],
+        [
+            &[
+                "lb-api",
+                "lb-config",
+                "lb-dataplane",
+                "lb-model",
+                "lb-network",
+            ],
+            &[],
+            &["lb-model"],
+        ],
     ),
     ("lb-ebpf", [&["lb-common"], &[], &[]]),
     (FEATURES, [&[], &[], &[]]),
@@ -67,7 +77,13 @@ const FEATURES: &str = "lb-features";
 
 /// The crates that carry the eBPF program, or use one that does. All others are built and tested
 /// without a BPF toolchain.
-const NEED_BPF_TOOLCHAIN: &[&str] = &["lb-bench", "lb-ctl", "lb-dataplane", "lb-tests"];
+const NEED_BPF_TOOLCHAIN: &[&str] = &[
+    "lb-bench",
+    "lb-ctl",
+    "lb-dataplane",
+    "lb-director",
+    "lb-tests",
+];
 
 /// Other people's crates that a crate of ours must not use, not even in tests: what it is for
 /// needs no kernel, no clock and no other machine.

@@ -15,7 +15,7 @@ use lb_common::{
     layout::{Balancer, LAYOUT, Settings, slot::Bucket},
     schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
-    service::{Name, Service},
+    service::Service,
 };
 
 use super::{load, pins::Pins, room, take_down::take_down};
@@ -122,12 +122,11 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         (folder.join("retired"), servers, size_of::<Counters>()),
         (folder.join("zeros"), 2 * servers, size_of::<Counters>()),
         (folder.join("services"), servers, size_of::<Service>()),
-        (folder.join("names"), servers, size_of::<Name>()),
         (folder.join("rosters"), lines, size_of::<RosterLine>()),
     ] {
         // The program does not refer to these maps, so they cannot be found through it; packets
         // do not need them.
-        let daemons = ["retired", "zeros", "names"];
+        let daemons = ["retired", "zeros"];
         let daemons = daemons.iter().any(|name| path.ends_with(name));
         if running && daemons && !path.exists() {
             tracing::warn!("what {} said is lost with its pin", path.display());

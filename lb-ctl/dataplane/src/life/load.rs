@@ -31,7 +31,6 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Eb
         // A row for each CPU, and one for what earlier rooms counted.
         .map_max_entries("counters", servers * (cpus()? + 1))
         .map_max_entries("services", servers)
-        .map_max_entries("names", servers)
         .map_max_entries("rosters", size.lines)
         .map_max_entries("retired", servers)
         .map_max_entries("zeros", 2 * servers);

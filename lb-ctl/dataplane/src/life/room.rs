@@ -23,14 +23,14 @@ use aya::{
 use lb_common::{
     schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server as Entry},
-    service::{Name, Service as Value, ServiceKey},
+    service::{Service as Value, ServiceKey},
 };
 
 use crate::mapped::Mapped;
 
 /// The maps of a room.
-pub const MAPS: [&str; 7] = [
-    "servers", "counters", "retired", "zeros", "services", "names", "rosters",
+pub const MAPS: [&str; 6] = [
+    "servers", "counters", "retired", "zeros", "services", "rosters",
 ];
 
 /// The number of a packet path's first room.
@@ -86,10 +86,7 @@ impl Size {
     /// The kernel memory that the room takes, in bytes.
     pub fn bytes(self, cpus: u32) -> u64 {
         let in_hash = size_of::<ServiceKey>() + size_of::<Value>() + HASH_ENTRY;
-        let place = size_of::<Entry>()
-            + size_of::<Counters>() * (cpus as usize + 4)
-            + in_hash
-            + HASH_BUCKET;
+        let place = size_of::<Entry>() + size_of::<Counters>() * (cpus as usize + 4) + in_hash;
         let lines = u64::from(self.lines) * size_of::<RosterLine>() as u64;
         u64::from(self.places) * place as u64 + lines
     }
@@ -105,9 +102,6 @@ fn reserve(needed: u32, step: u32, most: u32) -> u32 {
 /// What the kernel adds to an entry of a hash map, and its bucket.
 const HASH_ENTRY: usize = 64;
 
-/// The bucket for a name. The name itself takes memory only if there is one.
-const HASH_BUCKET: usize = 16;
-
 /// A room's maps, as the kernel has them.
 pub struct RoomMaps {
     /// One entry for each server.
@@ -122,8 +116,6 @@ pub struct RoomMaps {
     pub rosters: Mapped<RosterLine>,
     /// Services by their keys.
     pub services: BpfHashMap<MapData, ServiceKey, Value>,
-    /// Services' names.
-    pub names: BpfHashMap<MapData, ServiceKey, Name>,
 }
 
 impl RoomMaps {
@@ -143,7 +135,6 @@ impl RoomMaps {
             zeros: Mapped::new("zeros", &map("zeros")?)?,
             rosters: Mapped::new("rosters", &map("rosters")?)?,
             services: BpfHashMap::try_from(map("services")?)?,
-            names: BpfHashMap::try_from(map("names")?)?,
         })
     }
 }

@@ -3,7 +3,6 @@
 
 pub mod addresses;
 pub mod interfaces;
-pub mod names;
 pub mod servers;
 pub mod services;
 pub mod settings;

@@ -52,14 +52,6 @@ impl Settings {
         }
     }
 
-    /// Notes the checksum of the file that was applied; 0 while one is being applied.
-    pub fn note_file(&self, checksum: u32) {
-        if self.get().file != checksum {
-            self.change(|settings| settings.file = checksum);
-            crash::after(Step::FileNoted);
-        }
-    }
-
     /// Begins a new epoch of routes: connections look up their next hops anew.
     pub fn next_epoch(&self) {
         self.change(|settings| settings.route_epoch = settings.route_epoch.wrapping_add(1));

@@ -1,6 +1,6 @@
 //! What a request may touch: two requests that may touch the same keep their order.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use lb_model::{Change, Desired, Name, ServiceId, ServiceOptions, ServiceRef, options::Options};
 
@@ -10,7 +10,12 @@ pub enum Scope {
     /// Anything.
     All,
     /// These.
-    Parts(HashSet<Part>),
+    Parts {
+        /// Nobody else may touch them at the same time.
+        alone: HashSet<Part>,
+        /// Services of which single servers are touched: others may touch other servers.
+        shared: HashSet<Part>,
+    },
 }
 
 /// A part of what is desired.
@@ -20,6 +25,10 @@ pub enum Part {
     Service(ServiceId),
     /// Whichever service has this name.
     Name(Name),
+    /// The servers of a service that have this address.
+    Servers(ServiceRef, IpAddr),
+    /// The end of a service's list of servers, to which new ones are added.
+    End(ServiceRef),
     /// The timeouts.
     Timeouts,
     /// What the daemon's own file says.
@@ -27,35 +36,57 @@ pub enum Part {
 }
 
 impl Scope {
+    /// A part.
+    #[must_use]
+    pub fn part(part: Part) -> Self {
+        Self::Parts {
+            alone: [part].into(),
+            shared: HashSet::new(),
+        }
+    }
+
     /// What these changes may touch.
     #[must_use]
     pub fn of(changes: &[Change], desired: &Desired) -> Self {
-        let mut parts = HashSet::new();
+        let (mut alone, mut shared) = (HashSet::new(), HashSet::new());
         for change in changes {
             match change {
                 Change::AddService { id, options } => {
-                    parts.insert(Part::Service(*id));
-                    parts.extend(options.name.clone().map(Part::Name));
+                    alone.insert(Part::Service(*id));
+                    alone.extend(options.name.clone().map(Part::Name));
                 }
                 Change::SetService { service, set } => {
-                    add(service, desired, &mut parts);
+                    alone.extend(calls(service, desired));
                     let mut options = ServiceOptions::default();
                     if let (Some(row), Some(name)) = (ServiceOptions::row("name"), set.get("name"))
                         && (row.put)(&mut options, name).is_ok()
                     {
-                        parts.extend(options.name.map(Part::Name));
+                        alone.extend(options.name.map(Part::Name));
                     }
                 }
-                Change::DeleteService { service }
-                | Change::AddServer { service, .. }
-                | Change::SetServer { service, .. }
-                | Change::DeleteServer { service, .. }
-                | Change::Zero {
-                    service: Some(service),
-                } => add(service, desired, &mut parts),
-                Change::SetTimeouts { .. } => {
-                    parts.insert(Part::Timeouts);
+                Change::DeleteService { service } => alone.extend(calls(service, desired)),
+                Change::AddServer {
+                    service, server, ..
+                } => {
+                    shared.extend(calls(service, desired));
+                    let service = resolved(service, desired);
+                    alone.insert(Part::Servers(service.clone(), server.address));
+                    alone.insert(Part::End(service));
                 }
+                Change::SetServer {
+                    service, server, ..
+                }
+                | Change::DeleteServer { service, server } => {
+                    shared.extend(calls(service, desired));
+                    let service = resolved(service, desired);
+                    alone.insert(Part::Servers(service, server.address));
+                }
+                Change::SetTimeouts { .. } => {
+                    alone.insert(Part::Timeouts);
+                }
+                Change::Zero {
+                    service: Some(service),
+                } => shared.extend(calls(service, desired)),
                 // The counters of servers that are yet to come are zero anyway.
                 Change::Zero { service: None }
                 | Change::StartSync { .. }
@@ -63,30 +94,46 @@ impl Scope {
                 Change::Clear | Change::Replace(_) => return Self::All,
             }
         }
-        Self::Parts(parts)
+        Self::Parts { alone, shared }
     }
 
     /// True where both may touch the same.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Parts(one), Self::Parts(other)) => !one.is_disjoint(other),
-            (Self::Parts(parts), Self::All) | (Self::All, Self::Parts(parts)) => !parts.is_empty(),
             (Self::All, Self::All) => true,
+            (Self::Parts { alone, shared }, Self::All)
+            | (Self::All, Self::Parts { alone, shared }) => !alone.is_empty() || !shared.is_empty(),
+            (
+                Self::Parts { alone, shared },
+                Self::Parts {
+                    alone: other,
+                    shared: others,
+                },
+            ) => {
+                !alone.is_disjoint(other)
+                    || !alone.is_disjoint(others)
+                    || !shared.is_disjoint(other)
+            }
         }
     }
 }
 
-/// A service by what it is called, and by what it may be called otherwise.
-fn add(service: &ServiceRef, desired: &Desired, parts: &mut HashSet<Part>) {
-    match service {
-        ServiceRef::Id(id) => parts.insert(Part::Service(*id)),
-        ServiceRef::Name(name) => parts.insert(Part::Name(name.clone())),
+/// All that a service may be called by.
+fn calls(service: &ServiceRef, desired: &Desired) -> impl Iterator<Item = Part> {
+    let given = match service {
+        ServiceRef::Id(id) => Part::Service(*id),
+        ServiceRef::Name(name) => Part::Name(name.clone()),
     };
-    if let Some(found) = desired.services.find(service) {
-        parts.insert(Part::Service(found.id));
-        parts.extend(found.options.name.clone().map(Part::Name));
-    }
+    let found = desired.services.find(service);
+    let id = found.map(|found| Part::Service(found.id));
+    let name = found.and_then(|found| found.options.name.clone());
+    [given].into_iter().chain(id).chain(name.map(Part::Name))
+}
+
+fn resolved(service: &ServiceRef, desired: &Desired) -> ServiceRef {
+    let found = desired.services.find(service);
+    found.map_or_else(|| service.clone(), |found| found.id.into())
 }
 
 #[cfg(test)]
@@ -115,6 +162,16 @@ mod tests {
         let by_id = scope(add_server("tcp/192.0.2.1:80"));
         assert!(by_id.meets(&scope(add_server("web"))));
         assert!(!by_id.meets(&scope(add_server("tcp/192.0.2.1:81"))));
+        // Two new servers keep their order; another server can go meanwhile.
+        let delete = |server: &str| Change::DeleteServer {
+            service: "web".parse().unwrap(),
+            server: server.parse().unwrap(),
+        };
+        assert!(by_id.meets(&scope(delete("10.0.0.1"))));
+        assert!(!by_id.meets(&scope(delete("10.0.0.2"))));
+        assert!(by_id.meets(&scope(Change::DeleteService {
+            service: "web".parse().unwrap(),
+        })));
         assert!(by_id.meets(&scope(Change::Clear)));
         assert!(!by_id.meets(&scope(Change::Zero { service: None })));
         // A service that is to be called so, and one that is called so later.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lb_api::{Instance, run_directory};
+use lb_dataplane::crash::{self, Step};
 use lb_model::Fault;
 use tempfile::NamedTempFile;
 
@@ -120,8 +121,10 @@ impl RecordFile {
         let bytes = begin(&self.boot, recorded);
         let mut new = NamedTempFile::new_in(folder)?;
         new.write_all(&bytes)?;
+        crash::after(Step::RecordWritten);
         // Whole under its name or not at all.
         new.persist(&self.path)?;
+        crash::after(Step::RecordRenamed);
         self.file = Some(OpenOptions::new().append(true).open(&self.path)?);
         self.length = bytes.len() as u64;
         self.begun = self.length;
@@ -145,6 +148,11 @@ impl Record for RecordFile {
             return Err(error);
         }
         self.length += bytes.len() as u64;
+        match line {
+            Line::Batch { .. } => crash::after(Step::RecordAppended),
+            Line::Undone { .. } => crash::after(Step::RecordUndone),
+            _ => {}
+        }
         Ok(())
     }
 }

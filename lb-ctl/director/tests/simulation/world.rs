@@ -1,6 +1,6 @@
 //! All around the core: what carries its orders out, and what checks them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, mem, net::IpAddr};
 
 use lb_api::{Peer, Reply};
 use lb_director::{
@@ -364,10 +364,7 @@ impl World {
                     recorded.files = doubt.files;
                 }
                 self.desired = now;
-                self.files = Files {
-                    own: written.clone(),
-                    last: written,
-                };
+                self.files = read_again(recorded.files, written);
             }
             (Request::Start { .. }, Reply::Error { message, .. }) => {
                 self.told.push((Level::Error, message.clone()));
@@ -392,10 +389,7 @@ impl World {
             }
             (Request::Hangup(written), Reply::Lines(_)) => {
                 self.desired = written.again(&self.files.own, &self.desired);
-                self.files = Files {
-                    own: written.clone(),
-                    last: written,
-                };
+                self.files = read_again(mem::take(&mut self.files), written);
             }
             (Request::Save(written), Reply::Done) => self.files.own = written,
             (
@@ -432,6 +426,16 @@ impl World {
             "what was answered is recorded"
         );
     }
+}
+
+/// The files after the daemon's own was read again.
+fn read_again(before: Files, own: Written) -> Files {
+    let last = if own == before.own {
+        before.last
+    } else {
+        own.clone()
+    };
+    Files { own, last }
 }
 
 /// A line that is no warning changes nothing that was edited live.
