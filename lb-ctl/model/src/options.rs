@@ -15,6 +15,8 @@ options! {
     pub struct ServiceOptions {
         /// A name for it, which the other verbs take
         name: Option<Name> = None,
+        /// What it is for, in a line of text
+        description: Option<Text> = None,
         /// How it chooses a server for a new connection
         scheduler: Scheduler = Scheduler::Wlc,
         /// Flags of the scheduler
@@ -33,6 +35,8 @@ options! {
 options! {
     /// What an operator says of a server besides where it is.
     pub struct ServerOptions {
+        /// What it is, in a line of text
+        description: Option<Text> = None,
         /// Its share of new connections; 0 takes none
         weight: u32 = 1,
         /// Its forwarding method; the service's unless given

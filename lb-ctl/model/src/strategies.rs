@@ -115,6 +115,7 @@ prop_compose! {
     /// Options of any value that there is.
     pub fn all_service_options()(
         name in option::of(name()),
+        description in option::of(text()),
         scheduler in sample::select(Scheduler::ALL),
         scheduler_flags in (0..8u8).prop_map(SchedulerFlags),
         forward in sample::select(Method::ALL),
@@ -124,6 +125,7 @@ prop_compose! {
     ) -> ServiceOptions {
         ServiceOptions {
             name,
+            description,
             scheduler,
             scheduler_flags,
             forward,
@@ -137,6 +139,7 @@ prop_compose! {
 prop_compose! {
     /// Options of any value that there is.
     pub fn all_server_options()(
+        description in option::of(text()),
         weight in prop_oneof![Just(1), rules::WEIGHTS],
         forward in option::of(sample::select(Method::ALL)),
         upper: u32,
@@ -144,6 +147,7 @@ prop_compose! {
         tunnel in tunnel(),
     ) -> ServerOptions {
         ServerOptions {
+            description,
             weight,
             forward,
             upper,
