@@ -29,10 +29,10 @@ pub use self::{
 use self::{
     event::What,
     scope::{Part, Scope},
-    task::{Batch, Changes, Task, Todo, Way},
+    task::{Batch, Changes, FromStart, Task, Todo, Way},
     telling::Edited,
 };
-use crate::record::{Files, Line, Recorded};
+use crate::record::{Doubt, Files, Line, Recorded};
 
 /// What is desired and what is known, and what is being done about it.
 #[derive(Debug, Default)]
@@ -160,6 +160,12 @@ impl Core {
         }
         let mut addresses = addresses(&self.desired);
         addresses.extend(addresses_of(&written));
+        // Those that come back where what was begun has to be taken back.
+        let mut before = self.desired.clone();
+        for doubt in recorded.doubts.iter().rev() {
+            doubt.undo.clone().revert(&mut before);
+            addresses.extend(self::addresses(&before));
+        }
         self.queue(Task {
             token,
             by,
@@ -168,11 +174,12 @@ impl Core {
             todo: Todo::File {
                 written,
                 name: file,
-                way: Way::Start {
+                way: Way::Start(FromStart {
                     services,
                     known,
                     doubts: recorded.doubts,
-                },
+                    rewritten: false,
+                }),
             },
         });
     }
@@ -287,6 +294,9 @@ impl Core {
 
     /// Forgets how addresses are reached, unless somebody still needs it.
     fn forget(&mut self, unused: &[IpAddr]) {
+        if unused.is_empty() {
+            return;
+        }
         let tasks = self
             .waiting
             .iter()
@@ -366,7 +376,11 @@ impl Core {
             return;
         }
         if let Todo::Changes(changes) = task.todo {
-            self.answer(task.token, changes.reply());
+            // A new server of a refused change is nobody's.
+            match changes.is_refused() {
+                true => self.answer(task.token, changes.reply()),
+                false => self.reply(task.token, changes.reply()),
+            }
         }
     }
 
@@ -384,7 +398,7 @@ impl Core {
                     last: written.clone(),
                 },
             ),
-            Way::Again | Way::Start { .. } => {
+            Way::Again | Way::Start(_) => {
                 // A file that means the same as before does nothing: the last one stays the last.
                 let same = *written == self.files.own;
                 let last = if same { &self.files.last } else { written };
@@ -395,7 +409,7 @@ impl Core {
                 (written.again(&self.files.own, before), files)
             }
         };
-        if let Way::Start { .. } = way {
+        if let Way::Start(_) = way {
             after.connections = self.capacity;
         }
         if let Some(why) = self.refusal(&after) {
@@ -407,7 +421,7 @@ impl Core {
         let edited = Edited::since(&self.files.own.alone(), before);
         let mut told = telling::change(&lines, &edited, &task.by);
         let foreign: Vec<ServiceId> = match way {
-            Way::Start { services, .. } => services
+            Way::Start(FromStart { services, .. }) => services
                 .iter()
                 .copied()
                 .filter(|&id| before.services.get(id).is_none() && after.services.get(id).is_none())
@@ -421,7 +435,7 @@ impl Core {
             })
             .collect();
         told.extend(telling::change(&foreign_lines, &edited, &task.by));
-        if let Way::Start { known: true, .. } = way {
+        if let Way::Start(FromStart { known: true, .. }) = way {
             let mut file = written.alone();
             file.connections = self.capacity;
             let edits = difference::between(&file, &after).len();
@@ -431,7 +445,7 @@ impl Core {
                 told.extend(Told::lines(Level::Info, vec![line]));
             }
         }
-        let is_start = matches!(way, Way::Start { .. });
+        let is_start = matches!(way, Way::Start(_));
         let mut undo = Undo::default();
         let mut made = Vec::new();
         if *before != after {
@@ -486,17 +500,15 @@ impl Core {
         mut work: Work,
     ) {
         let recorded = !made.is_empty() || files.is_some();
-        let before = match files.clone() {
-            Some(files) => mem::replace(&mut self.files, files),
-            None => self.files.clone(),
-        };
+        let noted = files.clone().map(Box::new);
+        let before = files.map(|files| mem::replace(&mut self.files, files));
         self.number += 1;
         work.number = self.number;
         if recorded {
             work.record.push(Line::Batch {
                 number: self.number,
                 changes: made,
-                files: files.map(Box::new),
+                files: noted,
             });
         } else {
             // The record counts the batches that it has.
@@ -574,7 +586,13 @@ impl Core {
     }
 
     fn done(&mut self, mut task: Task, batch: Batch) {
-        let in_doubt = matches!(&task.todo, Todo::File { way: Way::Start { doubts, .. }, .. } if !doubts.is_empty());
+        let in_doubt = match &task.todo {
+            Todo::File {
+                way: Way::Start(start),
+                ..
+            } => !start.doubts.is_empty(),
+            _ => false,
+        };
         if batch.recorded || in_doubt {
             let number = self.number;
             self.orders.push(Order::Record(Line::Done { number }));
@@ -592,7 +610,7 @@ impl Core {
             }
             Todo::File { way, .. } => {
                 let reply = match way {
-                    Way::Start { .. } => Reply::Done,
+                    Way::Start(_) => Reply::Done,
                     Way::Apply { .. } | Way::Again => {
                         let services = self.desired.services.iter();
                         let mut lines = batch.lines;
@@ -616,7 +634,9 @@ impl Core {
             self.desired.interfaces.clone(),
         );
         mem::take(&mut batch.undo).revert(&mut self.desired);
-        self.files = batch.files.clone();
+        if let Some(files) = batch.files.take() {
+            self.files = files;
+        }
         let mut work = task::work(batch.number, &touched, &self.desired, &self.reaches);
         if timeouts != self.desired.timeouts {
             work.timeouts = Some(self.desired.timeouts.clone());
@@ -626,7 +646,7 @@ impl Core {
         }
         // Nobody knows what an unrecorded packet path did before.
         if let Todo::File {
-            way: Way::Start { known: false, .. },
+            way: Way::Start(FromStart { known: false, .. }),
             ..
         } = task.todo
         {
@@ -647,41 +667,21 @@ impl Core {
     /// After a batch failed, and what was before was put back. Where that failed, too, the record
     /// may still have the batch, and is written anew.
     fn failed(&mut self, mut task: Task, part: Range<usize>, why: String, rewrite: bool) {
-        let mut undone = Vec::new();
         if let Todo::File {
-            way: Way::Start {
-                doubts, services, ..
-            },
+            way: Way::Start(start),
             ..
         } = &mut task.todo
-            && let Some(doubt) = doubts.pop()
+            && let Some(doubt) = start.doubts.pop()
         {
-            // It was begun before a crash, and may be what cannot be done.
-            self.say(
-                Level::Warn,
-                format!(
-                    "what was being changed when the last daemon ended cannot be finished, and is \
-                     taken back: {why}"
-                ),
-            );
+            start.rewritten |= rewrite;
+            let rewrite = start.rewritten;
             // The attempt has put them into the packet path.
-            services.extend(doubt.undo.touched(&self.desired));
-            doubt.undo.revert(&mut self.desired);
-            self.desired.connections = self.capacity;
-            self.files = doubt.files;
-            undone.push(Line::Undone {
-                number: doubt.number,
-            });
+            start.services.extend(doubt.undo.touched(&self.desired));
+            self.start_without(task, doubt, rewrite, &why);
+            return;
         }
         if rewrite {
             self.orders.push(Order::Rewrite(Box::new(self.all())));
-        }
-        if !undone.is_empty() {
-            if rewrite {
-                undone.clear();
-            }
-            self.file(task, undone);
-            return;
         }
         match &mut task.todo {
             Todo::Changes(changes) => {
@@ -697,6 +697,31 @@ impl Core {
             }
             Todo::Saved(_) => self.reply(task.token, Reply::failed(why)),
         }
+    }
+
+    /// Starts again without a batch that was begun before a crash, and may be what cannot be done.
+    fn start_without(&mut self, task: Task, doubt: Doubt, rewrite: bool, why: &str) {
+        let Doubt {
+            number,
+            undo,
+            files,
+        } = doubt;
+        self.say(
+            Level::Warn,
+            format!(
+                "what was being changed when the last daemon ended cannot be finished, and is \
+                 taken back: {why}"
+            ),
+        );
+        undo.revert(&mut self.desired);
+        self.desired.connections = self.capacity;
+        self.files = files;
+        let mut undone = Vec::new();
+        match rewrite {
+            true => self.orders.push(Order::Rewrite(Box::new(self.all()))),
+            false => undone.push(Line::Undone { number }),
+        }
+        self.file(task, undone);
     }
 
     /// Tries again to make the packet path do what is desired.

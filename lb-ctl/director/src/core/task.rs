@@ -58,14 +58,20 @@ pub enum Way {
     /// What it says otherwise than before.
     Again,
     /// The same, and all that is desired is put into the packet path.
-    Start {
-        /// Services that the packet path has.
-        services: Vec<ServiceId>,
-        /// True where there was a record.
-        known: bool,
-        /// What the last daemon may not have done to the end.
-        doubts: Vec<Doubt>,
-    },
+    Start(FromStart),
+}
+
+/// What a daemon that starts has found.
+#[derive(Debug)]
+pub struct FromStart {
+    /// Services that the packet path may have.
+    pub services: Vec<ServiceId>,
+    /// True where there was a record.
+    pub known: bool,
+    /// What the last daemon may not have done to the end.
+    pub doubts: Vec<Doubt>,
+    /// The record was written anew since, and does not tell them from the rest.
+    pub rewritten: bool,
 }
 
 /// Changes on their way.
@@ -161,6 +167,12 @@ impl Changes {
         true
     }
 
+    /// True where some of them were refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     /// What is answered when all is done.
     #[must_use]
     pub fn reply(self) -> Reply {
@@ -223,8 +235,8 @@ pub struct Batch {
     pub number: u64,
     /// Takes the changes back.
     pub undo: Undo,
-    /// The files before.
-    pub files: Files,
+    /// The files before, where they change.
+    pub files: Option<Files>,
     /// True where it has a line in the record.
     pub recorded: bool,
     /// What it changes, line by line.

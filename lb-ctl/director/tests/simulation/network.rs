@@ -72,14 +72,14 @@ impl Network {
         self.ways.insert(address, way);
     }
 
-    /// Everybody who was silent answers. A next hop that fell silent is still used, so how such a
-    /// server is reached depends on what was before.
-    pub fn let_all_answer(&mut self) {
-        for way in self.ways.values_mut() {
-            if *way == Way::Unresolved {
-                *way = Way::Direct;
-            }
-        }
+    /// Everybody who was silent answers; true where there was somebody. A next hop that fell
+    /// silent is still used, so how such a server is reached depends on what was before.
+    pub fn let_all_answer(&mut self) -> bool {
+        let silent = self
+            .ways
+            .values_mut()
+            .filter(|way| **way == Way::Unresolved);
+        silent.map(|way| *way = Way::Direct).count() > 0
     }
 
     pub fn reach(&self, addresses: &[IpAddr]) -> Vec<(IpAddr, Reach)> {

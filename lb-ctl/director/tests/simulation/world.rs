@@ -175,9 +175,10 @@ impl World {
             self.start();
         }
         self.settle();
-        self.network.let_all_answer();
-        self.happen(Event::NetworkChanged { answers: true });
-        self.settle();
+        if self.network.let_all_answer() {
+            self.happen(Event::NetworkChanged { answers: true });
+            self.settle();
+        }
         let core = self.core.as_ref();
         let core = core.unwrap_or_else(|| panic!("no daemon runs: {:?}", self.told));
         assert!(self.asked.is_empty(), "requests without a reply");
@@ -210,7 +211,8 @@ impl World {
         fresh.path
     }
 
-    fn settle(&mut self) {
+    /// All answers come, one after the other.
+    pub fn settle(&mut self) {
         for _ in 0..4 {
             while !self.answers.is_empty() {
                 self.answer(|_| 0);
@@ -348,23 +350,24 @@ impl World {
         let request = self.asked.remove(&token).expect("one reply to a request");
         match (request, reply) {
             (Request::Start { written, recorded }, Reply::Done) => {
+                // Batches that were begun before a crash are done or taken back, the last one first.
                 let start = |recorded: &Recorded| {
                     let mut after = written.again(&recorded.files.own, &recorded.desired);
                     after.connections = CAPACITY;
-                    after
+                    (after, read_again(recorded.files.clone(), written.clone()))
                 };
-                let now = self.path.recorded().expect("a record").desired;
+                let now = self.path.recorded().expect("a record");
+                let now = (now.desired, now.files);
                 let mut recorded = *recorded;
                 while start(&recorded) != now {
                     let doubt = recorded.doubts.pop();
-                    let lines = difference::between(&start(&recorded), &now);
+                    let lines = difference::between(&start(&recorded).0, &now.0);
                     let doubt =
                         doubt.unwrap_or_else(|| panic!("not what the file means: {lines:?}"));
                     doubt.undo.revert(&mut recorded.desired);
                     recorded.files = doubt.files;
                 }
-                self.desired = now;
-                self.files = read_again(recorded.files, written);
+                (self.desired, self.files) = now;
             }
             (Request::Start { .. }, Reply::Error { message, .. }) => {
                 self.told.push((Level::Error, message.clone()));
