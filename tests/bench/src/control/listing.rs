@@ -58,6 +58,7 @@ fn list(director: &Director, connections: u32) -> Result<(Duration, Duration)> {
     while listing.try_wait()?.is_none() {
         longest = longest.max(answer(director)?);
         most = most.max(memory(daemon)?);
+        // The pace of the questions, not a wait for a condition.
         sleep(PAUSE);
     }
     let took = started.elapsed();
