@@ -133,7 +133,7 @@ impl<C: Keys> Director<C> {
     fn asks(&self, number: u32, flags: u8, server: u32) {
         let table = &self.table;
         if let Some(entry) = table.find(&C::forward(number, 0)) {
-            let anew = flags & state::tcp::SYN != 0 && live::is_reusable(entry.word.state);
+            let anew = flags & state::tcp::SYN != 0 && live::is_reusable(entry.word.state());
             if !anew && live::is_alive(table, &entry, self.now) {
                 table.stamp(entry.index, self.now);
                 live::step(table, &entry, false, flags);
@@ -186,7 +186,7 @@ impl<C: Keys> Director<C> {
                 .find(&C::forward(number, 0))
                 .expect("its connection");
             assert_eq!(entry.constant.server(), server);
-            if live::is_settled(entry.word.state, flags) && protocol(number) == TCP {
+            if live::is_settled(entry.word.state(), flags) && protocol(number) == TCP {
                 live::settle(&self.table, &reverse, &entry);
             } else {
                 live::step(&self.table, &entry, true, flags);
@@ -212,9 +212,9 @@ impl<C: Keys> Director<C> {
         }
         Sweep::new(table, order(recount), self.now).run();
         for entry in table.entries() {
-            let connection = state::is_connection(entry.word.state);
+            let connection = state::is_connection(entry.word.state());
             assert!(!connection || live::is_alive(table, &entry, self.now));
-            let tallied = entry.word.flags & FLAG_TALLIED != 0;
+            let tallied = entry.word.flags() & FLAG_TALLIED != 0;
             assert!(recount != FORGET || !connection || !tallied);
         }
         if recount == TALLY {

@@ -67,15 +67,14 @@ fn walk(packet: Packet) -> u32 {
     let Some(entry) = table::find(&parsed.key) else {
         return unknown(packet, false);
     };
-    let now = clock::now();
-    if state::is_reverse(entry.word.state) {
+    if state::is_reverse(entry.word.state()) {
         core::hint::cold_path();
-        return reply::reply(packet, &parsed, &entry, now).action();
+        return reply::reply(packet, &parsed, &entry, clock::now()).action();
     }
     if !settings::addressed_by(parsed.interface, parsed.ethernet) {
         return Verdict::PASS.action();
     }
-    match known(packet, &parsed, &entry, now) {
+    match known(packet, &parsed, &entry, clock::now()) {
         Some(verdict) => refuse(packet, verdict),
         None => unknown(packet, true),
     }
@@ -115,14 +114,14 @@ fn carry(
     if forward::obstacle(parsed, server, way).is_some() {
         return None;
     }
-    if entry.word.stamp != now {
+    if entry.word.stamp() != now {
         if live::is_expired(Connections, entry.word, now) {
             return None;
         }
         table::stamp(entry, now);
     }
-    if !live::is_settled(entry.word.state, parsed.flags) {
-        if parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state) {
+    if !live::is_settled(entry.word.state(), parsed.flags) {
+        if parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state()) {
             return None;
         }
         table::step(entry, false, parsed.flags);
@@ -144,7 +143,7 @@ fn unusual(packet: Packet) -> Outcome {
         return Outcome::done(Verdict::PASS);
     }
     match table::find(&parsed.key) {
-        Some(entry) if state::is_reverse(entry.word.state) => {
+        Some(entry) if state::is_reverse(entry.word.state()) => {
             Outcome::done(reply::reply(packet, &parsed, &entry, clock::now()))
         }
         Some(_) => Outcome::KNOWN,

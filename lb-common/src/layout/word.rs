@@ -1,5 +1,7 @@
 //! The word of a slot: all of an entry that changes while it is live.
 
+use core::fmt;
+
 use crate::state::{self, Kind, STATE};
 
 /// The word of a slot, 64 bits that are replaced together by compare-and-swap.
@@ -7,19 +9,11 @@ use crate::state::{self, Kind, STATE};
 /// Each use of a slot has a *generation*, which goes up when a CPU claims the slot. So a CPU that
 /// read a word earlier never replaces the word of a later entry in the same slot: the words
 /// differ even where state and stamp are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Word {
-    /// When the last packet passed, in [ticks](crate::state::time). In a reverse entry: the last
-    /// packet from the server that did not touch the connection's own entry. Bits 0 to 31.
-    pub stamp: u32,
-    /// The state byte, see [`state`]. Bits 32 to 39.
-    pub state: u8,
-    /// `FLAG_*` in the lower four bits. Bits 40 to 47.
-    pub flags: u8,
-    /// In a reverse entry: the route epoch in which its next hop was looked up. In all others:
-    /// the generation. Bits 48 to 63.
-    pub tail: u16,
-}
+///
+/// One number and not four fields: the compiler would keep each field that is used in a register of
+/// its own, and packets pay for each register that BPF does not have.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Word(u64);
 
 /// The connection has a reverse entry: its replies pass the director.
 pub const FLAG_NAT: u8 = 1;
@@ -33,36 +27,63 @@ pub const FLAG_TALLIED: u8 = 4;
 const GENERATION: u8 = 0xF0;
 
 impl Word {
+    #[inline(always)]
+    const fn new(stamp: u32, state: u8, flags: u8, tail: u16) -> Self {
+        Self(stamp as u64 | (state as u64) << 32 | (flags as u64) << 40 | (tail as u64) << 48)
+    }
+
     /// As stored.
     #[inline(always)]
     #[must_use]
     pub const fn bits(self) -> u64 {
-        self.stamp as u64
-            | (self.state as u64) << 32
-            | (self.flags as u64) << 40
-            | (self.tail as u64) << 48
+        self.0
     }
 
     /// As read.
     #[inline(always)]
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
-        Self {
-            stamp: bits as u32,
-            state: (bits >> 32) as u8,
-            flags: (bits >> 40) as u8,
-            tail: (bits >> 48) as u16,
-        }
+        Self(bits)
+    }
+
+    /// When the last packet passed, in [ticks](crate::state::time). In a reverse entry: the last
+    /// packet from the server that did not touch the connection's own entry. Bits 0 to 31.
+    #[inline(always)]
+    #[must_use]
+    pub const fn stamp(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The state byte, see [`state`]. Bits 32 to 39.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
+
+    /// `FLAG_*` in the lower four bits. Bits 40 to 47.
+    #[inline(always)]
+    #[must_use]
+    pub const fn flags(self) -> u8 {
+        (self.0 >> 40) as u8
+    }
+
+    /// In a reverse entry: the route epoch in which its next hop was looked up. In all others:
+    /// the generation. Bits 48 to 63.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tail(self) -> u16 {
+        (self.0 >> 48) as u16
     }
 
     /// Which use of the slot this is. A reverse entry has room for the lower eight bits only.
     #[inline(always)]
     #[must_use]
     pub const fn generation(self) -> u16 {
-        if state::is_reverse(self.state) {
-            (self.state & STATE | self.flags & GENERATION) as u16
+        if state::is_reverse(self.state()) {
+            (self.state() & STATE | self.flags() & GENERATION) as u16
         } else {
-            self.tail
+            self.tail()
         }
     }
 
@@ -70,12 +91,7 @@ impl Word {
     #[inline(always)]
     #[must_use]
     pub const fn connection(stamp: u32, state: u8, flags: u8, generation: u16) -> Self {
-        Self {
-            stamp,
-            state,
-            flags,
-            tail: generation,
-        }
+        Self::new(stamp, state, flags, generation)
     }
 
     /// The word of a reverse entry.
@@ -83,12 +99,12 @@ impl Word {
     #[must_use]
     pub const fn reverse(stamp: u32, flags: u8, epoch: u16, generation: u16) -> Self {
         let generation = generation as u8;
-        Self {
+        Self::new(
             stamp,
-            state: Kind::Reverse as u8 | generation & !GENERATION,
-            flags: flags & !GENERATION | generation & GENERATION,
-            tail: epoch,
-        }
+            Kind::Reverse as u8 | generation & !GENERATION,
+            flags & !GENERATION | generation & GENERATION,
+            epoch,
+        )
     }
 
     /// The next use of the slot begins: a CPU owns it.
@@ -109,21 +125,46 @@ impl Word {
     #[inline(always)]
     #[must_use]
     pub const fn with_state(self, state: u8) -> Self {
-        Self { state, ..self }
+        Self(self.0 & !(0xff << 32) | (state as u64) << 32)
     }
 
     /// The same with other flags.
     #[inline(always)]
     #[must_use]
     pub const fn with_flags(self, flags: u8) -> Self {
-        Self { flags, ..self }
+        Self(self.0 & !(0xff << 40) | (flags as u64) << 40)
+    }
+
+    /// The same with another stamp.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_stamp(self, stamp: u32) -> Self {
+        Self(self.0 & !0xffff_ffff | stamp as u64)
+    }
+
+    /// The same with another tail.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_tail(self, tail: u16) -> Self {
+        Self(self.0 & !(0xffff << 48) | (tail as u64) << 48)
     }
 
     /// True where the words differ in nothing but their stamps.
     #[inline(always)]
     #[must_use]
     pub const fn same_but_stamp(self, other: Self) -> bool {
-        self.bits() >> 32 == other.bits() >> 32
+        self.0 >> 32 == other.0 >> 32
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word")
+            .field("stamp", &self.stamp())
+            .field("state", &self.state())
+            .field("flags", &self.flags())
+            .field("tail", &self.tail())
+            .finish()
     }
 }
 
@@ -136,22 +177,36 @@ mod tests {
     proptest! {
         #[test]
         fn words_survive_the_slot(stamp in any::<u32>(), state in 0..STATES as u8, flags in any::<u8>(), tail in any::<u16>()) {
-            let word = Word { stamp, state, flags, tail };
+            let word = Word::connection(stamp, state, flags, tail);
+            prop_assert_eq!(
+                (word.stamp(), word.state(), word.flags(), word.tail()),
+                (stamp, state, flags, tail)
+            );
             prop_assert_eq!(Word::from_bits(word.bits()), word);
+        }
+
+        #[test]
+        fn a_changed_part_leaves_the_others(bits in any::<u64>(), stamp in any::<u32>(), state in any::<u8>(), flags in any::<u8>(), tail in any::<u16>()) {
+            let word = Word::from_bits(bits);
+            let part = |word: Word| (word.stamp(), word.state(), word.flags(), word.tail());
+            prop_assert_eq!(part(word.with_stamp(stamp)), (stamp, word.state(), word.flags(), word.tail()));
+            prop_assert_eq!(part(word.with_state(state)), (word.stamp(), state, word.flags(), word.tail()));
+            prop_assert_eq!(part(word.with_flags(flags)), (word.stamp(), word.state(), flags, word.tail()));
+            prop_assert_eq!(part(word.with_tail(tail)), (word.stamp(), word.state(), word.flags(), tail));
         }
 
         #[test]
         fn a_reverse_entry_keeps_the_lower_half_of_its_generation(flags in 0..16u8, epoch in any::<u16>(), generation in any::<u16>()) {
             let word = Word::reverse(7, flags, epoch, generation);
-            prop_assert!(state::is_live(word.state) && state::is_reverse(word.state));
+            prop_assert!(state::is_live(word.state()) && state::is_reverse(word.state()));
             prop_assert_eq!(word.generation(), generation & 0xFF);
-            prop_assert_eq!(word.flags & 0xF, flags);
-            prop_assert_eq!(word.tail, epoch);
+            prop_assert_eq!(word.flags() & 0xF, flags);
+            prop_assert_eq!(word.tail(), epoch);
         }
 
         #[test]
         fn no_two_uses_of_a_slot_in_a_row_have_the_same_word(state in 0..STATES as u8, flags in any::<u8>(), tail in any::<u16>()) {
-            let word = Word { stamp: 0, state, flags, tail };
+            let word = Word::connection(0, state, flags, tail);
             let next = word.claimed();
             prop_assert_ne!(next.generation(), word.generation());
             prop_assert_eq!(next.freed().generation(), next.generation());

@@ -61,7 +61,7 @@ fn free_slots<T: SharedTable>(table: T, bucket: u32) -> u32 {
     let mut free = 0;
     for place in 0..T::SLOTS {
         let word = Word::from_bits(table.word(table.slot(bucket, place)));
-        let state = table.opaque(u64::from(word.state));
+        let state = table.opaque(u64::from(word.state()));
         const _: () = assert!(state::FREE == 0);
         free |= (state.wrapping_sub(1) >> 63) << place;
     }
@@ -80,7 +80,7 @@ fn take<T: SharedTable>(table: T, bucket: u32, free: u32, home: u32) -> u32 {
         .count_ones();
     let index = bucket * T::SLOTS + (home + steps) % T::SLOTS;
     match entry::read(table, index) {
-        Some(entry) if entry.word.state == state::FREE && entry::claim(table, &entry) => index,
+        Some(entry) if entry.word.state() == state::FREE && entry::claim(table, &entry) => index,
         _ => NO_SLOT,
     }
 }
@@ -143,16 +143,16 @@ impl<T: SharedTable> Dispensable<T> {
     /// How readily an entry gives way; 0 if it must stay.
     #[inline(always)]
     fn dispensable(&self, entry: &Entry<T>) -> u32 {
-        if entry.word.state == state::FREE {
+        if entry.word.state() == state::FREE {
             return EMPTY;
         }
-        if !state::is_connection(entry.word.state) {
+        if !state::is_connection(entry.word.state()) {
             return 0;
         }
-        let waited = age(self.now, entry.word.stamp) + 1;
+        let waited = age(self.now, entry.word.stamp()) + 1;
         if !live::is_alive(self.table, entry, self.now) {
             waited | EXPIRED
-        } else if entry.word.state == TcpState::SynRecv as u8 {
+        } else if entry.word.state() == TcpState::SynRecv as u8 {
             waited
         } else {
             0
@@ -171,7 +171,7 @@ impl<T: SharedTable> Dispensable<T> {
         if entry.word != self.word {
             return false;
         }
-        let claimed = if entry.word.state == state::FREE {
+        let claimed = if entry.word.state() == state::FREE {
             entry::claim(self.table, &entry)
         } else {
             end::end(self.table, &entry)

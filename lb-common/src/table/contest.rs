@@ -188,8 +188,8 @@ impl<T: SharedTable> Look<T> {
     #[inline(always)]
     fn see(&mut self, entry: &Entry<T>) -> bool {
         let Entry { index, word, .. } = *entry;
-        let stays = state::is_live(word.state) || word.state == state::ELECTED;
-        if !stays && word.state != state::CONTESTING {
+        let stays = state::is_live(word.state()) || word.state() == state::ELECTED;
+        if !stays && word.state() != state::CONTESTING {
             return false;
         }
         let after = Word::from_bits(self.table.word(entry.slot));
@@ -276,10 +276,10 @@ fn withdraw<T: SharedTable>(table: T, own: u32) -> bool {
     };
     for _ in 0..TRIES {
         let word = Word::from_bits(table.word(slot));
-        if word.state == state::ELECTED {
+        if word.state() == state::ELECTED {
             return true;
         }
-        if word.state == state::CLAIMED {
+        if word.state() == state::CLAIMED {
             break;
         }
         if table.replace(slot, word.bits(), word.freed().bits()) {

@@ -18,12 +18,12 @@ use crate::{
 #[inline(always)]
 pub fn end<T: SharedTable>(table: T, entry: &Entry<T>) -> bool {
     let Entry { word, constant, .. } = *entry;
-    if !state::is_connection(word.state) || !entry::claim(table, entry) {
+    if !state::is_connection(word.state()) || !entry::claim(table, entry) {
         return false;
     }
-    let one = Load::one(state::is_active(word.state));
-    recount::count(table, constant.server(), one.wrapping_neg(), word.flags);
-    if word.flags & FLAG_NAT != 0 {
+    let one = Load::one(state::is_active(word.state()));
+    recount::count(table, constant.server(), one.wrapping_neg(), word.flags());
+    if word.flags() & FLAG_NAT != 0 {
         free_reverse(table, entry);
     }
     true

@@ -56,7 +56,7 @@ pub fn find<T: Table>(table: T, key: &T::Constant) -> Option<Entry<T>> {
 pub fn look<T: Table>(table: T, bucket: u32, place: u32, key: &T::Constant) -> Option<Entry<T>> {
     let slot = table.slot(table.bucket(bucket)?, place);
     let word = Word::from_bits(table.word(slot));
-    if !state::is_live(word.state) {
+    if !state::is_live(word.state()) {
         return None;
     }
     let constant = table.constant(slot);

@@ -40,7 +40,7 @@ pub const fn is_reusable(state: u8) -> bool {
 /// packet that its own entry was told of.
 #[inline(always)]
 pub fn is_expired<T: Table>(table: T, word: Word, now: u32) -> bool {
-    age(now, word.stamp) > table.timeout(word.state)
+    age(now, word.stamp()) > table.timeout(word.state())
 }
 
 /// True while a connection lives: a packet has passed in time, in either direction.
@@ -50,7 +50,7 @@ pub fn is_alive<T: Table>(table: T, entry: &Entry<T>, now: u32) -> bool {
         return true;
     }
     match reverse_of(table, entry) {
-        Some(reverse) => age(now, reverse.word.stamp) <= table.timeout(entry.word.state),
+        Some(reverse) => age(now, reverse.word.stamp()) <= table.timeout(entry.word.state()),
         None => false,
     }
 }
@@ -58,9 +58,9 @@ pub fn is_alive<T: Table>(table: T, entry: &Entry<T>, now: u32) -> bool {
 /// When a packet of a connection last passed, in either direction.
 #[inline(always)]
 pub fn last_packet<T: Table>(table: T, entry: &Entry<T>) -> u32 {
-    let stamp = entry.word.stamp;
+    let stamp = entry.word.stamp();
     match reverse_of(table, entry) {
-        Some(reverse) if age(reverse.word.stamp, stamp) > 0 => reverse.word.stamp,
+        Some(reverse) if age(reverse.word.stamp(), stamp) > 0 => reverse.word.stamp(),
         _ => stamp,
     }
 }
@@ -68,13 +68,13 @@ pub fn last_packet<T: Table>(table: T, entry: &Entry<T>) -> u32 {
 /// The reverse entry of a NAT connection. `None` where a newer connection has taken it over.
 #[inline(always)]
 pub fn reverse_of<T: Table>(table: T, connection: &Entry<T>) -> Option<Entry<T>> {
-    if connection.word.flags & FLAG_NAT == 0 {
+    if connection.word.flags() & FLAG_NAT == 0 {
         return None;
     }
     let route = Forward::from_bits(table.route(connection.slot));
     let reverse = entry::read(table, route.reverse)?;
     // The key as well: a generation of eight bits comes again.
-    let ours = state::is_reverse(reverse.word.state)
+    let ours = state::is_reverse(reverse.word.state())
         && reverse.word.generation() == u16::from(route.generation)
         && connection.constant.is_answered_by(&reverse.constant);
     ours.then_some(reverse)
@@ -87,26 +87,26 @@ pub fn step<T: SharedTable>(table: T, entry: &Entry<T>, from_server: bool, flags
     let Entry { slot, word, .. } = *entry;
     for _ in 0..TRIES {
         let old = Word::from_bits(table.word(slot));
-        let same_entry = old.state & KIND == Kind::Tcp as u8 && old.tail == word.generation();
+        let same_entry = old.state() & KIND == Kind::Tcp as u8 && old.tail() == word.generation();
         if !same_entry {
             return;
         }
-        let direction = match (from_server, old.flags & FLAG_NAT != 0) {
+        let direction = match (from_server, old.flags() & FLAG_NAT != 0) {
             (true, _) => Direction::Output,
             (false, true) => Direction::Input,
             (false, false) => Direction::InputOnly,
         };
-        let state = tcp::step(direction, flags, old.state);
-        if state == old.state {
+        let state = tcp::step(direction, flags, old.state());
+        if state == old.state() {
             return;
         }
         if table.replace(slot, old.bits(), old.with_state(state).bits()) {
-            let (was, is) = (state::is_active(old.state), state::is_active(state));
+            let (was, is) = (state::is_active(old.state()), state::is_active(state));
             if was != is {
                 let change = Load::transition(was, is);
-                recount::count(table, entry.constant.server(), change, old.flags);
+                recount::count(table, entry.constant.server(), change, old.flags());
             }
-            if old.state == TcpState::Established as u8 {
+            if old.state() == TcpState::Established as u8 {
                 unsettle(table, entry);
             }
             return;
@@ -122,7 +122,7 @@ pub fn settle<T: SharedTable>(table: T, reverse: &Entry<T>, connection: &Entry<T
     // Another CPU may have stepped the connection before the flag was set. It found nothing to
     // take back then.
     let word = Word::from_bits(table.word(connection.slot));
-    if word.state != TcpState::Established as u8 {
+    if word.state() != TcpState::Established as u8 {
         unsettle(table, connection);
     }
 }
@@ -133,7 +133,9 @@ fn unsettle<T: SharedTable>(table: T, connection: &Entry<T>) {
     let connection = Entry {
         // As it was read, the entry may not have been a NAT connection's; then there is no route
         // to a reverse entry either.
-        word: connection.word.with_flags(connection.word.flags | FLAG_NAT),
+        word: connection
+            .word
+            .with_flags(connection.word.flags() | FLAG_NAT),
         ..*connection
     };
     if let Some(reverse) = reverse_of(table, &connection) {
@@ -146,13 +148,13 @@ fn unsettle<T: SharedTable>(table: T, connection: &Entry<T>) {
 fn change_flags<T: SharedTable>(table: T, reverse: &Entry<T>, change: impl Fn(u8) -> u8) {
     let mut old = reverse.word;
     for _ in 0..TRIES {
-        let new = old.with_flags(change(old.flags));
+        let new = old.with_flags(change(old.flags()));
         if new == old || table.replace(reverse.slot, old.bits(), new.bits()) {
             return;
         }
         old = Word::from_bits(table.word(reverse.slot));
         let same_entry =
-            state::is_reverse(old.state) && old.generation() == reverse.word.generation();
+            state::is_reverse(old.state()) && old.generation() == reverse.word.generation();
         if !same_entry {
             return;
         }
@@ -170,16 +172,13 @@ pub fn reroute<T: SharedTable>(table: T, reverse: &Entry<T>, old: u64, new: u64,
     }
     let mut word = reverse.word;
     for _ in 0..TRIES {
-        let changed = Word {
-            tail: epoch,
-            ..word
-        };
+        let changed = word.with_tail(epoch);
         if table.replace(reverse.slot, word.bits(), changed.bits()) {
             return;
         }
         word = Word::from_bits(table.word(reverse.slot));
         let same_entry =
-            state::is_reverse(word.state) && word.generation() == reverse.word.generation();
+            state::is_reverse(word.state()) && word.generation() == reverse.word.generation();
         if !same_entry {
             table.replace_route(reverse.slot, new, old);
             return;

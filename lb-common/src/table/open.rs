@@ -104,7 +104,7 @@ pub fn open<T: Steps>(
 #[inline(always)]
 fn room_for<T: Steps>(table: T, new: &NewReverse<T::Constant>, now: u32) -> Option<u32> {
     if let Some(found) = table.find(&new.constant) {
-        return state::is_reverse(found.word.state).then_some(NO_SLOT);
+        return state::is_reverse(found.word.state()).then_some(NO_SLOT);
     }
     let index = table.claim(&new.constant, now);
     (index != NO_SLOT).then_some(index)
@@ -123,7 +123,7 @@ fn put_reverse<T: Steps>(
 ) -> Forward {
     for _ in 0..TRIES {
         if let Some(found) = table.find(&new.constant) {
-            if state::is_reverse(found.word.state) && entry::claim(table, &found) {
+            if state::is_reverse(found.word.state()) && entry::claim(table, &found) {
                 if spare != NO_SLOT {
                     end::free(table, spare);
                 }

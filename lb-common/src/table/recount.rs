@@ -52,7 +52,7 @@ pub fn tally<T: SharedTable>(table: T, entry: &Entry<T>) {
     }
     let tallied = change(table, entry, |flags| flags | FLAG_TALLIED);
     if let Some(word) = tallied {
-        table.tally(Load::one(state::is_active(word.state)));
+        table.tally(Load::one(state::is_active(word.state())));
     }
 }
 
@@ -69,8 +69,8 @@ fn change<T: SharedTable>(table: T, entry: &Entry<T>, change: impl Fn(u8) -> u8)
     let mut old = entry.word;
     for _ in 0..TRIES {
         let same_entry =
-            state::is_connection(old.state) && old.generation() == entry.word.generation();
-        let new = old.with_flags(change(old.flags));
+            state::is_connection(old.state()) && old.generation() == entry.word.generation();
+        let new = old.with_flags(change(old.flags()));
         if !same_entry || new == old {
             return None;
         }

@@ -58,7 +58,7 @@ impl<T: SharedTable> Search for Sweep<T> {
         let Some(entry) = entry::read(self.table, self.order.first.wrapping_add(number)) else {
             return true;
         };
-        if !state::is_connection(entry.word.state) {
+        if !state::is_connection(entry.word.state()) {
             return false;
         }
         if end::if_expired(self.table, &entry, self.now) {

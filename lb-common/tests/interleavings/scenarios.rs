@@ -108,7 +108,7 @@ fn reply<const SLOTS: u32>(table: &Small<SLOTS>, key: u32, reverse: u32, flags: 
         return;
     };
     table.stamp(reverse.index, NOW);
-    if entry.word.state == TcpState::Established as u8 && flags == ACK {
+    if entry.word.state() == TcpState::Established as u8 && flags == ACK {
         live::settle(table, &reverse, &entry);
     } else {
         live::step(table, &entry, true, flags);
@@ -414,7 +414,7 @@ fn a_new_way_to_the_client_never_stays_in_another_entry() {
             table.check();
             for entry in table.entries() {
                 if entry.constant.0 as u32 == reverse_key(6, 1) {
-                    assert_eq!((table.route(entry.slot), entry.word.tail), (OLD, 1));
+                    assert_eq!((table.route(entry.slot), entry.word.tail()), (OLD, 1));
                 }
             }
         },

@@ -2,7 +2,7 @@
 //! `crate::atomic`: the standard library's atomics, or `loom`'s.
 
 use lb_common::{
-    layout::{key::Key, wide::WideEntry, word::Word},
+    layout::{key::Key, wide::WideEntry},
     server::Load,
     state,
     state::timeouts::{DEFAULT_TIMEOUTS, Timeouts},
@@ -159,7 +159,7 @@ impl<C: Words, const SLOTS: u32> Memory<C, SLOTS> {
     pub fn entries(&self) -> Vec<Entry<&Self>> {
         (0..self.slots.len() as u32)
             .filter_map(|index| entry::read(self, index))
-            .filter(|entry| entry.word.state != state::FREE)
+            .filter(|entry| entry.word.state() != state::FREE)
             .collect()
     }
 
@@ -171,7 +171,7 @@ impl<C: Words, const SLOTS: u32> Memory<C, SLOTS> {
         let entries = self.entries();
         let mut loads = vec![0u64; self.loads.len()];
         for (number, entry) in entries.iter().enumerate() {
-            let Word { state, .. } = entry.word;
+            let state = entry.word.state();
             assert!(
                 state::is_live(state),
                 "slot {} has the state {state:#x}",
@@ -196,20 +196,20 @@ impl<C: Words, const SLOTS: u32> Memory<C, SLOTS> {
         }
         let (reverses, connections): (Vec<_>, Vec<_>) = entries
             .into_iter()
-            .partition(|entry| state::is_reverse(entry.word.state));
+            .partition(|entry| state::is_reverse(entry.word.state()));
         for reverse in reverses {
             let owner = connections.iter().find(|connection| {
                 live::reverse_of(self, connection).is_some_and(|r| r.index == reverse.index)
             });
             let owner = owner.unwrap_or_else(|| panic!("slot {} was left behind", reverse.index));
             let established = state::tcp::TcpState::Established as u8;
-            let settled = reverse.word.flags & lb_common::layout::word::FLAG_SETTLED != 0;
+            let settled = reverse.word.flags() & lb_common::layout::word::FLAG_SETTLED != 0;
             assert!(
                 !settled
-                    || matches!(owner.word.state, state::UDP)
-                    || owner.word.state == established,
+                    || matches!(owner.word.state(), state::UDP)
+                    || owner.word.state() == established,
                 "settled in the state {:#x}",
-                owner.word.state
+                owner.word.state()
             );
         }
         connections

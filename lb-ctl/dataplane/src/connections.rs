@@ -75,19 +75,16 @@ impl Connections {
     pub fn live(&self, slot: u32, now: u32, settings: &Settings) -> Option<Connection> {
         let table = self.memory(settings);
         let entry = entry::read(table, slot)?;
-        if !state::is_connection(entry.word.state) {
+        if !state::is_connection(entry.word.state()) {
             return None;
         }
         let stamp = live::last_packet(table, &entry);
-        if age(now, stamp) > settings.timeouts.ticks(entry.word.state) {
+        if age(now, stamp) > settings.timeouts.ticks(entry.word.state()) {
             return None;
         }
         Some(Connection {
             key: entry.constant,
-            word: Word {
-                stamp,
-                ..entry.word
-            },
+            word: entry.word.with_stamp(stamp),
             server: entry.constant.server(),
         })
     }
@@ -131,10 +128,10 @@ impl Connections {
         let mut expired = false;
         for entry in (part.first..part.first + part.slots)
             .filter_map(|slot| entry::read(table, slot))
-            .filter(|entry| state::is_connection(entry.word.state))
+            .filter(|entry| state::is_connection(entry.word.state()))
         {
             if live::is_alive(table, &entry, now) {
-                let active = state::is_active(entry.word.state);
+                let active = state::is_active(entry.word.state());
                 recount.see(entry.constant.server(), active);
             } else {
                 expired = true;

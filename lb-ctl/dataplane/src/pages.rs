@@ -114,8 +114,8 @@ fn connection(
     settings: &Settings,
 ) -> Option<Connection> {
     let &connections::Connection { key, word, .. } = found;
-    let timeout = settings.timeouts.ticks(word.state);
-    let left = timeout.saturating_sub(age(now, word.stamp));
+    let timeout = settings.timeouts.ticks(word.state());
+    let left = timeout.saturating_sub(age(now, word.stamp()));
     let (protocol, client, service) = encode::ends(&key)?;
     Some(Connection {
         protocol,
@@ -123,7 +123,7 @@ fn connection(
         service,
         server: identity.server,
         method: identity.method,
-        state: encode::state(word.state)?,
+        state: encode::state(word.state())?,
         expires: clock::seconds(settings, left),
     })
 }
@@ -166,11 +166,7 @@ mod tests {
             (false, 0) => FREE,
             (false, _) => CLAIMED,
         };
-        let word = Word {
-            state,
-            stamp: clock::now(settings),
-            ..Word::default()
-        };
+        let word = Word::connection(clock::now(settings), state, 0, 0);
         place.word = word.bits();
         let key = Key::new(1, 2, u32::from((slot as u16).to_be()), TCP);
         place.key = key.of_server(7);

@@ -42,8 +42,9 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
         return Verdict::drop(Drop::Inconsistent);
     };
     let established = TcpState::Established as u8;
-    let news = entry.word.flags & FLAG_SETTLED == 0 || !live::is_settled(established, parsed.flags);
-    let stale = entry.word.stamp != now;
+    let news =
+        entry.word.flags() & FLAG_SETTLED == 0 || !live::is_settled(established, parsed.flags);
+    let stale = entry.word.stamp() != now;
     let state = if parsed.key.protocol() == TCP {
         established
     } else {
@@ -88,14 +89,14 @@ fn tell(packet: Packet) -> bool {
         return false;
     };
     let now = clock::now();
-    if !state::is_connection(forward.word.state) || !live::is_alive(Connections, &forward, now) {
+    if !state::is_connection(forward.word.state()) || !live::is_alive(Connections, &forward, now) {
         return false;
     }
-    if forward.word.stamp != now {
+    if forward.word.stamp() != now {
         table::stamp(&forward, now);
     }
     if parsed.key.protocol() == TCP {
-        if live::is_settled(forward.word.state, parsed.flags) {
+        if live::is_settled(forward.word.state(), parsed.flags) {
             live::settle(Connections, &reverse, &forward);
         } else {
             table::step(&forward, true, parsed.flags);
@@ -119,7 +120,7 @@ fn from_client(reply: &Key, server: &Server) -> Key {
 /// neighbours have changed since.
 #[inline(always)]
 fn way_back(packet: Packet, entry: &Entry) -> Reverse {
-    if entry.word.tail == settings::route_epoch() {
+    if entry.word.tail() == settings::route_epoch() {
         return Reverse::from_bits(Connections.route(entry.slot));
     }
     Reverse::from_bits(way_anew(packet))

@@ -73,7 +73,7 @@ pub fn again(packet: Packet) -> Admission {
     if let Some(entry) = table::find(&parsed.key) {
         let now = clock::now();
         let index = entry.constant.server();
-        let anew = parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state);
+        let anew = parsed.flags & tcp::SYN != 0 && live::is_reusable(entry.word.state());
         if !anew && live::is_alive(Connections, &entry, now) {
             match maps::SERVERS.get(index) {
                 Some(server) if server.flags & SERVER_AVAILABLE != 0 => {}
@@ -81,7 +81,7 @@ pub fn again(packet: Packet) -> Admission {
                 None => return Admission::drop(Drop::Inconsistent),
             }
             table::stamp(&entry, now);
-            if !live::is_settled(entry.word.state, parsed.flags) {
+            if !live::is_settled(entry.word.state(), parsed.flags) {
                 table::step(&entry, false, parsed.flags);
             }
             return Admission::server(index);

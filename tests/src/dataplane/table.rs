@@ -106,10 +106,10 @@ impl Bench {
             for (place, slot) in (0..).zip(get(&self.maps().connections, bucket).slots) {
                 let word = Word::from_bits(slot.word);
                 let index = bucket * BUCKET_SLOTS + place;
-                if word.state == FREE {
+                if word.state() == FREE {
                     continue;
                 }
-                assert!(is_live(word.state), "slot {index} was never given back");
+                assert!(is_live(word.state()), "slot {index} was never given back");
                 let key = slot.key.of_server(0);
                 let unique = keys.insert((key.addresses, key.ports));
                 assert!(
@@ -122,12 +122,12 @@ impl Bench {
                     bucket == places.first() || bucket == places.second(),
                     "slot {index} is where nobody will look for it"
                 );
-                if is_reverse(word.state) {
+                if is_reverse(word.state()) {
                     table.reverses.push(reverse(index, &slot, word));
                 } else {
                     let connection = forward(index, &slot, word);
                     let load = loads.entry(connection.server).or_default();
-                    if is_active(word.state) {
+                    if is_active(word.state()) {
                         load.0 += 1;
                     } else {
                         load.1 += 1;
@@ -192,11 +192,7 @@ impl Bench {
     /// Lets an entry look as if its last packet had passed then, in ticks.
     pub fn stamp(&mut self, slot: u32, stamp: u32) {
         self.edit_slot(slot, |slot| {
-            let word = Word {
-                stamp,
-                ..Word::from_bits(slot.word)
-            };
-            slot.word = word.bits();
+            slot.word = Word::from_bits(slot.word).with_stamp(stamp).bits();
         });
     }
 
@@ -258,7 +254,7 @@ impl Bench {
             .find_map(|bucket| {
                 let slots = get(&self.maps().connections, bucket).slots;
                 (0..).zip(slots).find_map(|(place, slot)| {
-                    let live = is_live(Word::from_bits(slot.word).state);
+                    let live = is_live(Word::from_bits(slot.word).state());
                     (live && slot.key.same(key)).then_some((bucket * BUCKET_SLOTS + place, slot))
                 })
             })
@@ -267,9 +263,9 @@ impl Bench {
 
 fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
     assert!(
-        is_connection(word.state),
+        is_connection(word.state()),
         "slot {index} has the state {}",
-        word.state
+        word.state()
     );
     let Forward { reverse, .. } = Forward::from_bits(slot.route);
     Connection {
@@ -277,10 +273,10 @@ fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
         client: endpoint(slot.key.source(), slot.key.source_port()),
         service: endpoint(slot.key.destination(), slot.key.destination_port()),
         protocol: slot.key.protocol(),
-        state: word.state,
-        stamp: word.stamp,
+        state: word.state(),
+        stamp: word.stamp(),
         server: slot.key.server(),
-        reverse: (word.flags & FLAG_NAT != 0).then_some(reverse),
+        reverse: (word.flags() & FLAG_NAT != 0).then_some(reverse),
     }
 }
 
@@ -301,7 +297,7 @@ fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
         index: slot.key.server(),
         next_hop,
         interface,
-        stamp: word.stamp,
+        stamp: word.stamp(),
     }
 }
 

@@ -199,7 +199,7 @@ fn nothing_is_left(director: &Director) -> Result<()> {
     let table: Array<_, Bucket> = Array::try_from(Map::Array(table))?;
     for bucket in table.iter() {
         let words = bucket?.slots.map(|slot| Word::from_bits(slot.word));
-        let taken = words.iter().find(|word| word.state != FREE);
+        let taken = words.iter().find(|word| word.state() != FREE);
         ensure!(taken.is_none(), "{taken:?}");
     }
     Ok(())
