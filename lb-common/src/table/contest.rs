@@ -32,48 +32,69 @@ use crate::{
     state,
 };
 
-/// The entry that stays.
+/// How a contest ended for the entry that was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Winner {
-    /// Its slot; [`NO_SLOT`] where other CPUs changed entries with this key all the time.
-    pub index: u32,
-    /// Its server, if another entry stays; `u32::MAX` where no other one was seen.
-    pub server: u32,
+pub enum Contest {
+    /// It had no rival, and has the word that was given for this case.
+    Alone,
+    /// It stays, and is elected: its owner makes it live.
+    Elected,
+    /// Another entry stays, which has this server. `u32::MAX` if other CPUs changed entries with
+    /// this key all the time. The own slot is free.
+    Lost(u32),
 }
 
-impl Winner {
-    const NONE: Self = Self::own(NO_SLOT);
+impl Contest {
+    const ALONE: u64 = 1 << 32;
+    const ELECTED: u64 = 2 << 32;
 
-    const fn own(index: u32) -> Self {
-        Self {
-            index,
-            server: u32::MAX,
+    /// In one register: a BPF subprogram can return no more.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::Alone => Self::ALONE,
+            Self::Elected => Self::ELECTED,
+            Self::Lost(server) => server as u64,
+        }
+    }
+
+    /// As returned.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        match bits {
+            Self::ALONE => Self::Alone,
+            Self::ELECTED => Self::Elected,
+            server => Self::Lost(server as u32),
         }
     }
 }
 
-/// Enters the slot `own`, which is claimed and whose key is written. Afterwards the slot is
-/// elected, or it is free and another entry stays.
+/// Enters the slot `own`, which is claimed and whose key is written. Where no other CPU opens this
+/// connection, which is nearly always, it gets the word `alone` at once: elected, or live.
 #[inline(always)]
-pub fn contest<T: SharedTable>(table: T, own: u32) -> Winner {
+pub fn contest<T: SharedTable>(table: T, own: u32, alone: u64) -> Contest {
     let Some(slot) = table.at(own) else {
-        return Winner::NONE;
+        return Contest::Lost(NO_SERVER);
     };
     let claimed = Word::from_bits(table.word(slot));
     let contesting = claimed.with_state(state::CONTESTING);
     table.store(slot, contesting.bits());
-    let alone = is_alone(table, own);
-    if alone && table.replace(slot, contesting.bits(), elected(contesting)) {
-        return Winner::own(own);
+    if is_alone(table, own) && table.replace(slot, contesting.bits(), alone) {
+        return Contest::Alone;
     }
     settle(table, own)
 }
 
+/// No server was seen.
+const NO_SERVER: u32 = u32::MAX;
+
 /// The contest with others.
 #[inline(always)]
-fn settle<T: SharedTable>(table: T, own: u32) -> Winner {
+fn settle<T: SharedTable>(table: T, own: u32) -> Contest {
     let Some(key) = key(table, own) else {
-        return Winner::NONE;
+        return Contest::Lost(NO_SERVER);
     };
     let mut look = Look {
         table,
@@ -83,18 +104,15 @@ fn settle<T: SharedTable>(table: T, own: u32) -> Winner {
         generation: 0,
         lowest: NO_SLOT,
         word: Word::default(),
-        server: Winner::NONE.server,
+        server: NO_SERVER,
         unclear: false,
         winner: NO_SLOT,
     };
     table.repeat(LOOKS * 2 * T::SLOTS, &mut look);
-    if look.winner != own && withdraw(table, own) {
-        return Winner::own(own);
+    if look.winner == own || withdraw(table, own) {
+        return Contest::Elected;
     }
-    Winner {
-        index: look.winner,
-        server: look.server,
-    }
+    Contest::Lost(look.server)
 }
 
 /// The key of the own slot: nobody changes it.
@@ -111,8 +129,7 @@ fn elected(contesting: Word) -> u64 {
     contesting.with_state(state::ELECTED).bits()
 }
 
-/// True where one slot of the two buckets has this key, in whatever state: the own one. Without
-/// branches.
+/// True where no other slot of the two buckets has this key, in whatever state.
 ///
 /// A CPU writes the key before it enters the contest. So whoever is not seen here enters later,
 /// and sees `own`.
@@ -122,21 +139,19 @@ fn is_alone<T: SharedTable>(table: T, own: u32) -> bool {
         return false;
     };
     let spot = table.spot(&key);
-    let mut different = 0;
     for number in 0..2 {
-        let Some(bucket) = table.bucket(spot.bucket(number)) else {
+        let number = spot.bucket(number);
+        let Some(bucket) = table.bucket(number) else {
             return false;
         };
         for place in 0..T::SLOTS {
             let there = table.constant(table.slot(bucket, place));
-            let difference = table.opaque(there.difference(&key));
-            let differs = (difference | difference.wrapping_neg()) >> 63;
-            different = table.opaque(different + differs);
+            if there.same(&key) && number * T::SLOTS + place != own {
+                return false;
+            }
         }
     }
-    // The own slot has the key; it is seen twice if both buckets are the same one.
-    let twice = spot.first == spot.second;
-    different == u64::from(2 * T::SLOTS - 1) - u64::from(twice)
+    true
 }
 
 /// Looks at both buckets, slot by slot, until it is clear which entry stays.

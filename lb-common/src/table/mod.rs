@@ -16,6 +16,9 @@
 //!                                                   end
 //! ```
 //!
+//! A connection without a rival goes from contesting to live in one step, if it needs no reverse
+//! entry.
+//!
 //! The arrows: [`claim`], [`contest`] (contest, elect), [`open`] (publish), [`live`] (step,
 //! settle), [`end`] (end, free).
 //!
@@ -25,8 +28,8 @@
 //! 3. Of all entries with the same key, at most one is elected or live. [`contest`] says why.
 //! 4. Each claim begins a new generation, which is part of the word. A compare-and-swap succeeds
 //!    only on the entry whose key was read.
-//! 5. A server counts a connection from just before it is published until just after it is
-//!    claimed again.
+//! 5. A server counts a connection from just before it is contesting until just after it is
+//!    claimed again, or has lost the contest.
 //!
 //! The XDP program runs all of it. The daemon reads the table, and has the kernel run
 //! [`sweep`] for what has expired: a program in the kernel is never killed half-way. The

@@ -1,7 +1,9 @@
 //! Opening a connection: one for each key, whatever other CPUs do.
 
 use super::{
-    TRIES, end,
+    TRIES,
+    contest::Contest,
+    end,
     entry::{self, Entry},
     memory::Constant,
     recount,
@@ -77,24 +79,40 @@ pub fn open<T: Steps>(
         return Opened::Full;
     };
     table.write(slot, &new.constant, Forward::NONE.bits());
-    let winner = table.contest(own);
-    if winner.index != own {
-        if spare != NO_SLOT {
-            end::free(table, spare);
-        }
-        return Opened::Theirs(winner.server);
-    }
-    let mut flags = recount::flag_of_new(table, new.constant.server());
-    if let Some(reverse) = reverse {
+    let server = new.constant.server();
+    let mut flags = recount::flag_of_new(table, server);
+    if reverse.is_some() {
         flags |= FLAG_NAT;
+    }
+    // Counted before it can be live: otherwise its first step could come before the count.
+    let one = Load::one(state::is_active(new.state));
+    recount::count(table, server, one, flags);
+    let generation = Word::from_bits(table.word(slot)).generation();
+    let live = Word::connection(new.now, new.state, flags, generation);
+    // A connection without a reverse entry is complete, and live at once if it has no rival.
+    let alone = match reverse {
+        None => live,
+        Some(_) => Word::connection(0, state::ELECTED, 0, generation),
+    };
+    match table.contest(own, alone.bits()) {
+        Contest::Lost(winner) => {
+            recount::count(table, server, one.wrapping_neg(), flags);
+            if spare != NO_SLOT {
+                end::free(table, spare);
+            }
+            return Opened::Theirs(winner);
+        }
+        Contest::Alone if reverse.is_none() => return Opened::Ours,
+        Contest::Alone | Contest::Elected => {}
+    }
+    if let Some(reverse) = reverse {
         let route = put_reverse(table, reverse, spare, new.now);
         table.replace_route(slot, Forward::NONE.bits(), route.bits());
     }
-    let one = Load::one(state::is_active(new.state));
-    recount::count(table, new.constant.server(), one, flags);
+    // The generation again: it is another one if the entry entered the contest twice.
     let generation = Word::from_bits(table.word(slot)).generation();
-    let word = Word::connection(new.now, new.state, flags, generation);
-    table.store(slot, word.bits());
+    let live = Word::connection(new.now, new.state, flags, generation);
+    table.store(slot, live.bits());
     Opened::Ours
 }
 
@@ -139,10 +157,12 @@ fn put_reverse<T: Steps>(
             return Forward::NONE;
         };
         table.write(own.slot, &new.constant, new.route);
-        if table.contest(spare).index == spare {
-            return publish_reverse(table, &own, new, now);
+        let alone = reverse_word(new, now, own.word.generation());
+        match table.contest(spare, alone.bits()) {
+            Contest::Alone => return forward_to(&own, alone),
+            Contest::Elected => return publish_reverse(table, &own, new, now),
+            Contest::Lost(_) => spare = NO_SLOT,
         }
-        spare = NO_SLOT;
     }
     if spare != NO_SLOT {
         end::free(table, spare);
@@ -158,10 +178,23 @@ fn publish_reverse<T: Steps>(
     new: &NewReverse<T::Constant>,
     now: u32,
 ) -> Forward {
+    // Another one than `own` was read with, if the entry entered the contest twice.
     let generation = Word::from_bits(table.word(own.slot)).generation();
-    let flags = if new.settled { FLAG_SETTLED } else { 0 };
-    let word = Word::reverse(now, flags, new.epoch, generation);
+    let word = reverse_word(new, now, generation);
     table.store(own.slot, word.bits());
+    forward_to(own, word)
+}
+
+/// The word of a live reverse entry.
+#[inline(always)]
+fn reverse_word<K>(new: &NewReverse<K>, now: u32, generation: u16) -> Word {
+    let flags = if new.settled { FLAG_SETTLED } else { 0 };
+    Word::reverse(now, flags, new.epoch, generation)
+}
+
+/// The way from a connection's entry to its reverse entry, which has this word.
+#[inline(always)]
+fn forward_to<T: Steps>(own: &Entry<T>, word: Word) -> Forward {
     Forward {
         reverse: own.index,
         generation: word.generation() as u8,

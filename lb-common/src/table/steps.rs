@@ -3,7 +3,7 @@
 
 use super::{
     claim,
-    contest::{self, Winner},
+    contest::{self, Contest},
     entry::{self, Entry},
     memory::SharedTable,
 };
@@ -24,7 +24,7 @@ pub trait Steps: SharedTable {
 
     /// Calls [`contest::contest`].
     #[inline(always)]
-    fn contest(self, own: u32) -> Winner {
-        contest::contest(self, own)
+    fn contest(self, own: u32, alone: u64) -> Contest {
+        contest::contest(self, own, alone)
     }
 }

@@ -13,7 +13,7 @@ use lb_common::{
     server::MOST_SERVERS,
     table::{
         claim,
-        contest::{self, Winner},
+        contest::{self, Contest},
         entry, live,
         memory::{SharedTable, Table},
         places::Spot,
@@ -159,12 +159,8 @@ impl Steps for Connections {
     }
 
     #[inline(always)]
-    fn contest(self, own: u32) -> Winner {
-        let winner = contest_slot(own);
-        Winner {
-            index: winner as u32,
-            server: (winner >> 32) as u32,
-        }
+    fn contest(self, own: u32, alone: u64) -> Contest {
+        Contest::from_bits(contest_slot(own, alone))
     }
 }
 
@@ -205,12 +201,11 @@ extern "C" fn claim_slot(addresses: u64, ports: u64, now: u32) -> u32 {
     claim::claim(Connections, &Key { addresses, ports }, now)
 }
 
-/// [`contest::contest`]: gives the winner's slot, and its server in the upper half.
+/// [`contest::contest`], and [`Contest::bits`] of what it gives.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn contest_slot(own: u32) -> u64 {
-    let winner = contest::contest(Connections, own);
-    u64::from(winner.index) | u64::from(winner.server) << 32
+extern "C" fn contest_slot(own: u32, alone: u64) -> u64 {
+    contest::contest(Connections, own, alone).bits()
 }
 
 /// Notes that a packet passed now. A plain store beside the compare-and-swap of others: at worst
