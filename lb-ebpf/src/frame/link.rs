@@ -93,9 +93,9 @@ impl Addresses {
     /// Writes them.
     #[inline(always)]
     pub fn write(self, ethernet: Header<EthHdr>) {
-        let fields = DESTINATION.into_iter().chain(SOURCE);
-        for (field, value) in fields.zip(self.destination.into_iter().chain(self.source)) {
-            ethernet.set(field, value);
+        for word in 0..3 {
+            ethernet.set(DESTINATION[word], self.destination[word]);
+            ethernet.set(SOURCE[word], self.source[word]);
         }
     }
 
