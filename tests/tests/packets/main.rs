@@ -12,6 +12,7 @@ mod flood;
 mod hostile;
 mod icmp;
 mod local;
+mod loops;
 mod nat;
 mod reuse;
 mod schedulers;
