@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::{client::call_in, server::serve_patiently, socket::bind_in, *};
 
@@ -253,7 +253,8 @@ fn the_last_reply_arrives_although_the_daemon_ends() {
         let serving = tokio::spawn(serve(socket.listener().unwrap(), sender));
         let path = directory.path().to_owned();
         let client = spawn_blocking(move || call_in(&path, &instance(), &Request::Detach));
-        let call = calls.recv().await.unwrap();
+        // If the client fails, no call comes.
+        let call = timeout(LONG, calls.recv()).await.unwrap().unwrap();
         drop(calls);
         call.reply.send(Reply::Done).unwrap();
         serving.await.unwrap();

@@ -12,6 +12,7 @@ pub mod client;
 pub mod content;
 pub mod descriptors;
 pub mod lab;
+pub mod meanwhile;
 pub mod namespace;
 pub mod offload;
 pub mod process;

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use tempfile::NamedTempFile;
@@ -125,6 +125,8 @@ pub fn run(command: &mut Command) -> Result<Output> {
 fn run_at_most(patience: Duration, command: &mut Command) -> Result<Output> {
     let (mut stdout, mut stderr) = (NamedTempFile::new()?, NamedTempFile::new()?);
     let mut child = command
+        // So that what a shell has started can be ended with it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::from(stdout.reopen()?))
         .stderr(Stdio::from(stderr.reopen()?))
@@ -134,7 +136,7 @@ fn run_at_most(patience: Duration, command: &mut Command) -> Result<Output> {
         child.try_wait()?.context("it still runs")
     });
     if status.is_err() {
-        let _ = child.kill();
+        let _ = killpg(Pid::from_raw(child.id().try_into()?), Signal::SIGKILL);
         let _ = child.wait();
     }
     let mut output = Output {

@@ -1,15 +1,9 @@
 //! A director that was started with few services gets many, under traffic.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    net::Ipv4Addr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    thread,
-};
+use std::{fmt::Write as _, fs, net::Ipv4Addr};
 
 use aya::maps::{Array, Map, MapData};
-use lb_lab::lab::Lab;
+use lb_lab::{lab::Lab, meanwhile::while_repeating};
 use lb_tests::{
     director::Director,
     labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
@@ -31,15 +25,13 @@ fn a_director_that_started_small_takes_ten_thousand_services_while_packets_flow(
     let mut download = client.connect().unwrap().download(LONG).unwrap();
     download.read(STEP).unwrap();
     director.write("many.yaml", &many(SERVICES)).unwrap();
-    let (opened, stop) = (AtomicU64::new(1), AtomicBool::new(false));
+    let mut opened = 1;
+    let mut open = || {
+        client.servers(1).unwrap();
+        opened += 1;
+    };
 
-    thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            while !stop.load(SeqCst) {
-                client.servers(1).unwrap();
-                opened.fetch_add(1, SeqCst);
-            }
-        });
+    while_repeating(&mut [&mut open], || {
         let before = counters(&director);
         let path = director.path("many.yaml").display().to_string();
         let (_, plan) = director.timed(&["apply", &path]).unwrap();
@@ -52,12 +44,9 @@ fn a_director_that_started_small_takes_ten_thousand_services_while_packets_flow(
         let path = director.path("lb.yaml").display().to_string();
         director.timed(&["apply", &path]).unwrap();
         assert_not_less(&counters(&director), &after);
-        stop.store(true, SeqCst);
-        traffic.join().unwrap();
     });
 
     assert_eq!(download.finish().unwrap(), LONG);
-    let opened = opened.load(SeqCst);
     assert_eq!(counters(&director).connections, opened);
     let rows = director.command(&["conns", "--json", "--limit", "1000000"]);
     let rows: Vec<Connection> = serde_json::from_str(&rows.unwrap()).unwrap();

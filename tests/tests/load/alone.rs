@@ -1,10 +1,6 @@
 //! Crashes at the daemon's steps that need no load.
 
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
-    thread,
-};
+use std::{ops::Range, sync::atomic::Ordering::SeqCst};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
@@ -17,6 +13,7 @@ use lb_dataplane::raw::Mapped;
 use lb_lab::{
     client::Client,
     lab::Lab,
+    meanwhile::while_repeating,
     topology::{Host, Topology},
     wait::wait_until,
 };
@@ -130,16 +127,10 @@ fn a_wrong_count_is_put_right_while_packets_pass_and_after_a_crash() {
 
 /// Opens one connection after the other meanwhile.
 fn while_busy(client: &Client, act: impl FnOnce()) {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(SeqCst) {
-                client.ask(0, "another connection").unwrap();
-            }
-        });
-        act();
-        done.store(true, SeqCst);
-    });
+    let mut ask = || {
+        client.ask(0, "another connection").unwrap();
+    };
+    while_repeating(&mut [&mut ask], act);
 }
 
 /// Lets the only server count so many active connections more than it has.
