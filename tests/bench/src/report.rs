@@ -92,63 +92,53 @@ pub struct Point {
     pub x: f64,
 }
 
-/// The unit of a figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unit {
+/// Declares the units, each with its name for people and in JSON.
+macro_rules! units {
+    ($($(#[$comment:meta])* $unit:ident = $name:literal,)+) => {
+        /// The unit of a figure.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Unit {
+            $($(#[$comment])* #[serde(rename = $name)] $unit,)+
+        }
+
+        impl Unit {
+            /// Its name, as in JSON.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$unit => $name,)+
+                }
+            }
+        }
+    };
+}
+
+units! {
     /// Time.
-    #[serde(rename = "ns/packet")]
-    NanosecondsPerPacket,
+    NanosecondsPerPacket = "ns/packet",
     /// Million packets a second.
-    #[serde(rename = "Mpps")]
-    MegapacketsPerSecond,
+    MegapacketsPerSecond = "Mpps",
     /// Instructions of the CPU.
-    #[serde(rename = "instructions/packet")]
-    InstructionsPerPacket,
+    InstructionsPerPacket = "instructions/packet",
     /// Connections opened, used and closed in a second.
-    #[serde(rename = "connections/s")]
-    ConnectionsPerSecond,
+    ConnectionsPerSecond = "connections/s",
     /// A duration.
-    #[serde(rename = "ms")]
-    Milliseconds,
+    Milliseconds = "ms",
     /// A duration.
-    #[serde(rename = "µs")]
-    Microseconds,
+    Microseconds = "µs",
     /// Memory.
-    #[serde(rename = "bytes")]
-    Bytes,
+    Bytes = "bytes",
     /// A share of one CPU, in percent.
-    #[serde(rename = "% of a CPU")]
-    PercentOfCpu,
+    PercentOfCpu = "% of a CPU",
     /// CPU time for each gigabit that passed.
-    #[serde(rename = "CPU ms/Gbit")]
-    CpuMillisecondsPerGigabit,
+    CpuMillisecondsPerGigabit = "CPU ms/Gbit",
     /// Instructions of a BPF program, or of the verifier.
-    #[serde(rename = "instructions")]
-    Instructions,
+    Instructions = "instructions",
     /// One figure divided by another.
-    #[serde(rename = "ratio")]
-    Ratio,
+    Ratio = "ratio",
 }
 
 impl Unit {
-    /// Its name, as in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NanosecondsPerPacket => "ns/packet",
-            Self::MegapacketsPerSecond => "Mpps",
-            Self::InstructionsPerPacket => "instructions/packet",
-            Self::ConnectionsPerSecond => "connections/s",
-            Self::Milliseconds => "ms",
-            Self::Microseconds => "µs",
-            Self::Bytes => "bytes",
-            Self::PercentOfCpu => "% of a CPU",
-            Self::CpuMillisecondsPerGigabit => "CPU ms/Gbit",
-            Self::Instructions => "instructions",
-            Self::Ratio => "ratio",
-        }
-    }
-
     /// Whether a larger figure is better.
     #[must_use]
     pub const fn more_is_better(self) -> bool {
@@ -163,26 +153,20 @@ impl Target {
     /// A target: this value must be at most the limit.
     #[must_use]
     pub fn at_most(value: f64, limit: f64, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let at_most = true;
         Self {
-            text,
+            text: text.into(),
             value,
             limit,
-            at_most,
+            at_most: true,
         }
     }
 
     /// A target: this value must be at least the limit.
     #[must_use]
     pub fn at_least(value: f64, limit: f64, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let at_most = false;
         Self {
-            text,
-            value,
-            limit,
-            at_most,
+            at_most: false,
+            ..Self::at_most(value, limit, text)
         }
     }
 
