@@ -3,7 +3,7 @@
 //!
 //! [`Bench::table`] compares the former after every packet.
 
-use std::net::SocketAddrV4;
+use std::{net::SocketAddrV4, ops::Range};
 
 use lb_common::{
     drops::Drop,
@@ -268,41 +268,66 @@ fn shuffled(frames: &[Vec<u8>], seed: u64, count: usize) -> impl Iterator<Item =
     })
 }
 
-#[test]
-fn counts_stay_exact_while_cpus_get_into_each_others_way() {
-    // As network cards spread packets: those of one client go to one CPU, its replies
-    // perhaps to another. All meet in the same few buckets and servers.
+/// A table of few buckets, in which all meet, and a service with the NAT servers 11 and 12.
+fn crowded() -> (Bench, Served) {
     let mut bench = Bench::with_buckets(2);
     let web = bench.serve(
         Service::tcp(80)
             .server(Server::translated(11))
             .server(Server::translated(12)),
     );
+    (bench, web)
+}
+
+/// What clients send to two TCP services.
+fn requests(clients: Range<u16>, services: [&Served; 2]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for who in clients.map(client) {
+        for service in services {
+            for flags in [SYN, SYN, ACK, FIN | ACK, RST] {
+                frames.push(Packet::tcp(who, service.address, flags).frame());
+            }
+        }
+    }
+    frames
+}
+
+/// What the servers 11 and 12 answer them.
+fn replies(clients: Range<u16>) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for who in clients.map(client) {
+        for name in [11, 12] {
+            for flags in [SYN | ACK, ACK, FIN | ACK, RST] {
+                frames.push(answer(server(name, 80), who, flags).frame());
+            }
+        }
+    }
+    frames
+}
+
+/// Fails unless these servers had many connections.
+fn assert_many_came(bench: &Bench, servers: Range<u32>) {
+    let opened: u64 = servers
+        .map(|server| bench.traffic(server).connections)
+        .sum();
+    assert!(opened > 1000, "only {opened} connections came and went");
+}
+
+#[test]
+fn counts_stay_exact_while_cpus_get_into_each_others_way() {
+    // As network cards spread packets: those of one client go to one CPU, its replies
+    // perhaps to another.
+    let (mut bench, web) = crowded();
     let direct = bench.serve(
         Service::tcp(81)
             .scheduler(Scheduler::Lc)
             .server(Server::direct(13)),
     );
-    let asked = |clients: std::ops::Range<u16>| -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        for who in clients {
-            for service in [web.address, direct.address] {
-                for flags in [SYN, SYN, ACK, FIN | ACK, RST] {
-                    frames.push(Packet::tcp(client(who), service, flags).frame());
-                }
-            }
-        }
-        frames
-    };
-    let mut replies = Vec::new();
-    for who in 0..24 {
-        for flags in [SYN | ACK, ACK, FIN | ACK, RST] {
-            for name in [11, 12] {
-                replies.push(answer(server(name, 80), client(who), flags).frame());
-            }
-        }
-    }
-    let (one, other) = (asked(0..12), asked(12..24));
+    let (one, other) = (
+        requests(0..12, [&web, &direct]),
+        requests(12..24, [&web, &direct]),
+    );
+    let replies = replies(0..24);
     for round in 0..20 {
         std::thread::scope(|scope| {
             for frames in [&one, &other, &replies] {
@@ -312,8 +337,7 @@ fn counts_stay_exact_while_cpus_get_into_each_others_way() {
         });
         let _ = bench.table();
     }
-    let opened: u64 = (0..3).map(|server| bench.traffic(server).connections).sum();
-    assert!(opened > 1000, "only {opened} connections came and went");
+    assert_many_came(&bench, 0..3);
 }
 
 #[test]
@@ -321,12 +345,7 @@ fn counts_stay_exact_while_cpus_serve_the_same_clients_and_the_daemon_sweeps() {
     // Whoever opens, steps, ends, gives up, opens anew or sweeps meets another CPU that does
     // something with the same connection. Each tick ends all timeouts, so that there is much to
     // sweep.
-    let mut bench = Bench::with_buckets(2);
-    let web = bench.serve(
-        Service::tcp(80)
-            .server(Server::translated(11))
-            .server(Server::translated(12)),
-    );
+    let (mut bench, web) = crowded();
     let direct = bench.serve(
         Service::tcp(81)
             .server(Server::direct(13))
@@ -334,17 +353,13 @@ fn counts_stay_exact_while_cpus_serve_the_same_clients_and_the_daemon_sweeps() {
     );
     let dns = bench.serve(Service::udp(53).server(Server::translated(15)));
     bench.timeouts(|timeouts| *timeouts = Timeouts::default());
-    let mut frames = Vec::new();
-    for who in (0..8).map(client) {
-        for flags in [SYN, SYN, ACK, FIN | ACK, RST] {
-            frames.push(Packet::tcp(who, web.address, flags).frame());
-            frames.push(Packet::tcp(who, direct.address, flags).frame());
-            for name in [11, 12] {
-                frames.push(answer(server(name, 80), who, flags).frame());
-            }
-        }
-        frames.push(Packet::udp(who, dns.address).frame());
-    }
+    let clients = 0..8;
+    let questions = clients
+        .clone()
+        .map(|who| Packet::udp(client(who), dns.address).frame());
+    let mut frames = requests(clients.clone(), [&web, &direct]);
+    frames.extend(replies(clients.clone()));
+    frames.extend(questions);
     let mut swept = 0;
     for round in 0..20 {
         std::thread::scope(|scope| {
@@ -358,8 +373,7 @@ fn counts_stay_exact_while_cpus_serve_the_same_clients_and_the_daemon_sweeps() {
         });
         let _ = bench.table();
     }
-    let opened: u64 = (0..5).map(|server| bench.traffic(server).connections).sum();
-    assert!(opened > 1000, "only {opened} connections came and went");
+    assert_many_came(&bench, 0..5);
     assert!(swept > 10, "only {swept} connections were swept away");
 }
 
