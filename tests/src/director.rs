@@ -2,6 +2,7 @@
 //! `director`.
 
 use std::{
+    collections::BTreeMap,
     env, fs, iter,
     os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
@@ -287,6 +288,12 @@ impl Director {
     pub fn connections(&self) -> Result<Vec<Connection>> {
         let rows = self.command(&["conns", "--json", "--limit", "1000000"])?;
         serde_json::from_str(&rows).with_context(|| format!("read the connections {rows}"))
+    }
+
+    /// The state of each server's connection, where it has one.
+    pub fn states(&self) -> Result<BTreeMap<String, String>> {
+        let rows = self.connections()?.into_iter();
+        Ok(rows.map(|row| (row.server, row.state)).collect())
     }
 
     /// How an XDP program is attached to an interface of the director, if one is.

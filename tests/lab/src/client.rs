@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpStream, UdpSocket},
+    os::fd::AsRawFd,
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +17,13 @@ use hyper::{
     header::{HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket,
+        sockopt::RcvBuf,
+    },
+};
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -28,8 +35,9 @@ use crate::{
     wait::{PATIENCE, wait_at_most, wait_until},
 };
 
-/// How long a connection may take to open. Long enough for two retransmitted SYNs.
-const CONNECT: Duration = Duration::from_secs(4);
+/// How long a connection may take to open. Long enough for three retransmitted SYNs, and short
+/// enough to be tried again within [`PATIENCE`].
+const CONNECT: Duration = Duration::from_secs(10);
 const RECEIVE_BUFFER: usize = 64 << 10;
 /// After this long without an answer, a UDP client sends its question again.
 const RESEND: Duration = Duration::from_millis(500);
@@ -102,6 +110,22 @@ impl Client {
         // stop.
         setsockopt(&stream, RcvBuf, &RECEIVE_BUFFER)?;
         Connection::over(stream)
+    }
+
+    /// Begins to open a connection, and does not wait for an answer. The socket has a peer's address
+    /// as soon as the connection is open.
+    pub fn begin_to_connect(&self) -> Result<TcpStream> {
+        let (service, from) = (self.service, self.namespace.name());
+        let (kind, flags) = (SockType::Stream, SockFlag::SOCK_NONBLOCK);
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let family = AddressFamily::Inet;
+        let socket = self
+            .namespace
+            .inside(|| Ok(socket(family, kind, flags, None)?))?;
+        match connect(socket.as_raw_fd(), &SockaddrStorage::from(service)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket.into()),
+            Err(error) => Err(error).with_context(|| format!("connect from {from} to {service}")),
+        }
     }
 
     /// Opens a connection, asks for a page, and closes it.

@@ -1,8 +1,9 @@
 //! A UDP client of the load.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use lb_lab::wait::PATIENCE;
 use tokio::{
     net::UdpSocket,
     sync::watch,
@@ -10,10 +11,6 @@ use tokio::{
 };
 
 use super::{rhythm::next, tally::Tally};
-
-/// After this long without an answer, the question or the answer is taken for lost. On a busy
-/// machine, an answer takes far less.
-const LOST: Duration = Duration::from_secs(10);
 
 /// Sends questions until the load ends, each only once.
 pub async fn ask(
@@ -37,7 +34,7 @@ pub async fn ask(
         questions += 1;
         let question = format!("question {questions} of {number}");
         socket.send(question.as_bytes()).await.context("send")?;
-        let length = timeout(LOST, socket.recv(&mut answer)).await;
+        let length = timeout(PATIENCE, socket.recv(&mut answer)).await;
         let length = length.with_context(|| format!("{question} or its answer was lost"))?;
         let length = length.context("receive")?;
         let answer = String::from_utf8_lossy(answer.get(..length).unwrap_or_default());

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use lb_lab::content;
+use lb_lab::{content, wait::PATIENCE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,9 +13,6 @@ use tokio::{
 
 use super::{losses, tally::Tally, volume::SENTENCE};
 
-/// A connection without progress for this long is taken for broken. TCP sends a lost packet again
-/// several times in less.
-const STALL: Duration = Duration::from_secs(20);
 /// A connection that gets no answer gives its turn to others after this time.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -33,7 +30,7 @@ pub struct Connection {
 impl Connection {
     /// Opens it and reads the server's name.
     pub async fn open(tally: &Arc<Tally>, number: u64) -> Result<Self> {
-        let connect = timeout(STALL, TcpStream::connect(tally.target().tcp));
+        let connect = timeout(PATIENCE, TcpStream::connect(tally.target().tcp));
         let stream = connect.await.context("connect: no answer")?;
         let stream = stream.context("connect")?;
         tally.opened();
@@ -48,7 +45,7 @@ impl Connection {
             turns: None,
         };
         connection.stream.set_nodelay(true)?;
-        let greeting = timeout(STALL, connection.greeting()).await;
+        let greeting = timeout(PATIENCE, connection.greeting()).await;
         connection.server = greeting.context("no greeting")?.context("greeting")?;
         Ok(connection)
     }
@@ -98,7 +95,7 @@ impl Connection {
                 from.read_exact(&mut received).await.context("receive")
             },)
         };
-        let exchanged = timeout(STALL, both).await;
+        let exchanged = timeout(PATIENCE, both).await;
         let at = || format!("on {} after {} bytes", self.server, self.position as u32);
         exchanged
             .with_context(|| format!("{}: it stalls", at()))?
@@ -116,7 +113,7 @@ impl Connection {
             self.stream.shutdown().await.context("close")?;
             self.stream.read_to_end(&mut rest).await.context("close")
         };
-        let ended = timeout(STALL, end).await;
+        let ended = timeout(PATIENCE, end).await;
         let at = || format!("on {} after {} bytes", self.server, self.position as u32);
         ended
             .with_context(|| format!("{}: no answer to its end", at()))?

@@ -17,7 +17,11 @@ mod volume;
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lb_lab::{descriptors, namespace::Namespace, wait::wait_at_most};
+use lb_lab::{
+    descriptors,
+    namespace::Namespace,
+    wait::{self, wait_at_most},
+};
 use tokio::{
     runtime::Builder,
     sync::{Semaphore, watch},
@@ -43,8 +47,9 @@ const CHUNK: usize = 4 * SENTENCE;
 const SPEAKING: usize = 64;
 /// How many lasting connections are opened at the same time, in the beginning.
 const OPENING: usize = 64;
-/// Long, because many clients wait for their turn on few CPUs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Many clients wait for their turn on few CPUs. Longer than a connection may stall, so that it is
+/// told which one did.
+const PATIENCE: Duration = wait::PATIENCE.saturating_mul(2);
 
 /// A load that runs until it is ended.
 #[derive(Debug)]

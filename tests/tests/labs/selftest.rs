@@ -62,7 +62,7 @@ fn assert_payload_arrives(topology: &Topology, method: &str) {
     let sent = director.write("sent", PAYLOAD).unwrap();
     let mut sender = lab.host("client").unwrap().command("socat");
     sender.args(["-u", "-4", &format!("FILE:{}", sent.display())]);
-    let output = run(sender.arg(format!("TCP:{VIP}:8080,connect-timeout=5"))).unwrap();
+    let output = run(sender.arg(format!("TCP:{VIP}:8080,connect-timeout=30"))).unwrap();
     assert_eq!(output.code, Some(0), "{output:?}");
     wait_until("the payload has arrived", || {
         let arrived = fs::read_to_string(&arrived)?;

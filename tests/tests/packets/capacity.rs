@@ -1,7 +1,5 @@
 //! A table made for so many connections holds that many.
 
-use std::time::{Duration, Instant};
-
 use lb_common::table::places::buckets_for;
 use lb_tests::{
     dataplane::{Bench, Server, Service, Size},
@@ -26,7 +24,6 @@ const DESTINATION: (usize, usize) = (ETHERNET + 16, ETHERNET + 22);
 
 #[test]
 fn as_many_connections_as_were_asked_for_fit_in_and_are_found_again() {
-    let begin = Instant::now();
     // Of DR, a slot each; of NAT, two.
     for (connections, method) in [
         (200_000, Server::direct as fn(u8) -> Server),
@@ -58,10 +55,4 @@ fn as_many_connections_as_were_asked_for_fit_in_and_are_found_again() {
             u64::from(connections)
         );
     }
-    // On a quiet machine less than half of it.
-    assert!(
-        begin.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        begin.elapsed()
-    );
 }
