@@ -38,7 +38,11 @@ use crate::{
 /// How long a connection may take to open. Long enough for three retransmitted SYNs, and short
 /// enough to be tried again within [`PATIENCE`].
 const CONNECT: Duration = Duration::from_secs(10);
-const RECEIVE_BUFFER: usize = 64 << 10;
+/// Small, so that a server has to stop when a download is not read. But a frame takes three times
+/// its length of it, and the kernel announces 64 KiB before it knows that. With less room it would
+/// drop what it has announced, which the server sends again after pauses that double: a download
+/// that was not read for six seconds would stand still for six more.
+const RECEIVE_BUFFER: usize = 208 << 10;
 /// After this long without an answer, a UDP client sends its question again.
 const RESEND: Duration = Duration::from_millis(500);
 
@@ -106,8 +110,6 @@ impl Client {
             .namespace
             .inside(|| Ok(TcpStream::connect_timeout(&service, patience)?))
             .with_context(|| format!("connect from {from} to {service}"))?;
-        // A small receive buffer of fixed size: when a download is not read, the server has to
-        // stop.
         setsockopt(&stream, RcvBuf, &RECEIVE_BUFFER)?;
         Connection::over(stream)
     }

@@ -17,7 +17,10 @@ use lb_lab::{
     wait::wait_until,
     xdp::{self, Verdict},
 };
-use lb_tests::labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel};
+use lb_tests::{
+    labs::{l1_nat_weighted, l3_direct_one_subnet, l7_tunnel},
+    load::losses,
+};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
@@ -56,6 +59,26 @@ fn uploads_and_downloads_arrive_whole() {
     let mut download = client.connect().unwrap().download(4_000_000).unwrap();
     assert!(download.read(1000).unwrap() < 2_000_000);
     assert_eq!(download.finish().unwrap(), 4_000_000);
+}
+
+#[test]
+fn a_client_that_reads_late_loses_nothing() {
+    let lab = Lab::realise(&l1_nat_weighted::topology()).unwrap();
+    let client = lab.client("director", "192.168.100.39:80").unwrap();
+    let open = || client.connect().unwrap().download(4_000_000).unwrap();
+    let mut downloads: Vec<_> = (0..6).map(|_| open()).collect();
+    for download in &mut downloads {
+        download.read(500_000).unwrap();
+    }
+    for download in downloads {
+        assert_eq!(download.finish().unwrap(), 4_000_000);
+    }
+    wait_until("nothing was lost", || {
+        let lost = losses::lost(&lab)?;
+        anyhow::ensure!(lost.values().all(|lost| *lost == 0), "{lost:?}");
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]
