@@ -2,11 +2,9 @@
 //! at what a daemon wrote, and change it behind the daemon's back. Nothing else may use this.
 
 pub use crate::{
-    clock,
-    connections::run as sweep,
-    kernel::bpffs::Bpffs,
-    life::{links::end, pins::Pins},
-    mapped::Mapped,
+    arrays::mapped::Mapped,
+    connections::sweep::run as sweep,
+    kernel::{bpffs::Bpffs, clock},
+    life::{links::end, object::DIRECTOR, pins::Pins},
     maps::variable::{Parts, SECTION, Variable},
-    object::DIRECTOR,
 };

@@ -16,8 +16,8 @@ use self::{
     tally::Tally,
 };
 use crate::{
+    arrays::mapped::{Mapped, add},
     crash::{self, Step},
-    mapped::{Mapped, add},
 };
 
 /// How often rates are estimated: IPVS's two seconds.

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use lb_common::{layout::Moving, server::Counters};
 
 use crate::{
+    arrays::mapped::Mapped,
     crash::{self, Step},
-    mapped::Mapped,
 };
 
 /// The map `retired`, and the note of what is being moved there.

@@ -7,7 +7,7 @@
 
 use lb_common::server::Counters;
 
-use crate::mapped::Mapped;
+use crate::arrays::mapped::Mapped;
 
 /// Notes and rates of all servers and services.
 pub struct Shown {

@@ -2,7 +2,7 @@
 
 use lb_common::server::Counters;
 
-use crate::mapped::Mapped;
+use crate::arrays::mapped::Mapped;
 
 /// The rows of one room.
 pub struct Tally<'a> {

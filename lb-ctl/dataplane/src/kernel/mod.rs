@@ -1,4 +1,5 @@
 //! What the kernel offers and no library of ours gives.
 
 pub mod bpffs;
+pub mod clock;
 pub mod syscall;

@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
 use lb_common::{layout::Constants, table::places::Hash};
 
-use super::{pins::Pins, room};
-use crate::{maps::variable::Variable, object};
+use super::{object, pins::Pins, room};
+use crate::maps::variable::Variable;
 
 /// The maps that all rooms share.
 pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];

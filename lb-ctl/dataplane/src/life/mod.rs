@@ -5,6 +5,7 @@ mod adopt;
 mod held;
 pub mod links;
 mod load;
+pub mod object;
 pub mod pins;
 pub mod room;
 mod spec;
@@ -27,10 +28,9 @@ use self::{
 };
 pub use self::{links::Mode, spec::Size};
 use crate::{
-    clock,
+    arrays::mapped::Mapped,
     crash::{self, Step},
-    kernel::bpffs::Bpffs,
-    mapped::Mapped,
+    kernel::{bpffs::Bpffs, clock},
 };
 
 /// A packet path that is loaded.

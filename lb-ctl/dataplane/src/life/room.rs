@@ -26,7 +26,7 @@ use lb_common::{
     service::{Service as Value, ServiceKey},
 };
 
-use crate::mapped::Mapped;
+use crate::arrays::mapped::Mapped;
 
 /// The maps of a room.
 pub const MAPS: [&str; 6] = [

@@ -10,7 +10,7 @@ use lb_common::{
 };
 
 use super::{load::cpus, room};
-use crate::clock;
+use crate::kernel::clock;
 
 /// How large to make a packet path that does not exist yet.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,8 @@ use anyhow::Result;
 use lb_common::address_filter;
 
 use crate::{
+    arrays::{kept::Kept, mapped::Mapped},
     crash::{self, Step},
-    kept::Kept,
-    mapped::Mapped,
 };
 
 /// The marks. None is ever taken away: an address that is none of ours any more costs a lookup.

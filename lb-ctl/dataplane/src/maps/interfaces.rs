@@ -5,11 +5,10 @@ use anyhow::Result;
 use lb_common::layout::{INTERFACES, Interface as Place};
 
 use crate::{
+    arrays::{kept::Kept, mapped::Mapped},
     audit::Part,
     crash::{self, Step},
     encode,
-    kept::Kept,
-    mapped::Mapped,
     next_hop::Interface,
 };
 

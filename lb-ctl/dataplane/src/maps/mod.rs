@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod interfaces;
+pub mod rosters;
 pub mod servers;
 pub mod services;
 pub mod settings;

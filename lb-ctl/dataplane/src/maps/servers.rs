@@ -14,11 +14,10 @@ use lb_common::server::{SERVER_AVAILABLE, Server as Entry};
 use lb_model::{Method, ServerId, ServiceId};
 
 use crate::{
+    arrays::{kept::Kept, mapped::Mapped},
     audit::Part,
     crash::{self, Step},
     encode::{self, Identity},
-    kept::Kept,
-    mapped::Mapped,
     next_hop::{Hop, NextHop},
 };
 

@@ -5,11 +5,10 @@ use lb_common::layout;
 use lb_model::Timeouts;
 
 use crate::{
+    arrays::{kept::Kept, mapped::Mapped},
     audit,
     crash::{self, Step},
     encode,
-    kept::Kept,
-    mapped::Mapped,
 };
 
 /// The settings.

@@ -19,7 +19,7 @@ use lb_common::{
     layout::{Balancer, INTERFACES, Interface as Place, Moving, Recount, Settings},
 };
 
-use crate::mapped::Mapped;
+use crate::arrays::mapped::Mapped;
 
 /// The loader's name for the map.
 pub const SECTION: &str = ".bss";

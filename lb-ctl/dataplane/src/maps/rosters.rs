@@ -14,8 +14,10 @@ use lb_common::{
     service::Service,
 };
 
-use super::{kept::Kept, mapped::Mapped};
-use crate::crash::{self, Step};
+use crate::{
+    arrays::{kept::Kept, mapped::Mapped},
+    crash::{self, Step},
+};
 
 /// How long lines that were given up are not used again. The program may still read them for a
 /// packet that it is handling; no packet takes nearly as long as this.

@@ -14,8 +14,11 @@ use lb_common::{
     table::sweep::{FORGET, TALLY},
 };
 
-use super::{counts::Counts, mapped::Mapped};
-use crate::crash::{self, Step};
+use crate::{
+    arrays::mapped::Mapped,
+    counts::Counts,
+    crash::{self, Step},
+};
 
 /// What the sweeps have counted, and what they found wrong.
 pub struct Recount {

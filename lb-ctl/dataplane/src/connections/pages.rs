@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use lb_common::{layout::Settings, state::time::age};
 use lb_model::{Method, Protocol, ServerId, State};
 
-use super::{
-    clock,
-    connections::{self, Connections},
+use super::{Connections, Stored};
+use crate::{
     encode::{self, Identity},
+    kernel::clock,
 };
 
 /// A connection.
@@ -55,7 +55,7 @@ impl Page {
     /// The page from `cursor` on, of connections that `matches` lets through: at most `limit`
     /// rows. With a limit of 0, matching connections are counted only. `identity` says whose an
     /// entry of the map `servers` is.
-    pub(super) fn read(
+    pub(crate) fn read(
         connections: &Connections,
         settings: &Settings,
         identity: impl Fn(u32) -> Option<Identity>,
@@ -108,12 +108,12 @@ impl From<u64> for Cursor {
 
 /// A connection of the table in words; `None` if its server's entry is not in use.
 fn connection(
-    found: &connections::Connection,
+    found: &Stored,
     identity: Identity,
     now: u32,
     settings: &Settings,
 ) -> Option<Connection> {
-    let &connections::Connection { key, word, .. } = found;
+    let &Stored { key, word, .. } = found;
     let timeout = settings.timeouts.ticks(word.state());
     let left = timeout.saturating_sub(age(now, word.stamp()));
     let (protocol, client, service) = encode::ends(&key)?;
@@ -141,7 +141,8 @@ mod tests {
     };
     use proptest::{collection::vec, prelude::*};
 
-    use super::{super::mapped::Mapped, *};
+    use super::*;
+    use crate::arrays::mapped::Mapped;
 
     /// A table of which some slots hold an established connection, whose client's port is the
     /// slot's number.

@@ -1,0 +1,41 @@
+//! What is counted.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use lb_common::drops::Drop;
+use lb_model::ServiceId;
+
+use crate::{
+    Dataplane,
+    counts::{self, numbers::Numbers},
+};
+
+impl Dataplane {
+    /// What is counted for a service and its servers.
+    pub fn numbers(&self, service: ServiceId) -> Numbers<'_> {
+        Numbers::of(&self.tables, service)
+    }
+
+    /// Shows what these services and their servers count from here on (`ipvsadm -Z`).
+    pub fn zero(&mut self, services: &[ServiceId]) {
+        self.tables.zero(services);
+    }
+
+    /// How often [`estimate_rates`](Self::estimate_rates) is to be called.
+    pub const RATES_EVERY: Duration = counts::RATES_EVERY;
+
+    /// Estimates the rates of all services and servers.
+    pub fn estimate_rates(&mut self) {
+        self.tables.estimate_rates();
+    }
+
+    /// Packets dropped, by reason.
+    pub fn drops(&self) -> Result<Vec<(Drop, u64)>> {
+        let count = |&reason: &Drop| {
+            let counts = self.drops.get(&(reason as u32), 0)?;
+            Ok((reason, counts.iter().sum()))
+        };
+        Drop::ALL.iter().map(count).collect()
+    }
+}
