@@ -11,7 +11,7 @@ numbered! {
         ServerGone = 1,
         /// The server's next hop has not answered ARP yet, or there is no route to it.
         NextHopUnknown = 2,
-        /// The time to live ends here.
+        /// The packet's time to live would become 0.
         TtlExpired = 3,
         /// Larger than the path to the server allows.
         TooBig = 4,

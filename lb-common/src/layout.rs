@@ -1,8 +1,8 @@
 //! What is pinned, under which layout, and what both halves must agree on.
 //!
-//! Types in maps have room for what is to come, so that it needs no other layout. Room is zero,
-//! and nothing reads it: see [`Service`](crate::service::Service) (flags, persistence, local
-//! addresses), [`ServiceKey`](crate::service::ServiceKey) (firewall marks),
+//! Types in maps have spare fields for planned features, so that these need no new layout. Spare
+//! fields are zero, and nothing reads them: see [`Service`](crate::service::Service) (flags,
+//! persistence, local addresses), [`ServiceKey`](crate::service::ServiceKey) (firewall marks),
 //! [`Server`](crate::server::Server) (IPv6, thresholds, tunnels),
 //! [`Scheduler::roster_lines`](crate::schedule::Scheduler::roster_lines) (tables of schedulers)
 //! and [`address_filter::ALL_IN_WORD`] (rules with prefixes).
@@ -19,7 +19,7 @@ use crate::{
     table::places::Hash,
 };
 
-/// Version of everything in this crate that lies in a map. Pins of another version are
+/// Version of everything in this crate that is stored in a map. Pins of another version are
 /// not adopted.
 pub const LAYOUT: u32 = 6;
 
@@ -32,7 +32,7 @@ pub struct Balancer {
     pub addresses: [u64; address_filter::WORDS as usize],
     /// Its interfaces, each at the place that the lower 16 bits of its index give.
     pub interfaces: [Interface; INTERFACES as usize],
-    /// What the daemon is about to do.
+    /// The daemon's note of the counters that it is adding to a service's.
     pub moving: Moving,
     /// Which server's connections are being counted anew.
     pub recount: Recount,

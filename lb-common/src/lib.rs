@@ -1,4 +1,4 @@
-//! What the two halves of the director share: the types that lie in maps, and the pure
+//! What the two halves of the director share: the types that are stored in maps, and the pure
 //! functions that both must compute alike.
 //!
 //! Nothing here allocates, panics or calls the kernel, so that the same code runs in the XDP

@@ -1,8 +1,7 @@
-//! Enums that lie in maps as numbers.
+//! Enums that are stored in maps as numbers.
 
-/// Declares an enum with numbers, and both ways to go through it: `ALL`, and `of_number`, which
-/// reads a number back and has no default. A variant is one line, and cannot be forgotten in
-/// either.
+/// Declares an enum with numbers, and writes from the same list of variants `ALL` and `of_number`,
+/// which reads a number back and has no default. So no variant is missing in either.
 macro_rules! numbered {
     (
         $(#[$attribute:meta])*

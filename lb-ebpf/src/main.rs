@@ -95,7 +95,7 @@ fn known(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Option<Ver
     if way == Way::DR {
         return carry(packet, parsed, entry, now, server, Way::DR);
     }
-    match way.once_more() {
+    match way.opaque() {
         Way::NAT => carry(packet, parsed, entry, now, server, Way::NAT),
         Way::TUN => carry(packet, parsed, entry, now, server, Way::TUN),
         _ => None,

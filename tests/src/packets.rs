@@ -13,7 +13,7 @@ use etherparse::{
     TcpHeader, TcpOptions, UdpHeader,
 };
 
-/// The MAC address of the director's interface, in frames that a packet begins with.
+/// The MAC address of the director's interface, to which new packets are addressed.
 pub const DIRECTOR: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// The MAC address that packets from clients come from.
 pub const ROUTER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
@@ -54,7 +54,7 @@ pub enum Transport {
     },
 }
 
-/// A packet as plain values, to be changed at will: lengths and checksums follow.
+/// A packet as plain values. [`Packet::frame`] computes lengths and checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Who sends the frame.
@@ -143,7 +143,7 @@ impl Packet {
         self
     }
 
-    /// One hop further.
+    /// After one more hop: its time to live is less by one.
     #[must_use]
     pub fn aged(mut self) -> Self {
         self.ip.time_to_live -= 1;
@@ -209,7 +209,7 @@ impl Packet {
         self.ip.header_len() + self.transport.length() + self.payload.len()
     }
 
-    /// On the wire.
+    /// The packet as a frame.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let mut ip = self.ip.clone();

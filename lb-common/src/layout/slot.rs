@@ -27,7 +27,7 @@ pub struct Bucket {
 
 const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Bucket>() == 256);
 
-/// No slot.
+/// The index that stands for no slot.
 pub const NO_SLOT: u32 = u32::MAX;
 
 /// The route of a connection: where its reverse entry is.

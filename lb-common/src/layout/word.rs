@@ -10,8 +10,8 @@ use crate::state::{self, Kind, STATE};
 /// read a word earlier never replaces the word of a later entry in the same slot: the words
 /// differ even where state and stamp are the same.
 ///
-/// One number and not four fields: the compiler would keep each field that is used in a register of
-/// its own, and packets pay for each register that BPF does not have.
+/// One number and not four fields: the compiler would keep each field in a register of its own. BPF
+/// has ten; what does not fit is stored on the stack and loaded again, for each packet.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Word(u64);
 
@@ -142,7 +142,7 @@ impl Word {
         Self(self.0 & !0xffff_ffff | stamp as u64)
     }
 
-    /// The same with another tail.
+    /// The same with other bits 48 to 63.
     #[inline(always)]
     #[must_use]
     pub const fn with_tail(self, tail: u16) -> Self {

@@ -32,7 +32,7 @@ impl Bench {
         }
     }
 
-    /// Changes a weight.
+    /// Changes a server's weight.
     pub fn reweigh(&mut self, server: u32, weight: u32) {
         let old = self.order.clone();
         for entry in &mut self.order {
@@ -41,16 +41,16 @@ impl Bench {
             }
         }
         let position = self.position.get();
-        self.stand(self.scheduler.position_after(&old, position, &self.order));
+        self.set_position(self.scheduler.position_after(&old, position, &self.order));
     }
 
-    /// Has the scheduler go on here.
-    pub fn stand(&mut self, position: Position) {
+    /// Has the scheduler go on from this position.
+    pub fn set_position(&mut self, position: Position) {
         self.position.set(position);
     }
 
-    /// Gives a server connections.
-    pub fn burden(&mut self, server: u32, load: Load) {
+    /// Says how many connections a server has.
+    pub fn set_load(&mut self, server: u32, load: Load) {
         self.loads[server as usize] = load;
     }
 

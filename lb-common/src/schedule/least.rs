@@ -39,8 +39,8 @@ where
     least.chosen.server()
 }
 
-/// A step is a line: the whole roster has to be read, and a step of `bpf_loop` costs more than
-/// a server.
+/// A step looks at a line of eight servers, not at one: the whole roster has to be read, and a step
+/// of `bpf_loop` costs more than looking at a server.
 struct Least<'a, R, B> {
     roster: &'a R,
     burden: B,
@@ -58,14 +58,14 @@ where
         let (mut chosen, mut least) = (self.chosen, self.least);
         self.roster.visit_line(number, |entry, load| {
             let mut this = (self.burden)(&entry, load);
-            // A capacity of 0 is never less. For wlc, the compiler leaves this out: it is 0
-            // already.
+            // A server without capacity never has the least burden. In wlc the capacity is the
+            // weight, which is 0 then, so the compiler removes this branch.
             if !self.roster.eligible(&entry) {
                 this.capacity = 0;
             }
             // this.load / this.capacity < least.load / least.capacity
             if least.load.wrapping_mul(this.capacity) > this.load.wrapping_mul(least.capacity) {
-                // One branch instead of one for each value.
+                // With this hint the compiler emits one branch, without it one for each value.
                 core::hint::cold_path();
                 (chosen, least) = (Choice::of(&entry), this);
             }

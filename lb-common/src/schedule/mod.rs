@@ -111,12 +111,12 @@ mod tests {
         for scheduler in [Scheduler::Lc, Scheduler::Wlc] {
             let mut bench = Bench::of(scheduler, &[1, 1]);
             let (active, inactive) = (1, 0);
-            bench.burden(11, Load { active, inactive });
+            bench.set_load(11, Load { active, inactive });
             let (active, inactive) = (0, 257);
-            bench.burden(12, Load { active, inactive });
+            bench.set_load(12, Load { active, inactive });
             assert_eq!(bench.choose(), Some(12), "the first of equals");
             let inactive = 258;
-            bench.burden(12, Load { active, inactive });
+            bench.set_load(12, Load { active, inactive });
             assert_eq!(bench.choose(), Some(11));
         }
     }
@@ -128,7 +128,7 @@ mod tests {
             // Times 257, this is 2^32 + 256.
             for (server, active) in [(12, 16_711_936), (11, 1)] {
                 let inactive = 0;
-                bench.burden(server, Load { active, inactive });
+                bench.set_load(server, Load { active, inactive });
             }
             assert_eq!(bench.choose(), Some(11));
         }

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_position_beyond_a_roster_that_shrank_begins_again() {
         let mut bench = Bench::of(Rr, &[1]);
-        bench.stand(Position { next: 7, weight: 0 });
+        bench.set_position(Position { next: 7, weight: 0 });
         assert_eq!(bench.picks(1), [11]);
     }
 

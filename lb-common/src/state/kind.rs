@@ -19,7 +19,7 @@ pub enum Kind {
     Reverse = 0x50,
     /// A connection or a reverse entry that a CPU is opening.
     Opening = 0x60,
-    /// A slot that one CPU owns: it writes it, or takes it away.
+    /// A slot that one CPU owns: it is writing an entry there, or removing one.
     Claimed = 0x70,
 }
 
@@ -36,9 +36,9 @@ pub const STATES: usize = 128;
 pub const FREE: u8 = Kind::Free as u8;
 /// The state byte of a UDP connection.
 pub const UDP: u8 = Kind::Udp as u8;
-/// An entry that is being opened: others with the same key may be, too.
+/// An entry that is being opened. There may be others with the same key.
 pub const CONTESTING: u8 = Kind::Opening as u8;
-/// An entry that is being opened: it is the only one with its key.
+/// An entry that is being opened, and has won: no other with the same key becomes live.
 pub const ELECTED: u8 = Kind::Opening as u8 | 1;
 /// The state byte of a slot that one CPU owns.
 pub const CLAIMED: u8 = Kind::Claimed as u8;

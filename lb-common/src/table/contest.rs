@@ -271,7 +271,7 @@ impl<T: SharedTable> Look<T> {
         false
     }
 
-    /// The own entry was defeated by one that is gone, too.
+    /// The own entry was defeated, and the entry that defeated it has ended since.
     #[inline(always)]
     fn enter_again(&mut self) {
         if let Some(slot) = self.table.at(self.own) {

@@ -40,7 +40,8 @@ pub fn find<T: Table>(table: T, key: &T::Constant) -> Option<Entry<T>> {
             continue;
         };
         for place in 0..T::SLOTS {
-            // The key alone, which rules out most slots; then word and key in the right order.
+            // First the key alone, which rules out most slots. `look` then loads the word before
+            // the key: only in this order they are known to belong together.
             if table.constant(table.slot(bucket, place)).same(key)
                 && let Some(entry) = look(table, number, place, key)
             {

@@ -73,7 +73,7 @@ pub fn reverse_of<T: Table>(table: T, connection: &Entry<T>) -> Option<Entry<T>>
     }
     let route = Forward::from_bits(table.route(connection.slot));
     let reverse = entry::read(table, route.reverse)?;
-    // The key as well: a generation of eight bits comes again.
+    // Compares the key as well: a generation of eight bits repeats after 256 uses of the slot.
     let ours = state::is_reverse(reverse.word.state())
         && reverse.word.generation() == u16::from(route.generation)
         && connection.constant.is_answered_by(&reverse.constant);

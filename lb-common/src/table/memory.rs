@@ -41,7 +41,7 @@ pub trait Table: Copy {
     fn slot(self, bucket: Self::Bucket, place: u32) -> Self::Slot;
     /// Loads the word.
     fn word(self, slot: Self::Slot) -> u64;
-    /// Loads the key, after the word that was loaded before it.
+    /// Loads the key. This must not be moved before an earlier load of the word.
     fn constant(self, slot: Self::Slot) -> Self::Constant;
     /// Loads the route.
     fn route(self, slot: Self::Slot) -> u64;
@@ -84,8 +84,8 @@ pub trait SharedTable: Table {
         }
     }
 
-    /// The same number, hidden from the optimiser: arithmetic stays arithmetic, where it could
-    /// become a branch, which a verifier follows twice.
+    /// The same number, hidden from the optimiser, which could otherwise turn arithmetic into a
+    /// branch; a verifier would check what follows it twice.
     #[inline(always)]
     fn opaque(self, number: u64) -> u64 {
         number

@@ -34,15 +34,15 @@ pub struct New<K> {
 pub struct NewReverse<K> {
     /// Its key and server.
     pub constant: K,
-    /// The way to the client, and the route epoch in which it was looked up.
+    /// The way to the client: a [`Reverse`](crate::layout::slot::Reverse), as stored.
     pub route: u64,
-    /// See above.
+    /// The route epoch in which it was looked up.
     pub epoch: u16,
     /// True where replies need not touch the connection's entry from the beginning (UDP).
     pub settled: bool,
 }
 
-/// What became of it.
+/// The outcome of opening a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// The connection is in the table.
@@ -64,7 +64,7 @@ pub fn open<T: Steps>(
     if own == NO_SLOT {
         return Opened::Full;
     }
-    // Both slots before the contest: whoever wins it has all that the connection needs.
+    // Both slots are claimed before the contest, so that its winner has all that it needs.
     let mut spare = NO_SLOT;
     if let Some(reverse) = reverse {
         match room_for(table, reverse, new.now) {
@@ -109,7 +109,7 @@ pub fn open<T: Steps>(
         let route = put_reverse(table, reverse, spare, new.now);
         table.replace_route(slot, Forward::NONE.bits(), route.bits());
     }
-    // The generation again: it is another one if the entry entered the contest twice.
+    // Read again: an entry that entered the contest twice has a new generation.
     let generation = Word::from_bits(table.word(slot)).generation();
     let live = Word::connection(new.now, new.state, flags, generation);
     table.store(slot, live.bits());
@@ -178,7 +178,7 @@ fn publish_reverse<T: Steps>(
     new: &NewReverse<T::Constant>,
     now: u32,
 ) -> Forward {
-    // Another one than `own` was read with, if the entry entered the contest twice.
+    // Read again: an entry that entered the contest twice has a new generation.
     let generation = Word::from_bits(table.word(own.slot)).generation();
     let word = reverse_word(new, now, generation);
     table.store(own.slot, word.bits());

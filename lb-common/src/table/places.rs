@@ -34,7 +34,8 @@ pub struct Places {
     buckets: u32,
 }
 
-/// The same, computed. A lookup that succeeds at its first slot needs one of the three only.
+/// The buckets and the slot that a hash chooses, computed. A lookup that succeeds at its first slot
+/// needs one of the three only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// The bucket to look in first.

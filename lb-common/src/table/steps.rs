@@ -8,7 +8,7 @@ use super::{
     memory::SharedTable,
 };
 
-/// A table that calls them in its own way.
+/// A table that says how they are called: inline, or as functions.
 pub trait Steps: SharedTable {
     /// Calls [`entry::find`].
     #[inline(always)]

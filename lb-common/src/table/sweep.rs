@@ -34,7 +34,7 @@ pub struct Sweep<T> {
 }
 
 impl<T: SharedTable> Sweep<T> {
-    /// Now is in ticks.
+    /// A sweep at the time `now`, in ticks.
     #[inline(always)]
     pub const fn new(table: T, order: Order, now: u32) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl<T: SharedTable> Sweep<T> {
         }
     }
 
-    /// Does it.
+    /// Sweeps all slots of the order.
     #[inline(always)]
     pub fn run(&mut self) {
         self.table.repeat(self.order.slots, self);

@@ -1,5 +1,6 @@
-//! What is done all the time, a part at a time, so that nobody waits: expired connections are
-//! taken away, what somebody changed behind the daemon's back is undone, rates are estimated.
+//! What is done all the time, in small parts, so that no request has to wait long: expired
+//! connections are removed, what somebody changed behind the daemon's back is undone, rates are
+//! estimated.
 
 use std::time::{Duration, Instant};
 
@@ -7,23 +8,24 @@ use lb_dataplane::{Dataplane, Swept};
 
 use crate::{complaints::Complaints, interfaces::Interfaces, pace::Pace};
 
-/// A sweep of the whole table costs one part in so many of a processor, and comes so often.
+/// A sweep of the whole table costs 1/200 of a processor, unless it would come less often than
+/// every 30 seconds.
 const SWEEP_SHARE: u32 = 200;
 const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
 
-/// The same for looking through all maps.
+/// The same for comparing all maps with the daemon's copies.
 const AUDIT_SHARE: u32 = 500;
 const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(5);
 
 /// Takes care of the packet path.
 pub struct Care {
-    /// When the next part of the maps is looked at.
+    /// When the next part of the maps is compared.
     audit_due: Instant,
     audits: Pace,
     sweeps: Pace,
-    /// No server had a connection when that was looked at last.
+    /// True if no server had a connection when rates were estimated last.
     idle: bool,
-    /// Errors.
+    /// Errors that were logged and are not over.
     pub complaints: Complaints,
 }
 
@@ -65,8 +67,8 @@ impl Care {
         self.idle = !dataplane.has_connections();
     }
 
-    /// Takes away expired connections. To be called every `interval`. True where removed servers
-    /// were forgotten.
+    /// Removes expired connections from a part of the table. To be called every `interval`. True
+    /// if entries of removed servers were freed.
     pub fn sweep(&mut self, dataplane: &mut Dataplane, interval: Duration) -> bool {
         let period = match self.idle {
             // There are no connections to end.

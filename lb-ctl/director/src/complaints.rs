@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
-/// What went wrong when something was to be repaired, by what it is about.
+/// The last error of each thing that is tried again and again, by what the error is about.
 #[derive(Default)]
 pub struct Complaints(HashMap<String, String>);
 

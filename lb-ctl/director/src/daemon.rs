@@ -39,16 +39,16 @@ use crate::{
     scouts::Scouts,
 };
 
-/// The kernel that the packet path needs: `bpf_loop`.
+/// The oldest kernel that has `bpf_loop`, which the packet path calls.
 const KERNEL: (u32, u32) = (5, 17);
 
-/// Expired connections are taken away in steps of this.
+/// How often a part of the connection table is swept for expired connections.
 const SWEEP: Duration = Duration::from_millis(100);
 /// How often some next hops are probed, and a part of the maps is looked at.
 const REFRESH: Duration = Duration::from_millis(100);
 /// How often what failed is tried again.
 const TICK: Duration = Duration::from_secs(1);
-/// Requests that wait their turn.
+/// How many requests may wait for the daemon. Further clients wait at the socket.
 const QUEUE: usize = 64;
 
 /// Runs the daemon until a signal or a request ends it. Its file says what is `written`.
@@ -106,7 +106,7 @@ enum End {
     Detached,
 }
 
-/// Where the daemon hears of the network.
+/// What comes in from the network, besides requests.
 struct News {
     changes: Changes,
     answers: mpsc::UnboundedReceiver<Event>,
@@ -116,7 +116,7 @@ struct Daemon {
     options: Options,
     core: Core,
     record: RecordFile,
-    /// What was recorded when the daemon started, until the core has it.
+    /// The record as it was read at the start; the core takes it from here.
     recorded: Option<Recorded>,
     dataplane: Dataplane,
     interfaces: Interfaces,
@@ -124,7 +124,7 @@ struct Daemon {
     scouts: Scouts,
     care: Care,
     since: Instant,
-    /// Who waits for which answer.
+    /// Clients that wait for the core's reply.
     waiting: HashMap<Token, oneshot::Sender<Reply>>,
     last: Token,
 }
@@ -191,7 +191,7 @@ impl Daemon {
         Ok((daemon, News { changes, answers }))
     }
 
-    /// Makes the packet path do what is recorded, and what the file says otherwise.
+    /// Makes the packet path do what is recorded, and what the file has changed since.
     async fn start(&mut self, written: Written, news: &mut News) -> Result<()> {
         let known = self.recorded.is_some();
         let (reply, mut done) = oneshot::channel();
@@ -315,7 +315,7 @@ impl Daemon {
         None
     }
 
-    /// SIGHUP: the file again. What comes of it is logged.
+    /// On SIGHUP: applies the file again, and logs the outcome, because nobody gets a reply.
     async fn hang_up(&mut self) {
         let name = self.options.name();
         let Some(path) = self.options.file() else {
@@ -342,7 +342,7 @@ impl Daemon {
                 Ok(Reply::Error { message, .. }) => {
                     tracing::error!("{log_name} was not applied; nothing changed: {message}");
                 }
-                // Nothing else is answered, unless the daemon ends.
+                // The core gives no other reply; without one, the daemon is ending.
                 Ok(_) | Err(_) => {}
             }
         });
@@ -362,7 +362,7 @@ impl Daemon {
         }
     }
 
-    /// Carries an order out. Gives what there is to tell of it at once.
+    /// Carries an order out. Gives the outcome, where it is known at once, as an event.
     async fn carry_out(&mut self, order: Order) -> Option<Event> {
         match order {
             Order::Explore { epoch, addresses } => self.scouts.explore(epoch, addresses),
@@ -420,7 +420,7 @@ impl Daemon {
         Event::Unused(addresses)
     }
 
-    /// Writes the record anew where it has grown long, or could not be written.
+    /// Writes the record anew if it has grown long, or if the last write failed.
     fn keep_record(&mut self) {
         if self.record.is_due()
             && let Some(recorded) = self.core.recorded()
@@ -435,15 +435,15 @@ impl Daemon {
         self.care.complaints.note("record", outcome);
     }
 
-    /// Takes the packet path down. The record goes first: after a crash in between, nobody wants
-    /// live edits back.
+    /// Takes the packet path down. The record is removed first: if the daemon crashes in between,
+    /// the next one must not make the live edits again.
     fn take_down(&mut self) -> Result<()> {
         self.record.remove().context("cannot remove the record")?;
         self.dataplane.take_down()
     }
 
-    /// How servers that do not answer now were reached before, as far as the packet path knows.
-    /// It still sends there, as under a daemon that had been running all the time.
+    /// For servers that do not answer ARP now: the next hop that the packet path has from the last
+    /// daemon. It goes on sending there, as if that daemon had not ended.
     async fn remembered(&self, found: &[(IpAddr, Reach)]) -> Result<Vec<(IpAddr, Reach)>> {
         let interfaces = self.routing.interfaces().await?;
         let hop = |(address, reach): &(IpAddr, Reach)| {
@@ -478,7 +478,7 @@ impl Daemon {
     }
 }
 
-/// What can be used of a record; the rest is told.
+/// The record, if it can be used; why not, is logged.
 fn usable(found: Found) -> Option<Recorded> {
     match found {
         Found::Nothing => None,

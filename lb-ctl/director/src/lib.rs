@@ -1,4 +1,5 @@
-//! The daemon. Its core decides, and does nothing; everything else here does, and decides nothing.
+//! The daemon. Its core decides what is to be done, without any I/O; all else here does it, and
+//! decides nothing.
 //!
 //! - [`core`]: events in, orders out: what is desired, what is known, what is effective
 //! - [`record`]: what is desired, beside the socket

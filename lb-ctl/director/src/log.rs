@@ -2,7 +2,7 @@
 
 use crate::core::{By, Level, Told};
 
-/// Logs lines. Who asked for what they tell is in fields.
+/// Logs lines, with fields that say who asked for the change.
 pub fn tell(told: &Told) {
     for line in &told.lines {
         match &told.by {
@@ -12,7 +12,7 @@ pub fn tell(told: &Told) {
                 Level::Error => tracing::error!("{line}"),
             },
             Some(By::Peer { peer, verb }) => {
-                // The client chooses the verb.
+                // Escaped: the client chooses the verb, and could put line breaks into it.
                 let (uid, pid, verb) = (peer.uid, peer.pid, verb.escape_debug().to_string());
                 match told.level {
                     Level::Info => tracing::info!(uid, pid, verb, "{line}"),

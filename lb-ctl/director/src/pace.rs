@@ -1,21 +1,21 @@
-//! How often something is done that goes through everything, a part at a time: as often as is
-//! useful where that is cheap, less often where there is much to go through.
+//! How often a full pass over everything is made, in parts, so that it costs no more than a fixed
+//! share of a processor: a pass that takes longer is made less often.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The pace of one such thing.
+/// The pace of one kind of pass; a pass is a round.
 #[derive(Default)]
 pub struct Pace {
     /// The processor time that the last whole round took.
     round: Duration,
-    /// And this one, so far.
+    /// The processor time that this round has taken so far.
     spent: Duration,
 }
 
 impl Pace {
-    /// Does a part of a round, and tells with it whether that was the last one.
+    /// Does a part of a round, and measures it. The part also says whether it was the last one.
     pub fn part<T>(&mut self, part: impl FnOnce() -> (T, bool)) -> T {
         let before = processor_time();
         let (outcome, last) = part();
@@ -26,14 +26,14 @@ impl Pace {
         outcome
     }
 
-    /// How long a round should take, so that it costs one part in `share` of a processor, if
-    /// that leads to no more than `most`.
+    /// How long a round should take, so that it costs 1/`share` of a processor: at least a second,
+    /// at most `most`, even if it costs more then.
     pub fn period(&self, share: u32, most: Duration) -> Duration {
         (self.round * share).clamp(Duration::from_secs(1), most)
     }
 }
 
-/// What this thread has used; nothing where the kernel does not tell.
+/// The processor time that this thread has used; zero if the kernel does not tell.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -77,12 +77,12 @@ pub struct Recorded {
     pub doubts: Vec<Doubt>,
 }
 
-/// A batch that may not be done.
+/// A batch that the packet path may not have, or only in part.
 #[derive(Clone, Debug)]
 pub struct Doubt {
     /// Its number.
     pub number: u64,
-    /// Takes it back.
+    /// Undoes it.
     pub undo: Undo,
     /// The files before.
     pub files: Files,

@@ -1,4 +1,4 @@
-//! What becomes of a request: it is answered at once, or it is for the core.
+//! Requests: those that only read are answered here, the others are for the core.
 
 use std::fs;
 
@@ -10,17 +10,17 @@ use crate::{
     report::Report,
 };
 
-/// What becomes of a request.
+/// Who answers a request.
 pub enum Answer {
-    /// It is answered.
+    /// Nobody else: this is the reply.
     Reply(Reply),
-    /// It is for the core.
+    /// The core, to which it is handed as an event.
     Ask(By, Asked),
-    /// The packet path is to be taken down.
+    /// The daemon, once it has taken the packet path down.
     Detach,
 }
 
-/// What becomes of a request.
+/// Answers a request, or says who does.
 pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Request) -> Answer {
     let by = |verb: String| By::Peer { peer, verb };
     Answer::Reply(match request {
@@ -73,13 +73,13 @@ pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Reque
             from,
             limit,
         } => report.connections(&filter, from, limit),
-        // None can be started yet.
+        // The daemon cannot start one yet.
         Request::SyncDaemons => Reply::SyncDaemons(Vec::new()),
         Request::Detach => return Answer::Detach,
     })
 }
 
-/// True where the daemon's own file says the same, letter by letter.
+/// True if the daemon's own file has exactly this text.
 fn is_own(options: &Options, text: &str) -> bool {
     let file = options.file();
     file.is_some_and(|file| fs::read(file).is_ok_and(|own| own == text.as_bytes()))

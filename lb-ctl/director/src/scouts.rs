@@ -1,5 +1,5 @@
-//! Asks the kernel how addresses are reached, in tasks of their own: the kernel answers at once,
-//! but a server that does not answer ARP is waited for, and many servers are many questions.
+//! Asks the kernel how addresses are reached. This runs in tasks of its own, so that the daemon
+//! does not wait for servers that are slow to answer ARP, or for thousands of questions.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -18,7 +18,7 @@ use crate::core::Event;
 /// reached as soon as it answers.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Asks.
+/// Starts the tasks that ask.
 pub struct Scouts {
     routing: Arc<Routing>,
     answers: mpsc::UnboundedSender<Event>,
@@ -26,7 +26,7 @@ pub struct Scouts {
 }
 
 impl Scouts {
-    /// Gives where the answers come in, too.
+    /// Also gives the channel in which the answers arrive.
     pub fn new(routing: Arc<Routing>) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (answers, incoming) = mpsc::unbounded_channel();
         let scouts = Self {
@@ -42,7 +42,7 @@ impl Scouts {
         let (routing, answers) = (Arc::clone(&self.routing), self.answers.clone());
         tokio::spawn(async move {
             let found = explore(&routing, addresses).await;
-            // Nobody listens any more when the daemon ends.
+            // The daemon closes the channel when it ends.
             let _ = answers.send(Event::Explored {
                 epoch,
                 remembered: Vec::new(),
@@ -63,7 +63,7 @@ impl Scouts {
         });
     }
 
-    /// Makes the kernel probe next hops, unless it still does so.
+    /// Makes the kernel probe next hops, unless the task of the last call is still running.
     pub fn refresh(&mut self, due: impl FnOnce() -> Vec<IpAddr>) {
         if self
             .refreshing

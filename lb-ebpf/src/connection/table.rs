@@ -220,12 +220,12 @@ pub fn stamp(entry: &Entry, now: u32) {
 /// client: [`live::step`].
 #[inline(always)]
 pub fn step(entry: &Entry, from_server: bool, flags: u8) {
-    // All but the stamp. The packet's way has these 32 bits in a register.
+    // All but the stamp: the caller has these 32 bits in a register already.
     let word = (entry.word.bits() >> 32) as u32;
     step_in(entry.slot, word, from_server, flags);
 }
 
-/// A subprogram that reads the key again: to pass the entry would take a copy on the stack.
+/// A subprogram that reads the key again: passing the entry would copy it to the stack.
 #[inline(never)]
 fn step_in(slot: *mut Slot, word: u32, from_server: bool, flags: u8) {
     let entry = Entry {

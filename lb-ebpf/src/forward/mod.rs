@@ -54,7 +54,7 @@ impl Way {
     /// The same value, hidden from the optimiser, so that it does not merge the comparisons
     /// before and after.
     #[inline(always)]
-    pub fn once_more(self) -> Self {
+    pub fn opaque(self) -> Self {
         Self(verifier::opaque(u64::from(self.0)) as u16)
     }
 

@@ -42,7 +42,7 @@ pub fn decrement_ttl(ip: Header<Ipv4Hdr>) {
     ip.set(TTL_TO_CHECKSUM, checksum::after_hop(word));
 }
 
-/// Replaces an address, which is the `change` of the checksum.
+/// Replaces an address, and corrects the checksum, for which that is this `change`.
 #[inline(always)]
 pub fn rewrite(ip: Header<Ipv4Hdr>, address: Field<Ipv4Hdr, u32>, new: u32, change: Delta) {
     ip.set(address, new);

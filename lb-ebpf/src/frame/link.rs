@@ -39,8 +39,7 @@ impl Link {
         self.length
     }
 
-    /// Writes it to the start of a frame that is an IPv4 packet from now on; but for the
-    /// addresses.
+    /// Writes all of it but the addresses to the start of a frame that gets an IPv4 header here.
     #[inline(always)]
     pub fn write(self, ethernet: Header<EthHdr>) {
         ethernet.set(ETHERTYPE, IPV4);
@@ -50,7 +49,7 @@ impl Link {
 /// Writes the Ethernet addresses: destination and source, as in `Server::ethernet`.
 #[inline(always)]
 pub fn address(ethernet: Header<EthHdr>, addresses: &[u32; 3]) {
-    /// In two loads.
+    /// The twelve bytes as two words, which takes two loads.
     #[repr(C)]
     struct Words {
         first: u64,
@@ -81,7 +80,7 @@ impl Addresses {
         }
     }
 
-    /// Those of an answer.
+    /// The addresses of an answer: destination and source exchanged.
     #[inline(always)]
     pub const fn reversed(self) -> Self {
         Self {

@@ -23,7 +23,7 @@ pub struct Parsed {
     pub key: Key,
     /// The link header.
     pub link: Link,
-    /// What it begins with. Void, as the next two, when the start of the frame has moved.
+    /// The Ethernet header. This and the next two are void once the start of the frame has moved.
     pub ethernet: Header<EthHdr>,
     /// The IPv4 header.
     pub ip: Header<Ipv4Hdr>,
@@ -31,7 +31,7 @@ pub struct Parsed {
     pub ports: Header<Ports>,
     /// The IP packet's length in bytes.
     pub length: u16,
-    /// TCP's flags; of UDP, those of a segment without news.
+    /// TCP's flags; for UDP those of a segment that leaves a connection's state as it is.
     pub flags: u8,
     /// Index of the interface that received the packet.
     pub interface: u32,

@@ -30,10 +30,10 @@ impl Ports {
 pub const PORTS_OF_TCP: Field<TcpHdr, Ports> = Field::at(0);
 const PORTS_OF_UDP: Field<UdpHdr, Ports> = Field::at(0);
 
-/// SYN, FIN and their kind.
+/// The byte with SYN, FIN, RST and ACK.
 pub const TCP_FLAGS: Field<TcpHdr, u8> = Field::at(offset_of!(TcpHdr, _bitfield_1) + 1);
 
-/// UDP has no flags: its packets count as segments without news.
+/// UDP has no flags: its packets count as segments that leave a connection's state as it is.
 pub const UDP_FLAGS: u8 = tcp::ACK;
 
 /// Reads the header of this protocol that begins `offset` bytes into the frame, in `room` bytes
@@ -74,6 +74,6 @@ pub fn checksum(packet: Packet, protocol: u8, ports: Header<Ports>) -> Option<He
 pub struct Checksum(u16);
 
 impl Checksum {
-    /// All of it.
+    /// The checksum as a field.
     pub const VALUE: Field<Self, u16> = Field::at(offset_of!(Self, 0));
 }

@@ -5,7 +5,7 @@ use core::ptr::read_volatile;
 
 use lb_common::{layout::Constants, table::places::Hash};
 
-/// Read as volatile: the compiler must not use the values that stand here.
+/// Read as volatile: the daemon replaces these values, so the compiler must not compute with them.
 #[unsafe(no_mangle)]
 static CONSTANTS: Constants = Constants {
     hash: Hash {

@@ -32,8 +32,8 @@ pub fn without_upper<const BITS: u32>(mut value: u64) -> u64 {
     value
 }
 
-/// The same number, hidden from the optimiser: arithmetic stays arithmetic, where it could become
-/// a branch, which the verifier follows twice.
+/// The same number, hidden from the optimiser, which could otherwise turn arithmetic into a branch;
+/// the verifier would check what follows it twice.
 #[inline(always)]
 pub fn opaque(mut value: u64) -> u64 {
     // SAFETY: a move from a register to itself.

@@ -103,7 +103,7 @@ pub enum Admitted {
     To(u32),
     /// To no server.
     No(Verdict),
-    /// As if it were of no connection.
+    /// Its connection is over: it is treated as a packet without one.
     Anew,
 }
 
@@ -122,7 +122,7 @@ impl Admission {
         Self(Self::DROP | reason as u64)
     }
 
-    /// What it says.
+    /// Unpacks the register.
     #[inline(always)]
     pub fn read(self) -> Admitted {
         let lower = self.0 as u32;
@@ -180,7 +180,7 @@ fn opens(parsed: &Parsed) -> bool {
             && parsed.key.source_port() != FTP_DATA)
 }
 
-/// Back to where a packet came from: the way to a client that the kernel knows no way to.
+/// The way back to the station that sent a packet: for clients to which the kernel has no route.
 #[inline(always)]
 fn came_from(packet: Packet) -> Reverse {
     let next_hop = match packet.at(0) {

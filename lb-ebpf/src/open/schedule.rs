@@ -45,7 +45,7 @@ impl Scheduled {
         Self(Self::DROP | reason as u64)
     }
 
-    /// What it says.
+    /// Unpacks the register.
     #[inline(always)]
     pub fn read(self) -> Result<u32, Drop> {
         let lower = self.0 as u32;

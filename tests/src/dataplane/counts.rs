@@ -57,7 +57,7 @@ impl Bench {
     }
 
     /// Adds to a server's counts of active and inactive connections, without connections.
-    pub fn burden(&mut self, server: u32, active: u32, inactive: u32) {
+    pub fn add_load(&mut self, server: u32, active: u32, inactive: u32) {
         let bits = self.load_bits(server) + u64::from(active) + (u64::from(inactive) << 32);
         self.maps().loads.write(server, bits);
     }

@@ -1,7 +1,8 @@
 //! The program in the kernel, and the maps that it was loaded with.
 //!
-//! The verifier takes longer than most tests do. What a test has finished with is therefore
-//! kept, wiped clean, for the next one that wants maps of the same size.
+//! Loading takes longer than most tests run, because the verifier checks the program. So when a
+//! test ends, its program is kept, and its maps are emptied for the next test that wants maps of
+//! the same size.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +22,7 @@ use lb_dataplane::raw::{Bpffs, DIRECTOR, Mapped, Parts, Pins, SECTION, Variable,
 
 use super::size::{Size, cpus};
 
-/// All maps but those that nobody outside the program has any use for.
+/// The program, and the maps that tests read or write.
 pub struct Loaded {
     object: Ebpf,
     pub size: Size,
@@ -39,13 +40,15 @@ pub struct Loaded {
     icmp_sent: PerCpuArray<MapData, u64>,
 }
 
+/// What tests that have ended left for others.
 static SHELF: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
 
 /// Tables larger than this are not kept.
 const MOST_BUCKETS: u32 = 1024;
 
 impl Loaded {
-    /// From the shelf, or else loaded now. The hash function follows from the size.
+    /// One that an earlier test left, or else loaded now. Those of one size have the same hash
+    /// function.
     pub fn of(size: Size, hash: Hash) -> Self {
         let kept = {
             let mut shelf = shelf();
@@ -55,7 +58,7 @@ impl Loaded {
         kept.unwrap_or_else(|| Self::load(size, hash))
     }
 
-    /// To the shelf, as if just loaded.
+    /// Leaves it to other tests, with empty maps.
     pub fn give_back(mut self) {
         if self.size.buckets <= MOST_BUCKETS && self.wipe().is_ok() {
             shelf().push(self);
@@ -76,7 +79,7 @@ impl Loaded {
         program.try_into().expect("an XDP program")
     }
 
-    /// Learns what time it is.
+    /// Has the program `clock` write the time into the settings.
     pub fn read_clock(&self) {
         clock::read(self.program_of_name("clock")).expect("the time");
     }

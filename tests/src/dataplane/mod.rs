@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Nothing is pinned and nothing attached; all of it is gone with the process. Loading
-//! needs root. What is broken on the bench itself panics, for nobody could go on.
+//! needs root. A fault of the bench itself panics: no test could go on.
 
 mod counts;
 mod loaded;
@@ -54,7 +54,7 @@ pub const INGRESS: u32 = 1;
 /// Another interface, which need not exist: the program only says that it wants to go there.
 pub const ELSEWHERE: u32 = 77;
 
-/// What the kernel grants in front of a frame, and what a program that encapsulates may add.
+/// Bytes that the kernel leaves free in front of a frame, for programs that encapsulate.
 const HEADROOM: usize = 256;
 
 /// What became of a packet.
@@ -64,11 +64,11 @@ pub enum Verdict {
     Pass,
     /// `XDP_TX`.
     Transmit,
-    /// `XDP_REDIRECT`. Where to, a test run does not tell.
+    /// `XDP_REDIRECT`. The kernel does not report to which interface.
     Redirect,
     /// `XDP_DROP`, and the one reason that was counted for it.
     Drop(Drop),
-    /// `XDP_TX` of something else: what was counted as dropped for this reason was answered.
+    /// `XDP_TX` of an ICMP error: the packet was counted as dropped for this reason.
     Answer(Drop),
 }
 
@@ -94,7 +94,7 @@ impl Outcome {
 
 /// The data plane, with what a test told it.
 pub struct Bench {
-    /// Always there, until it goes back to the shelf.
+    /// `None` only while the bench is dropped: then it goes to the next test.
     loaded: Option<Loaded>,
     hash: Hash,
     dropped: [u64; Drop::ALL.len()],
@@ -198,7 +198,8 @@ impl Bench {
         }
     }
 
-    /// Sends frames whose fate nobody asks for, as fast as possible; gives the last action.
+    /// Sends frames as fast as possible, without a look at what becomes of them; gives the last
+    /// action.
     pub fn send_blindly<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> Option<u32> {
         frames
             .into_iter()
@@ -229,9 +230,9 @@ impl Bench {
         raw::sweep(self.maps().sweep(), &order).expect("a run of the program `sweep`")
     }
 
-    /// The frame that a frame becomes, whatever its fate.
+    /// The frame as the program leaves it, whatever its verdict.
     #[must_use]
-    pub fn become_of(&self, frame: &[u8]) -> Vec<u8> {
+    pub fn frame_after(&self, frame: &[u8]) -> Vec<u8> {
         self.run(INGRESS, frame, 0).1
     }
 

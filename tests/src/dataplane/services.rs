@@ -68,7 +68,7 @@ impl Service {
 pub struct Server {
     entry: server::Server,
     weight: u32,
-    /// If it is not the service's.
+    /// The server's port, if it is not the service's.
     port: Option<u16>,
 }
 

@@ -22,7 +22,7 @@ use crate::packets::Packet;
 /// An entry of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// Where it stands.
+    /// Its slot in the table.
     pub slot: u32,
     /// Who opened it.
     pub client: SocketAddrV4,
@@ -30,34 +30,34 @@ pub struct Connection {
     pub service: SocketAddrV4,
     /// IP protocol number.
     pub protocol: u8,
-    /// As stored.
+    /// The state byte.
     pub state: u8,
     /// When the last packet passed, in either direction, in ticks.
     pub stamp: u32,
     /// Index of the server.
     pub server: u32,
-    /// Where the reverse entry was put, of NAT connections.
+    /// The slot of its reverse entry, if it is a NAT connection.
     pub reverse: Option<u32>,
 }
 
 /// The reverse entry of a NAT connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReverseEntry {
-    /// Where it stands.
+    /// Its slot in the table.
     pub slot: u32,
     /// The server.
     pub server: SocketAddrV4,
-    /// Whom it answers.
+    /// The client that the server's packets go to.
     pub client: SocketAddrV4,
     /// IP protocol number.
     pub protocol: u8,
     /// Index of the server in the map `servers`.
     pub index: u32,
-    /// Whom to send to.
+    /// MAC address of the next hop towards the client.
     pub next_hop: [u8; 6],
-    /// The interface's index.
+    /// Index of the interface to leave by.
     pub interface: u16,
-    /// When the last packet passed that did not concern the connection's own entry, in ticks.
+    /// When the last packet passed that did not touch the connection's own entry, in ticks.
     pub stamp: u32,
 }
 
@@ -71,7 +71,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The connection from a client to a service; the protocol is the caller's affair.
+    /// The connection from a client to a service, of whichever protocol.
     #[must_use]
     pub fn find(&self, client: SocketAddrV4, service: SocketAddrV4) -> Option<&Connection> {
         self.connections
@@ -206,7 +206,7 @@ impl Bench {
         self.maps().loads.write(connection.server, load);
     }
 
-    /// Writes to a slot.
+    /// Changes a slot, whatever the program would do.
     pub fn edit_slot(&mut self, slot: u32, change: impl FnOnce(&mut Slot)) {
         let mut bucket = get(&self.maps().connections, slot / BUCKET_SLOTS);
         change(&mut bucket.slots[(slot % BUCKET_SLOTS) as usize]);

@@ -151,8 +151,8 @@ fn an_active_connection_weighs_257_inactive_ones() {
     // becomes inactive at once.
     let mut picks = Picks::of(Scheduler::Wlc, &[1, 1]);
     let servers = picks.served.servers.clone();
-    picks.bench.burden(servers[0], 1, 0);
-    picks.bench.burden(servers[1], 0, 254);
+    picks.bench.add_load(servers[0], 1, 0);
+    picks.bench.add_load(servers[1], 0, 254);
     let mut seen = Vec::new();
     for _ in 0..6 {
         seen.push(picks.open());
@@ -171,8 +171,8 @@ fn for_lc_too_an_active_connection_weighs_257_inactive_ones() {
     for (inactive, expected) in [(256, 12), (257, 12), (258, 11)] {
         let mut picks = Picks::of(Scheduler::Lc, &[1, 1]);
         let servers = picks.served.servers.clone();
-        picks.bench.burden(servers[0], 1, 0);
-        picks.bench.burden(servers[1], 0, inactive);
+        picks.bench.add_load(servers[0], 1, 0);
+        picks.bench.add_load(servers[1], 0, inactive);
         assert_eq!(picks.open(), expected, "{inactive} inactive ones");
     }
 }
@@ -183,7 +183,7 @@ fn wlc_compares_large_loads_without_overflow() {
     for (weights, expected) in [([65_535, 65_534], 11), ([65_534, 65_535], 12)] {
         let mut picks = Picks::of(Scheduler::Wlc, &weights);
         for server in picks.served.servers.clone() {
-            picks.bench.burden(server, 10_000_000, 0);
+            picks.bench.add_load(server, 10_000_000, 0);
         }
         assert_eq!(picks.open(), expected, "the one with the greater weight");
     }

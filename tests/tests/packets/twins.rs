@@ -44,7 +44,7 @@ fn at_the_same_moment(
                 }
                 std::hint::spin_loop();
             }
-            bench.become_of(&frame)
+            bench.frame_after(&frame)
         };
         (0..MOMENTS).map(send).collect::<Vec<_>>()
     };

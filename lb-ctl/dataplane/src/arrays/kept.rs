@@ -22,7 +22,7 @@ impl<T: Pod + Default + PartialEq> Kept<T> {
         let copy = Mapped::private(map.entries())?;
         let empty = T::default();
         for index in 0..map.entries() {
-            // Untouched pages of the copy take no memory.
+            // The copy is zero already; writing zeros would make the kernel provide the memory.
             if let Some(value) = map.read(index)
                 && value != empty
             {

@@ -1,5 +1,5 @@
-//! Array maps, mapped into memory: read and written without a system call, together with the
-//! packet path.
+//! Array maps, mapped into memory: the daemon reads and writes them without a system call, while
+//! the packet path uses them.
 
 use std::{
     marker::PhantomData,
@@ -16,11 +16,11 @@ use aya::{
 };
 use memmap2::{MmapOptions, MmapRaw};
 
-/// The entries of an array map that was made with `BPF_F_MMAPABLE`, or of arrays that are its
-/// entries.
+/// The entries of an array map that was made with `BPF_F_MMAPABLE`. Where an entry of the map is
+/// itself an array of `T`, the elements of all these arrays.
 pub struct Mapped<T> {
     memory: MmapRaw,
-    /// Where the first one begins, in bytes.
+    /// Where in `memory` the first entry begins, in bytes.
     offset: usize,
     entries: u32,
     _entries: PhantomData<T>,
@@ -35,7 +35,7 @@ impl<T: Pod> Mapped<T> {
         Self::blocks::<T>(name, map)
     }
 
-    /// Maps all of an array map whose entries are blocks `W` of entries.
+    /// Maps all of an array map whose entries are arrays of `T`: each entry is a `W`.
     pub fn blocks<W>(name: &str, map: &Map) -> Result<Self> {
         let data = array(name, map)?;
         let in_each = size_of::<W>() / size_of::<T>();
@@ -50,8 +50,8 @@ impl<T: Pod> Mapped<T> {
         Self::of::<W>(data, offset, entries).with_context(|| not_mapped(name))
     }
 
-    /// As many entries of this process's own memory, all zero, which take none before they are
-    /// written.
+    /// Entries in this process's own memory, all zero. The kernel provides a page of it only when
+    /// something is written there.
     pub fn private(entries: u32) -> Result<Self> {
         // The kernel maps no empty range.
         let length = (size_of::<T>() * entries as usize).max(1);
@@ -118,11 +118,12 @@ impl<T: Pod> Mapped<T> {
         }
     }
 
-    /// True where some entries of two arrays have the same bytes.
+    /// True if these entries have the same bytes in both arrays.
     pub fn is_same(&self, other: &Self, entries: Range<u32>) -> bool {
         let end = entries.end.min(self.entries).min(other.entries);
         let count = end.saturating_sub(entries.start) as usize;
-        // SAFETY: in bounds of both; what changes meanwhile is found to differ, or is not.
+        // SAFETY: in bounds of both. A byte that the packet path changes meanwhile may count as
+        // equal or not: either answer is right.
         count == 0
             || unsafe {
                 let length = count * size_of::<T>();
@@ -160,12 +161,12 @@ fn not_mapped(name: &str) -> String {
     format!("cannot map `{name}` into memory")
 }
 
-/// Adds to a word and gives what it was.
+/// Adds to a word and gives the value before.
 pub fn add(word: &AtomicU64, change: u64) -> u64 {
     word.fetch_add(change, SeqCst)
 }
 
-/// What `memmap2` wants to see of a map's file descriptor.
+/// A map's file descriptor in the form that `memmap2` takes.
 trait AsRawFdForMap {
     fn as_raw_fd_for_map(&self) -> i32;
 }

@@ -62,7 +62,7 @@ impl Connections {
         self.buckets() * BUCKET_SLOTS
     }
 
-    /// The table.
+    /// The map itself.
     #[cfg(test)]
     pub fn table(&self) -> &Mapped<Bucket> {
         &self.buckets

@@ -1,7 +1,8 @@
 //! The packet path's clock: the kernel's jiffies, which user space cannot read.
 //!
-//! `CLOCK_MONOTONIC_COARSE` moves on together with them, by the same step. A small program in
-//! the kernel reads both at the same moment; what one says then follows from the other.
+//! The kernel moves `CLOCK_MONOTONIC_COARSE` on with each jiffy, by the length of a jiffy. The
+//! program `clock` reads both at the same moment; from then on the daemon computes jiffies from
+//! the clock that it can read.
 
 use anyhow::{Context as _, Result, bail};
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
@@ -11,7 +12,7 @@ use nix::time::{ClockId, clock_getres, clock_gettime};
 const SECOND: i128 = 1_000_000_000;
 const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC_COARSE;
 
-/// Jiffies in a second, as the kernel was built: its coarse clocks' steps.
+/// Jiffies in a second (`CONFIG_HZ`): the coarse clock moves on once in each.
 pub fn hz() -> Result<u32> {
     let step = clock_getres(CLOCK).context("cannot tell the steps of the coarse clock")?;
     match step.tv_nsec() {
@@ -34,7 +35,7 @@ pub fn read(program: &Xdp) -> Result<()> {
     Ok(())
 }
 
-/// Now, in ticks, by settings whose clock was [`read`].
+/// Now, in ticks. The program `clock` must have written into these settings: see [`read`].
 pub fn now(settings: &Settings) -> u32 {
     let time = clock_gettime(CLOCK).unwrap_or_else(|_| {
         // Linux has had this clock since 2.6.32.
@@ -48,7 +49,7 @@ pub fn now(settings: &Settings) -> u32 {
 
 fn ticks(settings: &Settings, nanoseconds: i128) -> u32 {
     let since = nanoseconds - i128::from(settings.clock.nanoseconds);
-    // The coarse clock shows whole steps, give or take what adjusting it does.
+    // Rounded: the coarse clock shows whole jiffies, but NTP changes their length a little.
     let half = SECOND / 2;
     let jiffies = (since * i128::from(settings.hz) + half).div_euclid(SECOND);
     ((i128::from(settings.clock.jiffies) + jiffies) >> TICK_SHIFT) as u32

@@ -33,10 +33,10 @@ pub fn service(desired: &Service, reaches: &Reaches) -> Effective {
     }
 }
 
-/// A server's share of new connections. This function is the only way to it.
+/// A server's share of new connections. No other function computes it.
 ///
 /// How the server is reached does not count: as in IPVS, one whose next hop is unknown keeps its
-/// share. What health checks find will count here.
+/// share. This is the place where the results of health checks will count.
 #[must_use]
 pub fn weight(desired: &Server, _observed: &Reach) -> u32 {
     desired.options.weight
@@ -53,8 +53,8 @@ pub struct OwnAddress {
     server: ServerId,
 }
 
-/// Replies of a server on the director itself never meet the XDP program: nothing could undo a
-/// translation. So such a server takes DR only.
+/// An error if a server on the director itself has another method than DR: its replies do not pass
+/// the XDP program, so nothing could translate them back.
 pub fn check_methods(service: &Service, reaches: &Reaches) -> Result<(), OwnAddress> {
     let wrong = service
         .servers

@@ -11,7 +11,7 @@ use crate::record::Recorded;
 /// Something happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The daemon has started. The first event, and only that.
+    /// The daemon has started. This event comes first, and once.
     Started(Box<Start>),
     /// Somebody asks for something that changes what is desired.
     Asked(Ask),
@@ -31,11 +31,11 @@ pub enum Event {
         /// True where an answer to an earlier question may be wrong now.
         answers: bool,
     },
-    /// A work was carried out, or an error says why it was not, or only in part.
+    /// A work was carried out; or it failed, and may have been carried out in part.
     Worked {
         /// Its number.
         work: u64,
-        /// What became of it.
+        /// The error of the step that failed.
         outcome: Result<(), Fault>,
     },
     /// The answer to [`Order::Forget`](super::Order::Forget), or found by the sweep: the packet
@@ -56,7 +56,7 @@ pub struct Ask {
     pub token: Token,
     /// Who asks.
     pub by: By,
-    /// What for.
+    /// What they ask for.
     pub what: What,
 }
 

@@ -25,21 +25,21 @@ pub enum Order {
     Update(Vec<IpAddr>),
     /// Change the packet path. Answered by [`Event::Worked`](super::Event::Worked).
     Work(Work),
-    /// From now on the packet path reaches all servers with this address so.
+    /// Change the next hop of all servers with this address.
     NextHop {
         /// The address.
         address: IpAddr,
-        /// How it is reached.
+        /// How it is reached now.
         reach: Reach,
     },
-    /// Clients may be reached otherwise: replies look up their way anew.
+    /// Routes or neighbours have changed: NAT connections look up the way to their clients again.
     RoutesChanged,
-    /// Forget removed servers that no connection remembers. Answered by
+    /// Free the entries of removed servers that no connection refers to. Answered by
     /// [`Event::Unused`](super::Event::Unused).
     Forget,
     /// Record that a work is done.
     Record(Line),
-    /// Write the record anew: what is in it may not be so.
+    /// Write the record anew: a batch in it may have been carried out in part only.
     Rewrite(Box<Recorded>),
     /// Log lines.
     Tell(Told),
@@ -54,15 +54,15 @@ pub struct Work {
     pub number: u64,
     /// What is recorded before anything else is done.
     pub record: Vec<Line>,
-    /// Services as they are to be.
+    /// Services that are added or changed.
     pub put: Vec<Effective>,
-    /// Services that are not to be.
+    /// Services that are removed.
     pub remove: Vec<ServiceId>,
     /// The timeouts.
     pub timeouts: Option<Timeouts>,
     /// All interfaces whose packets are to be handled.
     pub interfaces: Option<Vec<String>>,
-    /// Services whose counters are shown from here on.
+    /// Services whose shown counters begin at 0 again (`ipvsadm -Z`).
     pub zero: Vec<ServiceId>,
 }
 
@@ -86,7 +86,7 @@ pub trait PacketPath {
     fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Fault>;
     /// Handles the packets of these interfaces and of no others.
     fn set_interfaces(&mut self, names: &[String]) -> Result<(), Fault>;
-    /// Shows what these services count from here on.
+    /// Lets the shown counters of these services begin at 0 again.
     fn zero(&mut self, services: &[ServiceId]) -> Result<(), Fault>;
 }
 

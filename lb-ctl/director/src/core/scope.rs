@@ -9,9 +9,9 @@ use lb_model::{Change, Desired, Name, ServiceId, ServiceOptions, ServiceRef, opt
 pub enum Scope {
     /// Anything.
     All,
-    /// These.
+    /// These parts of what is desired.
     Parts {
-        /// Nobody else may touch them at the same time.
+        /// Parts that no other request may touch at the same time.
         alone: HashSet<Part>,
         /// Services of which single servers are touched: others may touch other servers.
         shared: HashSet<Part>,
@@ -36,7 +36,7 @@ pub enum Part {
 }
 
 impl Scope {
-    /// A part.
+    /// One part, which no other request may touch.
     #[must_use]
     pub fn part(part: Part) -> Self {
         Self::Parts {
@@ -87,7 +87,7 @@ impl Scope {
                 Change::Zero {
                     service: Some(service),
                 } => shared.extend(calls(service, desired)),
-                // The counters of servers that are yet to come are zero anyway.
+                // Touches nothing of others: a service that is added later has counters of 0 anyway.
                 Change::Zero { service: None }
                 | Change::StartSync { .. }
                 | Change::StopSync { .. } => {}
@@ -119,7 +119,7 @@ impl Scope {
     }
 }
 
-/// All that a service may be called by.
+/// All parts that stand for a service: its id, its name, and as the request calls it.
 fn calls(service: &ServiceRef, desired: &Desired) -> impl Iterator<Item = Part> {
     let given = match service {
         ServiceRef::Id(id) => Part::Service(*id),

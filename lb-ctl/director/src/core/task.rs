@@ -47,7 +47,7 @@ pub enum Todo {
     Saved(Written),
 }
 
-/// What is done with a file.
+/// How a file is applied.
 #[derive(Debug)]
 pub enum Way {
     /// All that it says.
@@ -55,7 +55,7 @@ pub enum Way {
         /// True for the daemon's own file.
         own: bool,
     },
-    /// What it says otherwise than before.
+    /// What it says otherwise than when it was read last.
     Again,
     /// The same, and all that is desired is put into the packet path.
     Start(FromStart),
@@ -70,16 +70,16 @@ pub struct FromStart {
     pub known: bool,
     /// What the last daemon may not have done to the end.
     pub doubts: Vec<Doubt>,
-    /// The record was written anew since, and does not tell them from the rest.
+    /// True if the record was written anew since: it does not say any more which batches these are.
     pub rewritten: bool,
 }
 
-/// Changes on their way.
+/// Changes of one request that are being carried out.
 #[derive(Debug)]
 pub struct Changes {
     changes: Vec<Change>,
     tell: bool,
-    /// What is still to be done; the next part is the last of these.
+    /// Parts that are still to be done; the last of them is next.
     parts: Vec<Range<usize>>,
     lines: Vec<String>,
     refused: Vec<Refused>,
@@ -92,14 +92,15 @@ pub struct Changes {
 pub struct Attempt {
     /// The changes that were made.
     pub made: Vec<Change>,
-    /// Takes them back.
+    /// Undoes them.
     pub undo: Undo,
     /// The changes that were refused.
     pub refused: Vec<Refused>,
 }
 
-/// So many changes that the packet path cannot do are sought among those that it can: when it
-/// has room for no more at all, nobody else should have to wait.
+/// After so many single failures, a part that fails is not halved any more. Otherwise, when the
+/// packet path has no room at all, each of thousands of changes would be tried alone, and other
+/// requests would have to wait.
 const SOUGHT: usize = 100;
 
 impl Changes {
@@ -117,7 +118,7 @@ impl Changes {
         }
     }
 
-    /// The next part, which is not still to be done then.
+    /// Takes the next part off the list.
     pub fn next(&mut self) -> Option<Range<usize>> {
         self.parts.pop()
     }
@@ -132,7 +133,7 @@ impl Changes {
                 continue;
             }
             match change.make(desired, &mut attempt.undo) {
-                // Nothing remembers counters but the packet path.
+                // Not recorded: counters are the packet path's alone.
                 Ok(()) if matches!(change, Change::Zero { .. }) => {}
                 Ok(()) => attempt.made.push(change.clone()),
                 Err(error) => attempt.refused.push(Refused::of(place, &error)),
@@ -149,8 +150,8 @@ impl Changes {
         self.refused.extend(refused);
     }
 
-    /// Takes in a part that the packet path could not do: a half is tried at a time, so that only
-    /// those changes are refused that it cannot do. True where the part was given up.
+    /// Takes in a part that the packet path could not do. It is halved and tried again, so that in
+    /// the end only those changes are refused that cannot be done. True if the part was given up.
     pub fn failed(&mut self, part: Range<usize>, why: &str) -> bool {
         if part.len() > 1 && self.failures < SOUGHT {
             let middle = part.start + part.len() / 2;
@@ -233,7 +234,7 @@ fn not_here(
 pub struct Batch {
     /// The number of its work, and of its line in the record.
     pub number: u64,
-    /// Takes the changes back.
+    /// Undoes the changes.
     pub undo: Undo,
     /// The files before, where they change.
     pub files: Option<Files>,

@@ -10,16 +10,16 @@ use super::{
     told::{Level, Told, first},
 };
 
-/// Lines that the log gets for one request.
+/// The log gets at most this many lines for one request.
 const MOST: usize = 1000;
 
-/// What live edits have made different from what the daemon's own file says: the words by which
-/// [`difference`] calls it.
+/// What live edits have changed since the daemon's own file was read: the words with which a line
+/// of the log names it.
 #[derive(Clone, Debug, Default)]
 pub struct Edited(HashSet<String>);
 
 impl Edited {
-    /// The live edits since the file was read, which says `file`.
+    /// What differs between `file`, which the file says, and `live`, which is desired now.
     #[must_use]
     pub fn since(file: &Desired, live: &Desired) -> Self {
         let mut edited = HashSet::new();
@@ -55,7 +55,7 @@ impl Edited {
         Self(edited)
     }
 
-    /// Whether a line changes what was edited live.
+    /// True if the change that a line tells of overwrites a live edit.
     fn has(&self, line: &str) -> bool {
         let words: Vec<_> = line.split(' ').skip(1).take(3).collect();
         match words[..] {
@@ -66,8 +66,8 @@ impl Edited {
     }
 }
 
-/// Tells the lines of a change: as warnings those that take something away, or change what was
-/// edited live; before the others. Where there are too many, the rest is counted.
+/// The lines of a change, for the log. Lines that take something away, or overwrite a live edit,
+/// are warnings and come first. Where there are too many lines, the rest is counted.
 #[must_use]
 pub fn change(lines: &[String], edited: &Edited, by: &By) -> Vec<Told> {
     let takes_away = |line: &&String| line.starts_with('-') || edited.has(line);

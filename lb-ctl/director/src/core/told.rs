@@ -2,30 +2,30 @@
 
 use super::event::By;
 
-/// Lines for the log.
+/// Some lines of one level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// How loud.
+    /// Their level in the log.
     pub level: Level,
     /// The lines.
     pub lines: Vec<String>,
-    /// Who asked for what they tell.
+    /// Who asked for the change that they tell of.
     pub by: Option<By>,
 }
 
-/// How loud something is told.
+/// Levels of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// That it is so.
+    /// Nothing needs to be done.
     Info,
-    /// That somebody may have to do something.
+    /// Somebody may have to do something.
     Warn,
-    /// That somebody has to do something.
+    /// Somebody has to do something.
     Error,
 }
 
 impl Told {
-    /// Lines that nobody asked for; nothing where there are none.
+    /// Lines about something that nobody asked for; `None` if there are no lines.
     #[must_use]
     pub fn lines(level: Level, lines: Vec<String>) -> Option<Self> {
         let by = None;
