@@ -3,8 +3,9 @@
 //!
 //! - [`core`]: events in, orders out: what is desired, what is known, what is effective
 //! - [`record`]: what is desired, beside the socket
-//! - `daemon`: the event loop, which carries the core's orders out
-//! - `hands`, `interfaces`, `scouts`: what orders are carried out with
+//! - `daemon`: the event loop: what happens, one after the other
+//! - `machine`, `startup`: what the daemon needs and finds when it starts
+//! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
 //! - `requests`, `report`: what is answered without the core
 
@@ -15,12 +16,16 @@ mod daemon;
 mod hands;
 mod interfaces;
 mod log;
+mod machine;
 mod options;
 mod pace;
 pub mod record;
+mod replies;
 mod report;
 mod requests;
 mod scouts;
+mod shell;
+mod startup;
 
 use anyhow::{Context as _, Result};
 use lb_api::Instance;

@@ -29,6 +29,8 @@ const RULES: &[Rule] = &[
             "crate::hands",
             "crate::interfaces",
             "crate::scouts",
+            "crate::shell",
+            "crate::startup",
             "lb_config",
             "lb_dataplane",
             "nix",
