@@ -47,6 +47,8 @@ impl Connection {
         connection.stream.set_nodelay(true)?;
         let greeting = timeout(PATIENCE, connection.greeting()).await;
         connection.server = greeting.context("no greeting")?.context("greeting")?;
+        // SYNs may have been late: see `no_handshake_was_lost`.
+        connection.lost = losses::lost_by(&connection.stream)?;
         Ok(connection)
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, os::fd::AsRawFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lb_lab::{lab::Lab, namespace::Namespace};
 use nix::errno::Errno;
 
@@ -17,11 +17,43 @@ pub fn send_again_only_what_is_lost(host: &Namespace) -> Result<()> {
     host.sysctls(&[("ipv4/tcp_early_retrans", "0")])
 }
 
-/// Number of segments that each machine of a lab has sent again because they had not arrived.
+/// Number of segments of open connections that each machine of a lab has sent again because they
+/// had not arrived.
 pub fn lost(lab: &Lab) -> Result<BTreeMap<&'static str, i64>> {
     lab.hosts()
         .map(|(name, host)| Ok((name, host.inside(lost_here)?)))
         .collect()
+}
+
+/// Fails if the client's SYNs, or the servers' answers to them, were lost. Those are sent again
+/// after a second, whatever a route says, and no DSACK tells that they were merely late. But who
+/// gets one twice sends a challenge (RFC 5961), or the answer again.
+pub fn no_handshake_was_lost(lab: &Lab) -> Result<()> {
+    let (mut client, mut servers) = ([0; 2], [0; 2]);
+    for (name, host) in lab.hosts() {
+        let [again, challenges, limited] = host.inside(|| {
+            let names = ["TCPSynRetrans", "TCPSYNChallenge", "TCPACKSkippedSynRecv"];
+            let [one, two, three] = names.map(|name| counter("netstat", "TcpExt", name));
+            Ok([one?, two?, three?])
+        })?;
+        let side = if name == "client" {
+            &mut client
+        } else {
+            &mut servers
+        };
+        side[0] += again;
+        side[1] += challenges + limited;
+    }
+    let ([syns, challenged], [answers, by_servers]) = (client, servers);
+    ensure!(
+        syns <= answers + by_servers,
+        "{syns} SYNs were sent again, and came twice {answers} and {by_servers} times"
+    );
+    ensure!(
+        answers <= challenged,
+        "{answers} answers to SYNs were sent again, and came twice {challenged} times"
+    );
+    Ok(())
 }
 
 /// The interfaces of a lab that dropped packets, each with the numbers of dropped packets:
@@ -47,8 +79,9 @@ pub fn dropped(lab: &Lab) -> Result<Vec<String>> {
 
 fn lost_here() -> Result<i64> {
     let sent_again = counter("snmp", "Tcp", "RetransSegs")?;
+    let handshakes = counter("netstat", "TcpExt", "TCPSynRetrans")?;
     let needlessly = counter("netstat", "TcpExt", "TCPDSACKRecvSegs")?;
-    Ok(sent_again - needlessly)
+    Ok(sent_again - handshakes - needlessly)
 }
 
 fn counter(file: &str, protocol: &str, name: &str) -> Result<i64> {

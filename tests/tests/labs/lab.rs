@@ -82,6 +82,44 @@ fn a_client_that_reads_late_loses_nothing() {
 }
 
 #[test]
+fn a_handshake_that_is_late_is_told_from_one_that_is_lost() {
+    let lab = Lab::realise(&l1_nat_weighted::topology()).unwrap();
+    let [machine, router, server] =
+        ["client", "director", "web39"].map(|name| lab.host(name).unwrap());
+    machine
+        .ip(["route add 192.168.100.0/24 via 172.16.10.21"])
+        .unwrap();
+    let client = lab.client("client", "192.168.100.39:80").unwrap();
+    // Now all know their ways.
+    client.get("/").unwrap();
+    let open_after_a_second_syn = |then: &dyn Fn()| {
+        let mut capture = lab.capture("client", "eth0").unwrap();
+        let opening = client.begin_to_connect().unwrap();
+        wait_until("the SYN is sent again", || {
+            let sent = capture.tally(|sent, ip| sent && ip.destination_port == 80)?;
+            anyhow::ensure!(sent.packets >= 2, "{sent:?}");
+            Ok(())
+        })
+        .unwrap();
+        then();
+        wait_until("it is open", || Ok(opening.peer_addr()?)).unwrap();
+    };
+
+    // The server's answers wait until somebody tells it the way.
+    let ignore = |how_much| ("ipv4/conf/all/arp_ignore", how_much);
+    router.sysctls(&[ignore("8")]).unwrap();
+    server.ip(["neigh flush dev eth0"]).unwrap();
+    open_after_a_second_syn(&|| router.sysctls(&[ignore("0")]).unwrap());
+    wait_until("all came", || losses::no_handshake_was_lost(&lab)).unwrap();
+    assert!(losses::lost(&lab).unwrap().values().all(|lost| *lost == 0));
+
+    let nowhere = "blackhole 192.168.100.39/32";
+    router.ip([format!("route add {nowhere}")]).unwrap();
+    open_after_a_second_syn(&|| router.ip([format!("route del {nowhere}")]).unwrap());
+    losses::no_handshake_was_lost(&lab).unwrap_err();
+}
+
+#[test]
 fn a_udp_server_names_itself() {
     let lab = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
     // The director holds the VIP but runs no server program: the client asks a real server

@@ -78,6 +78,10 @@ impl Field {
     pub fn check_packets(&self) {
         assert!(self.load.open() >= Self::CONNECTIONS);
         self.wait_for_losses(|_| true);
+        wait_until("every handshake has arrived", || {
+            losses::no_handshake_was_lost(&self.lab)
+        })
+        .unwrap();
         let stats = self.director.stats().unwrap();
         assert_eq!(stats.drops, self.stats.drops);
     }
