@@ -76,8 +76,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The hash function of the connection table. The program has a constant copy of it.
     pub hash: Hash,
-    /// Zero.
-    pub _pad: u32,
+    /// The network namespace that the interfaces are in: the lower half of its cookie. 0 if it
+    /// is not known.
+    pub namespace: u32,
     /// The number of connections that was asked for.
     pub connections: u32,
     /// Jiffies in a second.

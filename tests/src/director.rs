@@ -114,6 +114,17 @@ impl Director {
         self.serve(daemon)
     }
 
+    /// As [`run`](Self::run), but in a time namespace whose monotonic clock is ahead by so many
+    /// seconds.
+    pub fn run_ahead(&mut self, seconds: u64, file: &str) -> Result<()> {
+        let mut command = self.namespace.command("unshare");
+        command.args(["--time", "--fork", "--kill-child"]);
+        command.arg(format!("--monotonic={seconds}"));
+        command.arg(fs::canonicalize(&self.binary)?);
+        let daemon = self.spawn_as(command, file)?;
+        self.serve(daemon)
+    }
+
     /// As [`run`](Self::run), but the daemon will crash after a step, written `STEP` or `STEP:N`.
     pub fn run_until(&mut self, step: &str, file: &str) -> Result<()> {
         let daemon = self.spawn(file, step)?;

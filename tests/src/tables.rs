@@ -94,6 +94,8 @@ pub struct Connection {
     pub server: String,
     /// The state's name in IPVS.
     pub state: String,
+    /// In how many seconds it ends, without a packet.
+    pub expires: u32,
 }
 
 impl Stats {

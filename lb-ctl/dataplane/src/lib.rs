@@ -39,7 +39,8 @@ use self::{
     audit::Part,
     connections::{Connections, recount::Recount},
     counts::{Counts, retired::Retired, tally::Tally},
-    life::Life,
+    kernel::clock,
+    life::{Life, unfinished::Unfinished},
     maps::{
         addresses::Addresses,
         interfaces::Interfaces,
@@ -69,13 +70,17 @@ pub struct Dataplane {
     drops: PerCpuArray<MapData, u64>,
     /// What is audited next.
     part: Part,
+    /// The last field: see there.
+    unfinished: Unfinished,
 }
 
 impl Dataplane {
     /// Loads the packet path, or adopts the one that this instance left running: its maps are
     /// taken as they are, and its program is replaced by [`attach`](Self::attach).
     pub fn open(instance: &str, size: Size) -> Result<Self> {
-        let (mut life, settings) = Life::open(instance, size)?;
+        let (life, settings, unfinished) = Life::open(instance, size)?;
+        // Bound once more, so that it is dropped before `unfinished`.
+        let mut life = life;
         let room = life.room_maps()?;
         let parts = Parts::of(&life.map(variable::SECTION)?)?;
         let loads = life.map("loads")?;
@@ -100,12 +105,17 @@ impl Dataplane {
             drops: PerCpuArray::try_from(life.map("drops")?)?,
             part: Part::default(),
             life,
+            unfinished,
         };
         if !this.life.adopted() {
             this.settings.begin(settings);
         }
-        this.life.read_clock()?;
-        this.settings.read_clock();
+        let Self { life, settings, .. } = &mut this;
+        clock::compare(|| {
+            life.read_clock()?;
+            settings.read_clock();
+            Ok(settings.get().clock.nanoseconds)
+        })?;
         let counts = this.tables.counts();
         this.life.finish_move(|counters, servers| {
             counts.carry_from(&Tally::of(counters, servers));
@@ -116,6 +126,12 @@ impl Dataplane {
     /// True if the packet path had been running before.
     pub fn adopted(&self) -> bool {
         self.life.adopted()
+    }
+
+    /// Says that it outlives this value: until then, a packet path that was not adopted is taken
+    /// down when the value is dropped.
+    pub fn keep(&mut self) {
+        self.unfinished.keep();
     }
 
     /// The logger that turns what the packet path says into log lines; `None` if it was given

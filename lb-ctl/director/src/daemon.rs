@@ -123,13 +123,11 @@ impl Daemon {
             self.happen(event).await;
         };
         let Reply::Error { message, .. } = reply else {
+            self.shell.dataplane.keep();
             return Ok(());
         };
         if !known {
             self.shell.record.remove()?;
-        }
-        if !self.shell.dataplane.adopted() {
-            self.shell.dataplane.take_down()?;
         }
         bail!(message)
     }

@@ -21,6 +21,7 @@ mod l8_two_tiers;
 mod lab;
 mod ldirectord;
 mod live_edits;
+mod machine;
 mod mixed_methods;
 mod modes;
 mod neighbours;

@@ -111,9 +111,10 @@ fn open(folder: &Path) -> Option<OwnedFd> {
 }
 
 fn mount_here() -> Result<()> {
-    let none = None::<&str>;
+    // Without a mode, every user may make folders in it.
+    let mode = Some("mode=0700");
     let flags = MsFlags::empty();
-    Ok(mount(Some("bpf"), FOLDER, Some("bpf"), flags, none)?)
+    Ok(mount(Some("bpf"), FOLDER, Some("bpf"), flags, mode)?)
 }
 
 /// Mounts it where a process sees it, from a thread that enters that process's namespace.

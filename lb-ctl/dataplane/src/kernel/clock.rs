@@ -4,6 +4,8 @@
 //! program `clock` reads both at the same moment; from then on the daemon computes jiffies from
 //! the clock that it can read.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
 use anyhow::{Context as _, Result, bail};
 use aya::{TestRun as _, TestRunOptions, programs::Xdp};
 use lb_common::{layout::Settings, state::time::TICK_SHIFT};
@@ -35,16 +37,38 @@ pub fn read(program: &Xdp) -> Result<()> {
     Ok(())
 }
 
-/// Now, in ticks. The program `clock` must have written into these settings: see [`read`].
-pub fn now(settings: &Settings) -> u32 {
+/// What this process's clock is ahead of the kernel's, in nanoseconds: a process in a time
+/// namespace, such as a container that was moved, has another monotonic clock.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
+
+/// Compares the kernel's clock, which `read_kernel` reads in nanoseconds, with this process's.
+pub fn compare(mut read_kernel: impl FnMut() -> Result<u64>) -> Result<()> {
+    /// Both clocks stay at the same value for a jiffy, a millisecond or more: long enough for
+    /// `read_kernel`, unless the process is interrupted.
+    const TRIES: u32 = 100;
+    for _ in 0..TRIES {
+        let before = here();
+        let kernel = read_kernel()?;
+        if here() == before {
+            AHEAD.store((before - i128::from(kernel)) as i64, Relaxed);
+            return Ok(());
+        }
+    }
+    bail!("cannot compare the kernel's clock with this process's: it is interrupted all the time")
+}
+
+/// What this process's clock says, in nanoseconds.
+fn here() -> i128 {
     let time = clock_gettime(CLOCK).unwrap_or_else(|_| {
         // Linux has had this clock since 2.6.32.
         unreachable!("CLOCK_MONOTONIC_COARSE is missing")
     });
-    ticks(
-        settings,
-        i128::from(time.tv_sec()) * SECOND + i128::from(time.tv_nsec()),
-    )
+    i128::from(time.tv_sec()) * SECOND + i128::from(time.tv_nsec())
+}
+
+/// Now, in ticks, by settings whose clock was [`read`].
+pub fn now(settings: &Settings) -> u32 {
+    ticks(settings, here() - i128::from(AHEAD.load(Relaxed)))
 }
 
 fn ticks(settings: &Settings, nanoseconds: i128) -> u32 {

@@ -2,4 +2,5 @@
 
 pub mod bpffs;
 pub mod clock;
+pub mod namespace;
 pub mod syscall;

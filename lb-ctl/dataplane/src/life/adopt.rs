@@ -21,7 +21,7 @@ use lb_common::{
 use super::{load, pins::Pins, room, take_down::take_down};
 use crate::{
     crash::{self, Step},
-    kernel::syscall,
+    kernel::{namespace, syscall},
     maps::variable::Parts,
 };
 
@@ -39,18 +39,27 @@ pub struct Adopted {
 /// one.
 pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
     let running = running_program(pins)?;
-    let mut examined = examine(pins, running.is_some());
+    let here = namespace::current()?;
+    let mut examined = examine(pins, running.is_some(), here);
     // The settings say whether the other maps are ours, so they come first.
     for _ in 0..2 {
         if let (Some(program), Err(Damage::Missing(_))) = (running, &examined) {
             pin_again(pins, program).context("cannot pin again what is missing")?;
-            examined = examine(pins, running.is_some());
+            examined = examine(pins, running.is_some(), here);
         }
     }
     let damage = match examined {
         Ok(adopted) => return Ok(Some(adopted)),
         Err(damage) => damage,
     };
+    if running.is_some() && matches!(damage, Damage::Elsewhere) {
+        bail!(
+            "what is pinned at {} {damage}, and handles packets there. Start the daemon in that \
+             namespace, or another `--instance` here; `lb-ctl detach` ends the one there (its \
+             connections are lost)",
+            pins.map("").display(),
+        );
+    }
     if running.is_some() || matches!(damage, Damage::Layout(_)) {
         bail!(
             "what is pinned at {} {damage}: this lb-ctl, which speaks layout {LAYOUT}, cannot \
@@ -66,7 +75,6 @@ pub fn adoptable(pins: &Pins) -> Result<Option<Adopted>> {
             pins.map("").display()
         );
     }
-    pins.prepare()?;
     Ok(None)
 }
 
@@ -81,9 +89,12 @@ enum Damage {
     Missing(PathBuf),
     #[error("has a map {} that is none of ours ({what})", .path.display())]
     Foreign { path: PathBuf, what: String },
+    #[error("belongs to another network namespace")]
+    Elsewhere,
 }
 
-fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
+/// `here` is the network namespace that this process is in.
+fn examine(pins: &Pins, running: bool, here: u32) -> Result<Adopted, Damage> {
     let path = pins.map("settings");
     let settings = Map::Array(open(path.clone())?);
     // The map of another layout may have another size.
@@ -98,6 +109,9 @@ fn examine(pins: &Pins, running: bool) -> Result<Adopted, Damage> {
         LAYOUT => {}
         0 => return Err(Damage::Unfinished),
         other => return Err(Damage::Layout(other)),
+    }
+    if ![0, here].contains(&settings.namespace) {
+        return Err(Damage::Elsewhere);
     }
     let number = pins.rooms().ok().and_then(|rooms| rooms.last().copied());
     let number = number.unwrap_or(room::FIRST);

@@ -10,6 +10,7 @@ pub mod pins;
 pub mod room;
 mod spec;
 mod take_down;
+pub mod unfinished;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ use self::{
     load::program,
     pins::Pins,
     room::{RoomMaps, let_packets_pass},
+    unfinished::Unfinished,
 };
 pub use self::{links::Mode, spec::Size};
 use crate::{
@@ -61,12 +63,14 @@ const PROGRAM: &str = "director";
 
 impl Life {
     /// Loads the packet path, or adopts the one that this instance left running; gives the
-    /// settings that it is made with, or was.
-    pub fn open(instance: &str, size: Size) -> Result<(Self, Settings)> {
+    /// settings that it is made with, or was, and what removes it again if the start fails.
+    pub fn open(instance: &str, size: Size) -> Result<(Self, Settings, Unfinished)> {
         let pins = Pins::of(instance, Bpffs::mounted()?);
-        pins.prepare()?;
+        pins.check_owners()?;
         let found = adopt::adoptable(&pins)?;
         let adopted = found.is_some();
+        let unfinished = Unfinished::new(pins.clone(), adopted);
+        pins.prepare()?;
         pins.remove_unfinished_rooms()?;
         let Adopted {
             settings,
@@ -79,12 +83,7 @@ impl Life {
         if !adopted {
             crash::after(Step::FolderMade);
         }
-        let loaded = load::load(&pins, &pins.room(room), settings.hash, size);
-        let ebpf = loaded.inspect_err(|_| {
-            if !adopted {
-                let _ = take_down::take_down(&pins);
-            }
-        })?;
+        let ebpf = load::load(&pins, &pins.room(room), settings.hash, size)?;
         if !adopted {
             crash::after(Step::MapsPinned);
         }
@@ -96,7 +95,7 @@ impl Life {
             room,
             ebpf,
         };
-        Ok((this, settings))
+        Ok((this, settings, unfinished))
     }
 
     /// True if the packet path had been running before.
@@ -261,7 +260,9 @@ impl Life {
 
 /// Takes down the packet path of an instance that has no daemon; gives what was removed.
 pub fn take_down(instance: &str) -> Result<Vec<PathBuf>> {
-    take_down::take_down(&Pins::of(instance, Bpffs::find()))
+    let pins = Pins::of(instance, Bpffs::find());
+    pins.check_owners()?;
+    take_down::take_down(&pins)
 }
 
 /// The size of a room that has to hold this much, and no less than the one `before`; refuses what

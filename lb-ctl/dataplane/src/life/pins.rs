@@ -1,11 +1,13 @@
 //! Where an instance's maps and links are pinned. Pins let them outlive the daemon.
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder, Metadata, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     crash::{self, Step},
@@ -29,14 +31,67 @@ impl Pins {
         }
     }
 
-    /// Makes the folder.
+    /// Makes the folder, for root alone.
     pub fn prepare(&self) -> Result<()> {
-        fs::create_dir_all(&self.folder).with_context(|| {
+        self.check_owners()?;
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder);
+        made.with_context(|| {
             format!(
                 "cannot make the folder {} for pins (are you root?)",
                 self.folder.display()
             )
-        })
+        })?;
+        // Another user may have been faster.
+        self.check_owners()
+    }
+
+    /// Refuses a folder that somebody else than root can change: they could take pins away, or
+    /// put others in their place.
+    pub fn check_owners(&self) -> Result<()> {
+        let folders: Vec<_> = self.folder.ancestors().take(3).collect();
+        let [instance, ours, bpffs] = folders[..] else {
+            return Ok(());
+        };
+        for folder in [ours, instance] {
+            let Some(there) = look_at(folder)? else {
+                return Ok(());
+            };
+            if !there.is_dir() || there.uid() != 0 {
+                bail!(
+                    "{} belongs to user {}, not to root, who could replace the pins of the packet \
+                     path: look at what is in it, and remove it",
+                    folder.display(),
+                    there.uid()
+                );
+            }
+            if there.mode() & OTHERS_WRITE != 0 {
+                let only_root = Permissions::from_mode(there.mode() & 0o7777 & !OTHERS_WRITE);
+                fs::set_permissions(folder, only_root)
+                    .with_context(|| format!("cannot restrict {} to root", folder.display()))?;
+                tracing::warn!(
+                    "others than root could write to {}: not any more",
+                    folder.display()
+                );
+            }
+        }
+        // In a folder with the sticky bit, only root can rename or remove what is root's.
+        let Some(there) = look_at(bpffs)? else {
+            return Ok(());
+        };
+        let sticky = there.mode() & 0o1000 != 0;
+        if there.mode() & OTHERS_WRITE != 0 && !sticky {
+            bail!(
+                "others than root can rename folders in {} (mode {:o}), and so take the packet \
+                 path's pins away: restrict it with `chmod 700 {}`",
+                bpffs.display(),
+                there.mode() & 0o7777,
+                bpffs.display()
+            );
+        }
+        Ok(())
     }
 
     /// Where a map is pinned.
@@ -125,6 +180,19 @@ impl Pins {
                 Some((number.parse().ok()?, path))
             })
             .collect())
+    }
+}
+
+/// Write permission of group and others.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// What is at a path, if anything; a symbolic link is not followed.
+fn look_at(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        there => there
+            .map(Some)
+            .with_context(|| format!("cannot look at {}", path.display())),
     }
 }
 

@@ -10,7 +10,7 @@ use lb_common::{
 };
 
 use super::{load::cpus, room};
-use crate::kernel::clock;
+use crate::kernel::{clock, namespace};
 
 /// How large to make a packet path that does not exist yet.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub fn fresh(size: Size) -> Result<Settings> {
             _pad: 0,
         },
         connections: size.connections,
+        namespace: namespace::current()?,
         ..Settings::default()
     };
     settings.set_hz(hz);
