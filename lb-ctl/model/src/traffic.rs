@@ -22,20 +22,6 @@ pub struct Counters {
     pub out_bytes: u64,
 }
 
-impl Add for Counters {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            connections: self.connections + other.connections,
-            in_packets: self.in_packets + other.in_packets,
-            out_packets: self.out_packets + other.out_packets,
-            in_bytes: self.in_bytes + other.in_bytes,
-            out_bytes: self.out_bytes + other.out_bytes,
-        }
-    }
-}
-
 /// Connections that there are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -45,20 +31,17 @@ pub struct Load {
     pub inactive: u64,
 }
 
-impl Add for Load {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            active: self.active + other.active,
-            inactive: self.inactive + other.inactive,
-        }
-    }
-}
-
-/// Sums of what can be added.
+/// Sums, field by field. Where a field is left out, this does not compile.
 macro_rules! sums {
-    ($($type:ty),*) => {$(
+    ($($type:ident { $($field:ident),* })*) => {$(
+        impl Add for $type {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                Self { $($field: self.$field + other.$field),* }
+            }
+        }
+
         impl AddAssign for $type {
             fn add_assign(&mut self, other: Self) {
                 *self = *self + other;
@@ -73,4 +56,7 @@ macro_rules! sums {
     )*};
 }
 
-sums!(Counters, Load);
+sums! {
+    Counters { connections, in_packets, out_packets, in_bytes, out_bytes }
+    Load { active, inactive }
+}
