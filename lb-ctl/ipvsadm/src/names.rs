@@ -46,6 +46,11 @@ impl Names for Resolver {
     }
 
     fn port_of(&self, name: &str, protocol: Protocol) -> Option<u16> {
+        // Every name of a port has a letter (RFC 6335). The resolver takes what has none for a
+        // number, and of a number above 65535 the lowest 16 bits: 65616 would be port 80.
+        if !name.contains(|c: char| c.is_ascii_alphabetic()) {
+            return None;
+        }
         let socktype = match protocol {
             Protocol::Tcp => SockType::Stream,
             Protocol::Udp => SockType::DGram,
@@ -101,5 +106,28 @@ mod tests {
         assert_eq!(names.port(1, Protocol::Sctp), None);
         assert_eq!(names.port(65_535, Protocol::Tcp), None);
         assert_eq!(names.address("nosuch.invalid"), None);
+    }
+
+    #[test]
+    fn a_number_is_not_the_name_of_a_port_however_it_is_written() {
+        let names = Resolver::default();
+        assert_eq!(names.port_of("http", Protocol::Tcp), Some(80));
+        for number in [
+            "65616",
+            "65536",
+            "131152",
+            "4294967376",
+            "-65456",
+            "+65616",
+            " 65616",
+            "\t65616",
+            "18446744073709551696",
+            "80",
+            "",
+        ] {
+            for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+                assert_eq!(names.port_of(number, protocol), None, "{number:?}");
+            }
+        }
     }
 }
