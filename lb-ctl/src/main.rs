@@ -35,7 +35,7 @@ impl Machine for ThisMachine {
         runtime.block_on(lb_director::run(options, start.written))
     }
 
-    fn detach(&self, instance: &Instance) -> Result<Vec<String>> {
+    fn detach(&self, instance: &Instance) -> Result<Option<Vec<String>>> {
         lb_director::detach(instance)
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 pub const MAX_CLIENTS: usize = 64;
 
 /// Bytes of requests that are held at the same time.
-const MAX_HELD: usize = 64 << 20;
+const MAX_HELD: usize = 2 * crate::server::MAX_REQUEST;
 
 /// A client that holds less than this is no help when memory is short.
 const MUCH: usize = 64 << 10;

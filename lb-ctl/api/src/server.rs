@@ -20,7 +20,12 @@ use crate::{
 };
 
 /// Longest request, in bytes, its end of line included.
-pub const MAX_REQUEST: usize = 16 << 20;
+///
+/// A file with as many servers as an instance can have fits into it.
+pub const MAX_REQUEST: usize = 64 << 20;
+
+/// The error that a daemon answers which is about to end.
+pub const ENDING: &str = "the daemon is ending";
 
 /// How long a client may take to send a request, and to take in a reply.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -160,7 +165,7 @@ async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>) -> Reply {
         Err(error) => return Reply::bad_request(format!("not a request: {error}")),
     };
     let (reply, answer) = oneshot::channel();
-    let ending = || Reply::failed("the daemon is ending");
+    let ending = || Reply::failed(ENDING);
     match calls.send(Call { request, by, reply }).await {
         Ok(()) => answer.await.unwrap_or_else(|_| ending()),
         Err(_) => ending(),

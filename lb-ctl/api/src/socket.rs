@@ -5,11 +5,12 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Seek, Write},
     os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown},
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -22,6 +23,10 @@ use crate::instance::Instance;
 
 /// Unless `LB_RUN_DIR` says otherwise.
 const RUN_DIRECTORY: &str = "/run/lb";
+/// How long a daemon that does not listen any more may take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// Members of this group may talk to the daemon, if there is such a group.
 const GROUP: &str = "lb";
 
@@ -40,7 +45,7 @@ pub fn lock(instance: &Instance) -> Result<Lock, BindError> {
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Socket {
@@ -49,6 +54,13 @@ impl Socket {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
         tokio::net::UnixListener::from_std(listener)
+    }
+
+    /// Removes the socket and the lock: the instance is gone, and leaves nothing.
+    pub fn remove(mut self) {
+        // Before the lock goes, so that it is nobody else's.
+        let _ = fs::remove_file(&self.path);
+        self.lock.remove_file();
     }
 
     /// Where it is.
@@ -61,7 +73,9 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         // Before the lock goes, so that it is nobody else's.
-        let _ = fs::remove_file(&self.path);
+        if !self.lock.removed {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -70,6 +84,21 @@ impl Drop for Socket {
 #[derive(Debug)]
 pub struct Lock {
     _file: Flock<File>,
+    path: PathBuf,
+    removed: bool,
+}
+
+impl Lock {
+    /// Gives the right back and leaves no file.
+    pub fn remove(mut self) {
+        self.remove_file();
+    }
+
+    /// While the lock is held: whoever opened the file before finds that it has no name any more,
+    /// and opens the next one.
+    fn remove_file(&mut self) {
+        self.removed = fs::remove_file(&self.path).is_ok();
+    }
 }
 
 /// Why there is no socket.
@@ -122,6 +151,22 @@ fn lock_in(directory: &Path, instance: &Instance) -> Result<Lock, BindError> {
         .create(directory)
         .map_err(failed("make the directory", directory))?;
     let path = directory.join(format!("{instance}.lock"));
+    let socket = socket_path(directory, instance);
+    let begun = Instant::now();
+    loop {
+        match try_lock(&path, instance)? {
+            Ok(lock) => return Ok(lock),
+            // A daemon that does not listen any more is about to end.
+            Err(_) if begun.elapsed() < FAREWELL && UnixStream::connect(&socket).is_err() => {
+                thread::sleep(LOOK);
+            }
+            Err(running) => return Err(running),
+        }
+    }
+}
+
+/// The lock, or who has it; an error where neither can be found out.
+fn try_lock(path: &Path, instance: &Instance) -> Result<Result<Lock, BindError>, BindError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -129,18 +174,30 @@ fn lock_in(directory: &Path, instance: &Instance) -> Result<Lock, BindError> {
         .truncate(false)
         // Who can open it can lock it, and so keep the daemon from starting.
         .mode(0o600)
-        .open(&path)
-        .map_err(failed("open the lock", &path))?;
+        .open(path)
+        .map_err(failed("open the lock", path))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut file) => {
-            write_pid(&mut file).map_err(failed("write the lock", &path))?;
-            Ok(Lock { _file: file })
+            let is_there = file.metadata().and_then(|ours| {
+                let there = fs::metadata(path)?;
+                Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+            });
+            if !is_there.unwrap_or(false) {
+                // Its owner has removed it meanwhile.
+                return try_lock(path, instance);
+            }
+            write_pid(&mut file).map_err(failed("write the lock", path))?;
+            Ok(Ok(Lock {
+                _file: file,
+                path: path.to_owned(),
+                removed: false,
+            }))
         }
-        Err((mut file, Errno::EWOULDBLOCK)) => Err(BindError::Running {
+        Err((mut file, Errno::EWOULDBLOCK)) => Ok(Err(BindError::Running {
             instance: instance.clone(),
             pid: read_pid(&mut file),
-        }),
-        Err((_, errno)) => Err(failed("lock", &path)(errno.into())),
+        })),
+        Err((_, errno)) => Err(failed("lock", path)(errno.into())),
     }
 }
 
@@ -155,7 +212,7 @@ pub(super) fn bind_in(directory: &Path, instance: &Instance) -> Result<Socket, B
     let socket = Socket {
         listener,
         path,
-        _lock: lock,
+        lock,
     };
     let finished = give_to_group(&unfinished)
         .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o660)))

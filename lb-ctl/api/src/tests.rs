@@ -136,7 +136,7 @@ fn a_line_without_an_end_is_refused_when_it_is_too_long() {
         client.send(&vec![b' '; MAX_REQUEST + 1]);
         let (kind, message) = client.error();
         assert_eq!(kind, ErrorKind::BadRequest);
-        assert!(message.contains("at most 16 MiB"));
+        assert!(message.contains("at most 64 MiB"));
     });
 }
 

@@ -15,7 +15,7 @@ use lb_model::{Fault, merge::Written};
 
 pub use self::{
     source::{MAX_TEXT, Source, read},
-    yaml::{Place, parse, write},
+    yaml::{Extras, Place, extras, parse, write},
 };
 
 /// Reads and checks a file; `-` is standard input.

@@ -10,7 +10,7 @@ use crate::ConfigError;
 
 /// Longest text of a configuration, counted as JSON writes it, because `lb-ctl apply` sends it to
 /// the daemon in one request. `lb-ctl save` does not write a longer one.
-pub const MAX_TEXT: usize = (16 << 20) - (64 << 10);
+pub const MAX_TEXT: usize = (64 << 20) - (64 << 10);
 
 /// A configuration file as text, and what to call it in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +30,33 @@ pub fn read(path: &Path) -> Result<Source, ConfigError> {
         (path.display().to_string(), bytes)
     };
     let bytes = bytes.map_err(|error| unreadable(&name, error.to_string()))?;
+    if is_utf16(&bytes) {
+        let why = "it is UTF-16: save it as UTF-8, or convert it with \
+                   `iconv -f UTF-16 -t UTF-8 OLD > NEW`";
+        return Err(unreadable(&name, why.to_owned()));
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-        unreadable(&name, format!("line {line} is not UTF-8"))
+        unreadable(
+            &name,
+            format!("line {line} is not UTF-8: save the file as UTF-8"),
+        )
     })?;
     check_size(&text, &name)?;
     Ok(Source { text, name })
+}
+
+/// UTF-16 begins with a byte order mark, or else every second byte of its first key is 0.
+fn is_utf16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [a, b, c, d, ..] => {
+            [a, b, c, d].map(|&byte| byte != 0) == [false, true, false, true]
+                || [a, b, c, d].map(|&byte| byte != 0) == [true, false, true, false]
+        }
+        _ => false,
+    }
 }
 
 /// Refuses a text that is longer than [`MAX_TEXT`].
@@ -92,7 +112,7 @@ mod tests {
         let lines = check_size(&"\n".repeat(MAX_TEXT / 2 + 1), "lb.yaml");
         assert_eq!(
             lines.unwrap_err().to_string(),
-            "cannot read lb.yaml: it is larger than 15.9 MiB (line ends and quotes count twice)"
+            "cannot read lb.yaml: it is larger than 63.9 MiB (line ends and quotes count twice)"
         );
     }
 }

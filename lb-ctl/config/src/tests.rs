@@ -218,8 +218,9 @@ lb.yaml:1:1: interface: there is no such key (did you mean `interfaces`?): \
 use interfaces, connections, timeouts or services
 lb.yaml:2:12: timeouts.tpc: there is no such key (did you mean `tcp`?): use tcp, tcpfin or udp
 lb.yaml:5:5: services[0].schedular: there is no such key (did you mean `scheduler`?): use {of_service}
-lb.yaml:6:5: services[0].health_check: there is no such key: use {of_service}
-lb.yaml:8:29: services[0].servers[0].port: there is no such key: use {of_server}
+lb.yaml:6:5: services[0].health_check: there is no such key: the director does not check servers: \
+ldirectord can, with ipvsadm's commands, or a script that calls `lb-ctl server drain`
+lb.yaml:8:29: services[0].servers[0].port: there is no such key: write the port behind the address: `address: IP:PORT`
 lb.yaml:8:41: services[0].servers[0].wieght: there is no such key (did you mean `weight`?): \
 use {of_server}"
         )
@@ -415,9 +416,82 @@ fn a_file_that_cannot_be_read_is_named() {
     let binary = directory.path().join("lb.yaml");
     fs::write(&binary, b"services: []\n# \xff\n").unwrap();
     let binary = load(&binary).unwrap_err().to_string();
-    assert!(binary.ends_with("line 2 is not UTF-8"), "{binary}");
+    assert!(binary.contains("line 2 is not UTF-8: save"), "{binary}");
     let huge = load(Path::new("/dev/zero")).unwrap_err().to_string();
-    assert!(huge.contains("larger than 15.9 MiB"), "{huge}");
+    assert!(huge.contains("larger than 63.9 MiB"), "{huge}");
+}
+
+#[test]
+fn what_windows_editors_write_is_taken_or_named() {
+    let text = "services:\r\n  - address: 192.0.2.1:80\r\n";
+    assert_eq!(desired(text).services.len(), 1);
+    assert_eq!(desired(&format!("\u{feff}{text}")).services.len(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lb.yaml");
+    let said = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        load(&file).unwrap_err().to_string()
+    };
+    let marked = format!("\u{feff}{text}");
+    for text in [text, &marked] {
+        let units = || text.encode_utf16();
+        let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+        for bytes in [little, big] {
+            let said = said(&bytes);
+            assert!(said.contains("it is UTF-16: save it as UTF-8"), "{said}");
+        }
+    }
+    assert!(
+        said(b"services: []\n# \0\n")
+            .ends_with("lb.yaml:2:3: this is a NUL byte, which no text has: the file is damaged")
+    );
+    assert!(said("services: []\n\u{feff}interfaces: []\n".as_bytes()).ends_with(
+        "lb.yaml:2:1: a byte order mark (U+FEFF) can only be at the beginning of a file: remove it"
+    ));
+}
+
+/// A hundred thousand services, as `ipvsadm -R` makes them.
+fn many(services: u32, servers: u32) -> Desired {
+    let address = |number: u32| std::net::Ipv4Addr::from(0x0a00_0001 + number);
+    let service = |number: u32| {
+        let mut service = Service::new(format!("tcp/{}:80", address(number)).parse().unwrap());
+        let server = |server: u32| Server {
+            id: format!("172.16.{}.{}:80", server / 200, 1 + server % 200)
+                .parse()
+                .unwrap(),
+            options: ServerOptions {
+                weight: 65_535,
+                forward: Some(Method::Nat),
+                ..ServerOptions::default()
+            },
+        };
+        service.servers = (0..servers).map(server).collect();
+        service
+    };
+    Desired {
+        services: (0..services).map(service).collect(),
+        ..Desired::default()
+    }
+}
+
+#[test]
+fn a_file_with_a_hundred_thousand_services_is_read_back() {
+    let desired = many(100_000, 1);
+    let mut saved = Vec::new();
+    write(&desired, &mut saved).unwrap();
+    let text = String::from_utf8(saved).unwrap();
+    assert!(text.len() > 7 << 20, "{}", text.len());
+    let read = parse(&text, "lb.yaml").unwrap().alone();
+    assert!(read == desired);
+}
+
+#[test]
+fn a_file_with_all_servers_that_an_instance_can_have_is_not_too_long() {
+    let mut saved = Vec::new();
+    write(&many(512, 1024), &mut saved).unwrap();
+    let text = String::from_utf8(saved).unwrap();
+    assert_eq!(source::check_size(&text, "lb.yaml"), Ok(()));
 }
 
 #[test]

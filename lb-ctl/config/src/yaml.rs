@@ -2,13 +2,18 @@
 
 mod document;
 mod faults;
+mod lost;
 mod node;
 mod places;
 mod writing;
 
 use lb_model::{Fault, merge::Written};
 
-pub use self::{places::Place, writing::write};
+pub use self::{
+    lost::{Extras, extras},
+    places::Place,
+    writing::write,
+};
 
 use self::{faults::Faults, node::NotYaml, places::Places};
 use crate::{ConfigError, Problem, source::check_size};
@@ -24,6 +29,13 @@ pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
         path,
         fault,
     };
+    if let Some((place, fault)) = not_text(text) {
+        return Err(ConfigError::Wrong(vec![problem(
+            Some(place),
+            String::new(),
+            fault,
+        )]));
+    }
     let root = node::read(text).map_err(|NotYaml { place, fault }| {
         ConfigError::Wrong(vec![problem(place, String::new(), fault)])
     })?;
@@ -51,4 +63,22 @@ pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
         problems.push(problem(None, String::new(), more));
     }
     Err(ConfigError::Wrong(problems))
+}
+
+/// What no text has, and YAML readers explain badly.
+fn not_text(text: &str) -> Option<(Place, Fault)> {
+    if !text.contains(['\0', '\u{feff}']) {
+        return None;
+    }
+    (1..).zip(text.lines()).find_map(|(line, content)| {
+        if content.starts_with('\u{feff}') {
+            let why =
+                "a byte order mark (U+FEFF) can only be at the beginning of a file: remove it";
+            return Some((Place { line, column: 1 }, Fault::new(why)));
+        }
+        let before = content.chars().position(|c| c == '\0')?;
+        let why = "this is a NUL byte, which no text has: the file is damaged";
+        let column = before + 1;
+        Some((Place { line, column }, Fault::new(why)))
+    })
 }

@@ -68,10 +68,13 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
     server.await?;
     match end {
         End::Stopped => tracing::info!(
-            "the daemon ends; forwarding goes on (`lb-ctl --instance {} detach` ends it)",
+            "the daemon ends; forwarding continues (`lb-ctl --instance {} detach` stops it)",
             daemon.options.instance
         ),
-        End::Detached => tracing::info!("the packet path is taken down"),
+        End::Detached => {
+            socket.remove();
+            tracing::info!("forwarding has stopped: the packet path is taken down");
+        }
     }
     Ok(())
 }

@@ -35,11 +35,24 @@ pub use self::{
     options::{ModeChoice, Options},
 };
 
-/// Takes an instance's packet path down while no daemon runs; gives the paths that were removed.
-pub fn detach(instance: &Instance) -> Result<Vec<String>> {
-    let _lock = lb_api::lock(instance)?;
-    record::file::remove(instance).context("cannot remove the record")?;
+/// Takes an instance's packet path down while no daemon runs, and waits for one that is about to
+/// end. Gives the interfaces that it was attached to; `None` if there was nothing at all.
+pub fn detach(instance: &Instance) -> Result<Option<Vec<String>>> {
+    let lock = lb_api::lock(instance)?;
+    let recorded = record::file::remove(instance).context("cannot remove the record")?;
     let removed = lb_dataplane::take_down(instance.as_str())?;
-    let removed = removed.iter().map(|path| path.display().to_string());
-    Ok(removed.collect())
+    lock.remove();
+    let links = removed.iter().filter_map(|path| {
+        let index = path.file_name()?.to_str()?.strip_prefix("link-")?;
+        index.parse().ok()
+    });
+    let interfaces = links.map(name_of).collect();
+    Ok((recorded || !removed.is_empty()).then_some(interfaces))
+}
+
+fn name_of(index: u32) -> String {
+    match nix::net::if_::if_indextoname(index) {
+        Ok(name) => name.to_string_lossy().into_owned(),
+        Err(_) => format!("an interface that is gone (index {index})"),
+    }
 }

@@ -10,6 +10,7 @@
 //! - [`change`]: one vocabulary of change, and why a change is refused
 //! - [`merge`]: what an edited file means for a director that was edited live
 //! - [`difference`]: what changes, as lines for people
+//! - [`meant`]: what is likely meant by other words
 //! - [`rules`], [`addressing`]: what can never be right
 //! - [`packet_path`], [`not_yet`]: what the packet path has, and how the rest is refused
 
@@ -20,6 +21,7 @@ pub mod desired;
 pub mod difference;
 pub mod fault;
 pub mod ids;
+pub mod meant;
 pub mod merge;
 pub mod not_yet;
 pub mod options;

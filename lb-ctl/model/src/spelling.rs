@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use crate::fault::Fault;
+use crate::{fault::Fault, meant};
 
 /// A value out of a few, each with one word for it.
 pub trait Named: Clone + Eq + Sized + 'static {
@@ -164,14 +164,22 @@ fn digits(text: &str) -> Option<u64> {
     all_digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// ` (did you mean `wrr`?)`, or nothing where no candidate is near.
+/// ` (did you mean `wrr`?)`, or nothing if no candidate is near in spelling or in meaning.
 #[must_use]
 pub fn did_you_mean(word: &str, candidates: &[&str]) -> String {
+    if let Some(meant) = meant::among(word, candidates) {
+        return format!(" (did you mean `{meant}`?)");
+    }
     let word = word.to_lowercase();
     let tolerated = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()
-        .map(|candidate| (strsim::osa_distance(&word, candidate), candidate))
+        .map(|candidate| {
+            (
+                strsim::osa_distance(&word, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= tolerated)
         .min_by_key(|(distance, _)| *distance)
         .map_or_else(String::new, |(_, candidate)| {

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use lb_api::{CallError, Instance, Reply, Request};
+use lb_api::{CallError, ENDING, Instance, Reply, Request};
 
 use crate::{
-    ask::{accept, out_of_place, tell},
+    ask::{accept, out_of_place},
     failure::Failure,
     machine::Machine,
     text::output::Output,
@@ -16,15 +16,58 @@ pub fn carry_out(
     machine: &impl Machine,
     output: &mut Output<impl Write>,
 ) -> Result<(), Failure> {
-    match lb_api::call(instance, &Request::Detach) {
-        Err(CallError::NoDaemon { .. }) => {
-            let removed = machine.detach(instance)?;
-            let removed: Vec<_> = removed.iter().map(|path| format!("- {path}")).collect();
-            tell(&removed, output)
+    match lb_api::call(instance, &Request::Show) {
+        Ok(Reply::Desired(desired)) => {
+            writeln!(
+                output,
+                "instance `{instance}`: ending the daemon, and taking the XDP program off {}",
+                listed(&desired.interfaces)
+            )?;
+            // Before it is done, as long as it may take.
+            output.flush()?;
         }
-        reply => match accept(reply?)? {
-            Reply::Done => Ok(()),
-            _ => Err(out_of_place()),
-        },
+        Err(CallError::NoDaemon { .. }) => return without_daemon(instance, machine, output),
+        Ok(_) | Err(_) => {}
+    }
+    match lb_api::call(instance, &Request::Detach) {
+        Ok(Reply::Done) => {
+            writeln!(output, "forwarding has stopped")?;
+            Ok(())
+        }
+        // It has ended meanwhile.
+        Err(CallError::NoDaemon { .. } | CallError::NoAnswer { .. }) => {
+            without_daemon(instance, machine, output)
+        }
+        Ok(Reply::Error { message, .. }) if message == ENDING => {
+            without_daemon(instance, machine, output)
+        }
+        reply => accept(reply?).and_then(|_| Err(out_of_place())),
+    }
+}
+
+fn without_daemon(
+    instance: &Instance,
+    machine: &impl Machine,
+    output: &mut Output<impl Write>,
+) -> Result<(), Failure> {
+    match machine.detach(instance)? {
+        None => writeln!(
+            output,
+            "nothing to do: instance `{instance}` has no daemon and no XDP program"
+        )?,
+        Some(interfaces) => writeln!(
+            output,
+            "instance `{instance}` had no daemon: its XDP program was taken off {}; forwarding \
+             has stopped",
+            listed(&interfaces)
+        )?,
+    }
+    Ok(())
+}
+
+fn listed(interfaces: &[String]) -> String {
+    match interfaces {
+        [] => "no interface".to_owned(),
+        names => names.join(", "),
     }
 }

@@ -13,7 +13,9 @@ mod detach;
 mod failure;
 mod flags;
 mod ipvsadm;
+mod log_filter;
 mod machine;
+mod meant;
 mod run;
 mod save;
 mod server;
@@ -46,9 +48,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, machine: &impl Machin
     if let Some(program) = arguments.peek().and_then(|name| Program::called(name)) {
         return lb_ipvsadm::main(program, arguments.skip(1));
     }
-    let command_line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.collect();
+    let command_line = match CommandLine::try_parse_from(&arguments) {
         Ok(command_line) => command_line,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &arguments),
     };
     let mut output = Output::stdout();
     let result = carry_out(command_line, machine, &mut output).and_then(|code| {
@@ -94,7 +97,7 @@ fn carry_out(
 }
 
 /// Says what clap finds wrong with a command line, in the way of all other complaints.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let asked_for = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -108,6 +111,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let mut lines = text.lines().filter(|line| !line.is_empty());
     complain(lines.next().unwrap_or_default());
+    if let Some(hint) = meant::hint(error, arguments) {
+        complain(&hint);
+    }
     for line in lines {
         let _ = writeln!(io::stderr(), "{line}");
     }

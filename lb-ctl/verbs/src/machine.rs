@@ -12,9 +12,9 @@ pub trait Machine {
     /// Runs the daemon until it is told to end.
     fn run(&self, start: Start) -> anyhow::Result<()>;
 
-    /// Stops forwarding and removes what is pinned, where no daemon runs. Gives the paths that
-    /// were removed.
-    fn detach(&self, instance: &Instance) -> anyhow::Result<Vec<String>>;
+    /// Stops forwarding and removes what is pinned, where no daemon runs. Gives the interfaces
+    /// that the program was attached to; `None` if there was nothing to remove.
+    fn detach(&self, instance: &Instance) -> anyhow::Result<Option<Vec<String>>>;
 }
 
 /// What a daemon starts with.

@@ -5,10 +5,10 @@ use std::{io, path::PathBuf};
 use clap::Args;
 use lb_api::Instance;
 use lb_model::{Fault, rules};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     failure::Failure,
+    log_filter::LogFilter,
     machine::{Machine, Mode, Start},
     text::output::colour_for,
 };
@@ -25,22 +25,17 @@ pub struct Run {
     /// How the XDP program is attached
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     pub mode: Mode,
-    /// What to log: a level (error, warn, info, debug, trace), or `part=level,...`
+    /// What to log: error, warn, info, debug, trace or off; or PART=LEVEL,... such as
+    /// lb_network=debug
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
-    pub log: String,
+    pub log: LogFilter,
 }
 
 impl Run {
     pub fn carry_out(self, instance: Instance, machine: &impl Machine) -> Result<(), Failure> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| {
-            Failure::Wrong(format!(
-                "--log {}: {error}: give a level such as info",
-                self.log
-            ))
-        })?;
         let written = lb_config::load(&self.config)?;
         tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            .with_env_filter(self.log.filter())
             .with_writer(io::stderr)
             .with_ansi(colour_for(&io::stderr()))
             .init();

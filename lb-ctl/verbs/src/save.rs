@@ -9,6 +9,7 @@ use std::{
 
 use clap::Args;
 use lb_api::{Instance, Reply, Request};
+use lb_config::Extras;
 use lb_model::Desired;
 use tempfile::Builder;
 
@@ -24,6 +25,10 @@ pub struct Save {
     /// Where to; `-` is standard output
     #[arg(default_value = "-")]
     pub file: PathBuf,
+    /// Replace a file also if it has comments or aliases, which are lost; the old file is kept
+    /// beside it
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl Save {
@@ -35,18 +40,119 @@ impl Save {
         let Reply::Desired(desired) = ask(instance, &Request::Show)? else {
             return Err(out_of_place());
         };
-        let text = text(&desired)?;
+        let mut text = text(&desired)?;
         let file = &self.file;
         if file == Path::new("-") {
             return Ok(output.write_all(text.as_bytes())?);
         }
-        replace(file, text.as_bytes()).map_err(|error| {
-            Failure::Failed(format!("cannot write {}: {error}", file.display()))
-        })?;
+        let failed = |action: &str, error: io::Error| {
+            Failure::Failed(format!("cannot {action} {}: {error}", file.display()))
+        };
+        match there(file, &desired) {
+            There::Same(old) => {
+                writeln!(
+                    output,
+                    "{} already says what is live: left as it is",
+                    file.display()
+                )?;
+                text = old;
+            }
+            There::Other => {
+                replace(file, text.as_bytes()).map_err(|error| failed("write", error))?;
+            }
+            There::More(extras) if self.force => {
+                let kept = keep(file).map_err(|error| failed("keep a copy of", error))?;
+                writeln!(output, "the old file is kept as {}", kept.display())?;
+                replace(file, text.as_bytes()).map_err(|error| failed("write", error))?;
+                writeln!(
+                    output,
+                    "{} was written without {}",
+                    file.display(),
+                    told(&extras)
+                )?;
+            }
+            There::More(extras) => {
+                let file = file.display();
+                return Err(Failure::Failed(format!(
+                    "{file} has {}, which would be lost: nothing was written\n\
+                     `lb-ctl save --force {file}` replaces it and keeps the old file beside it; \
+                     `lb-ctl save` prints what is live",
+                    told(&extras),
+                )));
+            }
+        }
         // The file is written: a daemon that has ended since then does not need to know.
         let _ = ask(instance, &Request::Saved { text });
         Ok(())
     }
+}
+
+/// What is at the file's place already.
+enum There {
+    /// Nothing, or what can be replaced without a loss.
+    Other,
+    /// A file, with this text, that means what is live.
+    Same(String),
+    /// A file that means something else, and has more than a meaning.
+    More(Extras),
+}
+
+fn there(file: &Path, desired: &Desired) -> There {
+    // What cannot be read, or is no file, is judged when it is written.
+    let text = match fs::metadata(file) {
+        Ok(there) if there.is_file() => fs::read(file).unwrap_or_default(),
+        _ => return There::Other,
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let same = lb_config::parse(&text, "the file").is_ok_and(|written| {
+        // A file that says nothing of services does not keep them.
+        written.services.is_some() && written.alone() == *desired
+    });
+    if same {
+        return There::Same(text);
+    }
+    let extras = lb_config::extras(&text);
+    if extras.is_empty() {
+        There::Other
+    } else {
+        There::More(extras)
+    }
+}
+
+/// `2 comments (line 1 and others)`
+fn told(extras: &Extras) -> String {
+    let kinds = [(&extras.comments, "comment"), (&extras.aliases, "alias")];
+    let kinds = kinds.into_iter().filter_map(|(places, noun)| {
+        let first = places.first()?.line;
+        Some(match (places.len(), noun) {
+            (1, noun) => format!("1 {noun} (line {first})"),
+            (many, "alias") => format!("{many} aliases (the first in line {first})"),
+            (many, noun) => format!("{many} {noun}s (the first in line {first})"),
+        })
+    });
+    kinds.collect::<Vec<_>>().join(" and ")
+}
+
+/// Keeps a copy of a file beside it, under a name that was free.
+fn keep(file: &Path) -> io::Result<PathBuf> {
+    let file = fs::canonicalize(file)?;
+    for number in 0u32.. {
+        let mut name = file.clone().into_os_string();
+        name.push(".bak");
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
+        match fs::hard_link(&file, &name) {
+            Ok(()) => return Ok(name.into()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system has links.
+            Err(_) => {
+                fs::copy(&file, &name)?;
+                return Ok(name.into());
+            }
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// The text of a file that can be read back.
@@ -54,11 +160,18 @@ fn text(desired: &Desired) -> Result<String, Failure> {
     let mut text = Vec::new();
     lb_config::write(desired, &mut text)?;
     let text = String::from_utf8(text).map_err(|error| Failure::Failed(error.to_string()))?;
-    lb_config::parse(&text, "the file").map_err(|error| {
+    let read = lb_config::parse(&text, "the file").map_err(|error| {
         Failure::Failed(format!(
             "nothing was written, because the file could not be read back: {error}"
         ))
     })?;
+    if read.alone() != *desired {
+        return Err(Failure::Failed(
+            "nothing was written, because the file would not mean what is live: this is an error \
+             in lb-ctl, please report it with the output of `lb-ctl service list --json`"
+                .to_owned(),
+        ));
+    }
     Ok(text)
 }
 
@@ -85,6 +198,11 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
         .tempfile_in(directory)?;
     new.write_all(text)?;
     new.as_file().sync_all()?;
+    if fs::read(new.path())? != text {
+        return Err(io::Error::other(
+            "what was written is not what is read back: is the disk damaged?",
+        ));
+    }
     new.persist(&file)?;
     Ok(())
 }
@@ -109,6 +227,41 @@ mod tests {
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_with_comments_is_not_replaced_by_one_without() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lb.yaml");
+        let live = |text: &str| lb_config::parse(text, "").unwrap().alone();
+        let with = "# the shop\nservices: [{address: 192.0.2.1:80}] # web\n";
+        fs::write(&file, with).unwrap();
+        assert!(matches!(there(&file, &live(with)), There::Same(text) if text == with));
+        let other = live("services: []\n");
+        let There::More(extras) = there(&file, &other) else {
+            panic!("its comments are not seen");
+        };
+        assert_eq!(told(&extras), "2 comments (the first in line 1)");
+        fs::write(&file, "interfaces: [eth0] # ours\n").unwrap();
+        let interfaces = live("interfaces: [eth0]\n");
+        assert!(matches!(there(&file, &interfaces), There::More(_)));
+        fs::write(&file, "services: [{address: 192.0.2.1:80}]\n").unwrap();
+        assert!(matches!(there(&file, &other), There::Other));
+        let none = directory.path().join("none.yaml");
+        assert!(matches!(there(&none, &other), There::Other));
+    }
+
+    #[test]
+    fn every_old_file_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lb.yaml");
+        for text in ["first", "second"] {
+            fs::write(&file, text).unwrap();
+            let kept = keep(&file).unwrap();
+            replace(&file, b"new").unwrap();
+            assert_eq!(fs::read_to_string(kept).unwrap(), text);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum ServerVerb {
     /// Add a server to a service, after its other servers
+    #[command(after_help = "\
+Examples:
+  lb-ctl server add tcp/192.0.2.10:80 192.0.2.23 --weight 3
+  lb-ctl server add dns 10.0.0.5:5353 --forward nat")]
     Add {
         /// Which server.
         #[command(flatten)]
@@ -26,6 +30,9 @@ pub enum ServerVerb {
         options: Given<ServerOptions>,
     },
     /// Change some options of a server; all others stay
+    #[command(after_help = "\
+Examples:
+  lb-ctl server set tcp/192.0.2.10:80 192.0.2.23 --weight 5")]
     Set {
         /// Which server.
         #[command(flatten)]
@@ -35,12 +42,22 @@ pub enum ServerVerb {
         changes: Changes<ServerOptions>,
     },
     /// Delete a server
+    #[command(after_help = "\
+Examples:
+  lb-ctl server del tcp/192.0.2.10:80 192.0.2.23
+  lb-ctl server del dns 10.0.0.5:5353")]
     Del {
         /// Which server.
         #[command(flatten)]
         which: ServerArgs,
     },
     /// Send no new connections to a server (weight 0); existing ones continue
+    #[command(after_help = "\
+Examples:
+  lb-ctl server drain tcp/192.0.2.10:80 192.0.2.21
+  lb-ctl conns --server 192.0.2.21                     who is still there
+  lb-ctl server set tcp/192.0.2.10:80 192.0.2.21 --weight 1
+                                                       takes it back")]
     Drain {
         /// Which server.
         #[command(flatten)]
@@ -64,7 +81,21 @@ impl ServerVerb {
         output: &mut Output<impl Write>,
     ) -> Result<(), Failure> {
         let (verb, wanted) = self.change()?;
-        change(instance, verb, wanted, output)
+        let service = match &wanted {
+            Change::AddServer { service, .. }
+            | Change::SetServer { service, .. }
+            | Change::DeleteServer { service, .. } => service.to_string(),
+            _ => String::new(),
+        };
+        change(instance, verb, wanted, output).map_err(|failure| match failure {
+            Failure::Failed(why) if service.parse::<Endpoint>().is_ok() => {
+                Failure::Failed(format!(
+                    "{why}\n`{service}` is an address: a service is written tcp/IP:PORT or \
+                 udp/IP:PORT, and the server comes after it"
+                ))
+            }
+            failure => failure,
+        })
     }
 
     /// The command as typed, and its change.

@@ -17,6 +17,10 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
     /// Add a service
+    #[command(after_help = "\
+Examples:
+  lb-ctl service add tcp/192.0.2.10:80 --scheduler wrr
+  lb-ctl service add udp/192.0.2.10:53 --forward nat --name dns")]
     Add {
         /// What it is: PROTOCOL/VIP:PORT, such as tcp/192.168.100.11:80
         #[arg(value_name = "SERVICE")]
@@ -26,6 +30,10 @@ pub enum ServiceVerb {
         options: Given<ServiceOptions>,
     },
     /// Change some options of a service; all others stay
+    #[command(after_help = "\
+Examples:
+  lb-ctl service set tcp/192.0.2.10:80 --scheduler wlc
+  lb-ctl service set dns --description \"for the office\"")]
     Set {
         /// PROTOCOL/VIP:PORT, or its name
         service: ServiceRef,
@@ -34,11 +42,19 @@ pub enum ServiceVerb {
         changes: Changes<ServiceOptions>,
     },
     /// Delete a service and its servers
+    #[command(after_help = "\
+Examples:
+  lb-ctl service del tcp/192.0.2.10:80
+  lb-ctl service del dns")]
     Del {
         /// PROTOCOL/VIP:PORT, or its name
         service: ServiceRef,
     },
     /// List all services and their servers
+    #[command(after_help = "\
+Examples:
+  lb-ctl service list
+  lb-ctl service list --json")]
     List {
         /// As JSON, with every option
         #[arg(long)]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::LazyLock};
 
 use lb_model::{
     Endpoint, Family, Fault, Method, Options, Patch, Protocol, Server, ServerOptions, Service,
-    ServiceId, ServiceOptions, Timeouts, addressing,
+    ServiceId, ServiceOptions, Timeouts, addressing, meant,
     merge::Written,
     not_yet::{self, NotYet},
     packet_path, rules,
@@ -295,9 +295,14 @@ impl Keys<'_> {
             let key = key.as_str();
             if !known.usable.contains(&key) && !known.unused.contains(&key) {
                 faults.key(&self.path(key), || {
+                    let suggestion = spelling::did_you_mean(key, &known.usable);
+                    if suggestion.is_empty()
+                        && let Some(instead) = meant::instead(key)
+                    {
+                        return Fault::new(format!("there is no such key: {instead}"));
+                    }
                     Fault::new(format!(
-                        "there is no such key{}: use {}",
-                        spelling::did_you_mean(key, &known.usable),
+                        "there is no such key{suggestion}: use {}",
                         spelling::alternatives(&known.usable)
                     ))
                 });

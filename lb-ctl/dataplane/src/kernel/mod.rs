@@ -4,3 +4,4 @@ pub mod bpffs;
 pub mod clock;
 pub mod namespace;
 pub mod syscall;
+pub mod xdp;

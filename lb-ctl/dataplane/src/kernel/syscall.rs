@@ -16,6 +16,10 @@ const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 /// Since Linux 5.6.
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+/// Since Linux 5.8.
+const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
+/// Since Linux 5.8.
+const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
 /// Since Linux 5.9.
 const BPF_LINK_DETACH: libc::c_int = 34;
 
@@ -63,6 +67,38 @@ pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(BPF_LINK_DETACH, &detach).map(drop)
 }
 
+/// For the two commands below.
+#[repr(C)]
+struct Number {
+    id: u32,
+    next: u32,
+    flags: u32,
+}
+
+/// The number of the link after another one; the first for 0. An error where there is none.
+pub fn next_link(id: u32) -> io::Result<u32> {
+    let mut number = Number {
+        id,
+        next: 0,
+        flags: 0,
+    };
+    // The kernel writes the next number into the attributes.
+    bpf(BPF_LINK_GET_NEXT_ID, &raw mut number)?;
+    Ok(number.next)
+}
+
+/// Opens a link by its number.
+pub fn link_by_id(id: u32) -> io::Result<OwnedFd> {
+    let number = Number {
+        id,
+        next: 0,
+        flags: 0,
+    };
+    let fd = bpf(BPF_LINK_GET_FD_BY_ID, &number)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 /// What the kernel says of a link to an interface (`struct bpf_link_info`).
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -76,6 +112,13 @@ pub struct Link {
     /// The interface's index; 0 when it is gone, or when the link was detached.
     pub interface: u32,
     _rest: [u32; 11],
+}
+
+impl Link {
+    /// True if it is a link of an XDP program (`BPF_LINK_TYPE_XDP`): others have no interface.
+    pub fn is_xdp(self) -> bool {
+        self.kind == 6
+    }
 }
 
 /// Looks at a link.

@@ -15,7 +15,7 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::pins::Pins;
+use super::{occupant::occupied, pins::Pins};
 use crate::{
     crash::{self, Step},
     kernel::syscall,
@@ -93,7 +93,7 @@ impl Links {
         };
         let id = program
             .attach_to_if_index(index, flags)
-            .map_err(|error| explain(name, mode, error))?;
+            .map_err(|error| explain(name, index, mode, &self.pins, error))?;
         let link: FdLink = program.take_link(id)?.try_into().map_err(|_| {
             anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed")
         })?;
@@ -161,16 +161,13 @@ impl Links {
     }
 }
 
-fn explain(name: &str, mode: Mode, error: ProgramError) -> anyhow::Error {
+fn explain(name: &str, index: u32, mode: Mode, pins: &Pins, error: ProgramError) -> anyhow::Error {
     let errno = match &error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
         _ => None,
     };
     match errno {
-        Some(Errno::EBUSY | Errno::EEXIST) => anyhow!(
-            "{name} already carries another XDP program; look with `ip link show dev {name}`, and \
-             remove it with `ip link set dev {name} xdp off` if nobody needs it"
-        ),
+        Some(Errno::EBUSY | Errno::EEXIST) => occupied(name, index, pins),
         Some(Errno::EOPNOTSUPP) if mode == Mode::Native => anyhow!(
             "{name}: its driver has no native XDP; use --mode generic (slower) or --mode auto"
         ),

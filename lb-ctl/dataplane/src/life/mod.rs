@@ -6,6 +6,7 @@ mod held;
 pub mod links;
 mod load;
 pub mod object;
+mod occupant;
 pub mod pins;
 pub mod room;
 mod spec;

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, DirBuilder, Metadata, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -11,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     crash::{self, Step},
-    kernel::bpffs::Bpffs,
+    kernel::{bpffs::Bpffs, syscall},
 };
 
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
@@ -156,6 +159,19 @@ impl Pins {
     /// All pinned links, with the index of their interface.
     pub fn links(&self) -> Result<Vec<(u32, PathBuf)>> {
         self.numbered(LINK)
+    }
+
+    /// The other instance that has attached this program to an interface, if one has.
+    pub fn instance_with(&self, interface: u32, program: u32) -> Option<String> {
+        let others = list(self.folder.parent()?).ok()?.into_iter();
+        let others = others.filter(|folder| *folder != self.folder);
+        { others }.find_map(|folder| {
+            let pin = folder.join(format!("{LINK}{interface}"));
+            let link = syscall::open(&pin).ok()?;
+            let link = syscall::look_at(link.as_fd()).ok()?;
+            let is_it = link.interface == interface && link.program == program;
+            is_it.then(|| folder.file_name()?.to_str().map(str::to_owned))?
+        })
     }
 
     /// Removes every pin and the folder; gives what was there. The map `settings` goes first:

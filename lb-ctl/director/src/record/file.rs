@@ -119,6 +119,7 @@ impl RecordFile {
         self.file = None;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let bytes = begin(&self.boot, recorded);
+        prove(&bytes, &self.boot, recorded)?;
         let mut new = NamedTempFile::new_in(folder)?;
         new.write_all(&bytes)?;
         crash::after(Step::RecordWritten);
@@ -155,6 +156,27 @@ impl Record for RecordFile {
         }
         Ok(())
     }
+}
+
+/// Makes sure that a record can be read, and means what it was made of, before it takes the place
+/// of the one before.
+fn prove(bytes: &[u8], boot: &str, recorded: &Recorded) -> io::Result<()> {
+    let why = match read(bytes, boot) {
+        Read::Whole {
+            recorded: again, ..
+        } if again.desired == recorded.desired
+            && again.files == recorded.files
+            && again.number == recorded.number =>
+        {
+            return Ok(());
+        }
+        Read::Whole { .. } => "it would mean something else".to_owned(),
+        Read::OtherBoot => "it would be of another boot".to_owned(),
+        Read::Damaged { line, why } => format!("line {line}: {why}"),
+    };
+    Err(io::Error::other(format!(
+        "the new record could not be read back, and the old one stays: {why}"
+    )))
 }
 
 /// Removes an instance's record: what was desired is not desired any more. True if there was one.
@@ -220,6 +242,24 @@ mod tests {
         file.append(&batch(2)).unwrap();
         assert_eq!(number(open(folder.path()).1), (2, 0));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_read_back_is_not_written() {
+        let recorded = Recorded::default();
+        let bytes = begin("boot", &recorded);
+        assert!(prove(&bytes, "boot", &recorded).is_ok());
+        let other = Recorded {
+            number: 1,
+            ..Recorded::default()
+        };
+        for (bytes, boot, recorded) in [
+            (&bytes[..], "boot", &other),
+            (&bytes, "other", &recorded),
+            (&bytes[..bytes.len() - 1], "boot", &recorded),
+        ] {
+            assert!(prove(bytes, boot, recorded).is_err());
+        }
     }
 
     #[test]

@@ -215,3 +215,47 @@ fn what_does_not_exist_yet_is_not_listed() {
         ErrorKind::InvalidSubcommand
     );
 }
+
+/// The lines of the part `Examples` of a help text that call this program.
+fn examples(help: &str) -> Vec<&str> {
+    let Some((_, examples)) = help.split_once("Examples:\n") else {
+        return Vec::new();
+    };
+    let lines = examples.lines().map(str::trim);
+    lines.filter(|line| line.starts_with("lb-ctl ")).collect()
+}
+
+#[test]
+fn every_help_has_examples_which_are_right_and_fit_the_screen() {
+    fn visit(command: &mut clap::Command, path: &str) {
+        if ["help", "ipvsadm"].contains(&command.get_name()) {
+            return;
+        }
+        let help = command.render_help().to_string();
+        let after = command.get_after_help().map(ToString::to_string);
+        let after = after.unwrap_or_default();
+        assert!(
+            after.lines().all(|line| line.len() <= 95),
+            "{path}: {after}"
+        );
+        let nested: Vec<_> = command.get_subcommands_mut().collect();
+        if nested.is_empty() {
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{path}: {help}");
+            for example in examples {
+                // What explains an example stands behind two spaces.
+                let line = example.split("  ").next().unwrap_or_default();
+                let line = line.split(" |").next().unwrap_or_default();
+                let line = line.replace("\"for the office\"", "office");
+                parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            }
+        }
+        for command in nested {
+            let path = format!("{path} {}", command.get_name());
+            visit(command, &path);
+        }
+    }
+    let mut command = CommandLine::command();
+    command.build();
+    visit(&mut command, "lb-ctl");
+}

@@ -1,0 +1,46 @@
+//! Who has an interface that cannot be attached to, and how it is made free.
+
+use anyhow::{Error, anyhow};
+
+use super::pins::Pins;
+use crate::kernel::xdp::{self, How};
+
+/// Says who has an interface, and the command that takes it off.
+pub fn occupied(name: &str, index: u32, pins: &Pins) -> Error {
+    let Some(attached) = xdp::attached(index).ok().flatten() else {
+        return anyhow!(
+            "{name} had another XDP program a moment ago, which is gone now: try again"
+        );
+    };
+    let Some(program) = attached.program else {
+        return anyhow!(
+            "{name} already carries several XDP programs: `ip link show dev {name}` lists them; \
+             each is taken off by `ip link set dev {name} xdpgeneric off`, `xdpdrv off` or \
+             `xdpoffload off`"
+        );
+    };
+    if let Some(instance) = pins.instance_with(index, program) {
+        return anyhow!(
+            "{name} already carries another XDP program, that of instance `{instance}` of lb-ctl: \
+             `lb-ctl --instance {instance} detach` takes it off (its connections end)"
+        );
+    }
+    if let Some(link) = xdp::link_of(index, program) {
+        return anyhow!(
+            "{name} already carries another XDP program (number {program}), attached by link \
+             {link}: `bpftool link detach id {link}` takes it off if nobody needs it; \
+             `bpftool -p link show id {link}` and `bpftool prog show id {program}` say whose it is"
+        );
+    }
+    let mode = match attached.how {
+        How::Native => "xdpdrv",
+        How::Generic => "xdpgeneric",
+        How::Offloaded => "xdpoffload",
+        How::Several => "xdp",
+    };
+    anyhow!(
+        "{name} already carries another XDP program (number {program}): \
+         `ip link set dev {name} {mode} off` takes it off if nobody needs it; \
+         `bpftool prog show id {program}` says whose it is"
+    )
+}
