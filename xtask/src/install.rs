@@ -1,5 +1,7 @@
 //! `install` and `uninstall`: lb-ctl, and links to it under ipvsadm's names.
 
+mod divert;
+
 use std::{
     env,
     ffi::OsString,
@@ -14,15 +16,20 @@ use anyhow::{Context, Result, bail};
 use crate::{build, failure::Usage, setup};
 
 const PREFIX: &str = "/usr/local";
+const ROOT: &str = "/";
 const BINARY: &str = "lb-ctl";
 const LINKS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Builds and installs.
 pub fn install(arguments: &[OsString]) -> Result<()> {
-    let folder = folder("install", arguments)?;
+    let (arguments, divert) = without_divert(arguments);
+    let folder = folder("install", &arguments)?;
     setup::toolchain()?;
     let binary = build::build()?;
     put(&binary, &folder, &mut io::stdout())?;
+    if divert {
+        return divert::divert(ROOT.as_ref(), &folder.join(BINARY), &mut io::stdout());
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let first = env::split_paths(&path)
         .map(|folder| folder.join(LINKS[0]))
@@ -38,7 +45,17 @@ pub fn install(arguments: &[OsString]) -> Result<()> {
 
 /// Removes what [`install`] installed, and nothing else.
 pub fn uninstall(arguments: &[OsString]) -> Result<()> {
-    take_away(&folder("uninstall", arguments)?, &mut io::stdout())
+    let folder = folder("uninstall", arguments)?;
+    divert::restore(ROOT.as_ref(), &mut io::stdout())?;
+    take_away(&folder, &mut io::stdout())
+}
+
+/// The arguments besides `--divert`, and whether that was among them.
+fn without_divert(arguments: &[OsString]) -> (Vec<OsString>, bool) {
+    let others = arguments.iter().filter(|argument| *argument != "--divert");
+    let others: Vec<_> = others.cloned().collect();
+    let divert = others.len() < arguments.len();
+    (others, divert)
 }
 
 fn folder(verb: &str, arguments: &[OsString]) -> Result<PathBuf> {
@@ -59,7 +76,12 @@ fn folder(verb: &str, arguments: &[OsString]) -> Result<PathBuf> {
 
 fn usage(verb: &str, arguments: &[OsString]) -> Usage {
     Usage(format!(
-        "`{verb}` takes `--prefix DIR` (default {PREFIX}), but got {arguments:?}"
+        "`{verb}` takes `--prefix DIR` (default {PREFIX}){}, but got {arguments:?}",
+        if verb == "install" {
+            " and `--divert`"
+        } else {
+            ""
+        }
     ))
 }
 
@@ -144,6 +166,19 @@ mod tests {
         ] {
             assert_eq!(folder(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn diverting_is_asked_for() {
+        for (words, others, divert) in [
+            (&["--divert"][..], &[][..], true),
+            (&["--prefix", "/x", "--divert"], &["--prefix", "/x"], true),
+            (&["--prefix", "/x"], &["--prefix", "/x"], false),
+        ] {
+            let expected = (arguments(others), divert);
+            assert_eq!(without_divert(&arguments(words)), expected);
+        }
+        assert!(folder("uninstall", &arguments(&["--divert"])).is_err());
     }
 
     #[test]

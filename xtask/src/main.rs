@@ -24,7 +24,7 @@ use crate::failure::Usage;
 const HELP: &str = "\
 cargo xtask VERB
 
-  setup    get what building, tests and demo need, where it is missing
+  setup    install missing dependencies of building, tests and demo
   build    build lb-ctl, with the eBPF programs in it
   attach --interface IF --config FILE [ARGS...]
            build, then run the director in the foreground; ARGS go to `lb-ctl run`
@@ -36,11 +36,12 @@ cargo xtask VERB
   bench [GROUP...] [--quick] [--only SUBSTRING] [--compare OLD.json] [--docs] [ARGS...]
            build, then measure what the director costs; --compare says what got worse,
            --docs writes docs/performance.md, `cargo xtask bench --help` says the rest
-  install [--prefix DIR]
+  install [--prefix DIR] [--divert]
            build, then put lb-ctl into DIR/sbin (default /usr/local/sbin), and links to it
-           under the names ipvsadm, ipvsadm-save and ipvsadm-restore
+           under the names ipvsadm, ipvsadm-save and ipvsadm-restore; --divert puts the links
+           into /usr/sbin, too, and Debian's ipvsadm aside (dpkg-divert)
   uninstall [--prefix DIR]
-           take them away again
+           remove them again, and put Debian's ipvsadm back
   help     this text
 
 LB_CACHE names the folder for what setup builds (default ~/.cache/lb).
