@@ -110,7 +110,8 @@ fn an_interface_that_carries_another_program_is_refused() {
         .args(["--instance", &other, "run", "--mode", "native"])
         .args(["--config", &file(&director)]);
     let output = run(&mut command).unwrap();
-    assert_refused(&output, 1, &["eth0", "another XDP program"]);
+    let advice = format!("`lb-ctl --instance {} detach`", director.instance());
+    assert_refused(&output, 1, &["eth0", "another XDP program", &advice]);
     assert!(!director.pins().with_file_name(&other).exists());
     assert_as_before(&lab, &director);
 }

@@ -49,7 +49,9 @@ fn outlives(signal: Signal) {
 fn detach_stops_forwarding_at_once_also_while_the_daemon_runs() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start(&lab, CONFIGURATION).unwrap();
-    director.command(&["detach"]).unwrap();
+    let said = director.command(&["detach"]).unwrap();
+    assert!(said.contains("ending the daemon"), "{said}");
+    assert!(said.contains("eth0, eth1"), "{said}");
     assert_eq!(director.attached("eth0").unwrap(), None);
     assert_eq!(director.attached("eth1").unwrap(), None);
 }
@@ -62,10 +64,21 @@ fn detach_leaves_nothing_behind() {
     client.get("/").unwrap();
     assert!(director.pins().exists());
     director.end(Signal::SIGTERM).unwrap();
-    director.command(&["detach"]).unwrap();
+    let said = director.command(&["detach"]).unwrap();
+    assert!(
+        said.contains("had no daemon") && said.contains("eth0"),
+        "{said}"
+    );
     assert!(!director.pins().exists());
+    assert!(
+        !director
+            .path(&format!("{}.lock", director.instance()))
+            .exists()
+    );
     assert_eq!(director.attached("eth0").unwrap(), None);
     assert!(refused(&client));
+    let said = director.command(&["detach"]).unwrap();
+    assert!(said.contains("nothing to do"), "{said}");
 }
 
 /// The director's own network stack answers: no program listens there.
