@@ -201,7 +201,7 @@ fn clients_that_stop_in_the_middle_of_huge_requests_keep_no_memory_from_others()
     with_daemon(LONG, |directory| {
         const HUGE: usize = 15 << 20;
         let begin = vec![b' '; HUGE];
-        let mut hanging: Vec<_> = (0..6)
+        let mut hanging: Vec<_> = (0..12)
             .map(|_| {
                 let mut client = Stranger::connect(directory);
                 client.send(&begin);
