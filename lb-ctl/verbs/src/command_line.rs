@@ -95,8 +95,8 @@ Examples:
     Ipvsadm(Ipvsadm),
     /// Stop forwarding: end the daemon, and take the XDP program off all interfaces
     #[command(after_help = "\
-Connections through the director end. Live edits that were not saved are lost: `lb-ctl save FILE`
-keeps them.
+Connections through the director end. Live edits that were not saved are lost:
+`lb-ctl save FILE` keeps them.
 
 Examples:
   lb-ctl detach

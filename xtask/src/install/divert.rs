@@ -73,10 +73,13 @@ fn first(root: &Path, name: &str) -> String {
         .arg(root)
         .args(["--search", &old])
         .output();
-    if known.is_ok_and(|known| known.status.success()) {
-        return old;
-    }
-    usr
+    // A diversion is in the answer, too, as `local diversion from: PATH`.
+    let is_known = known.is_ok_and(|known| {
+        let answer = String::from_utf8_lossy(&known.stdout);
+        let mut lines = answer.lines().filter(|line| !line.contains("diversion "));
+        lines.any(|line| line.ends_with(&format!(": {old}")))
+    });
+    if is_known { old } else { usr }
 }
 
 fn dpkg_divert(root: &Path, what: &[&str], path: &str, aside: &str) -> Result<()> {
