@@ -1,6 +1,7 @@
 //! `install` and `uninstall`: lb-ctl, and links to it under ipvsadm's names.
 
 mod divert;
+mod names;
 
 use std::{
     env,
@@ -13,12 +14,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use self::names::{BINARY, LINKS};
 use crate::{build, failure::Usage, setup};
 
 const PREFIX: &str = "/usr/local";
 const ROOT: &str = "/";
-const BINARY: &str = "lb-ctl";
-const LINKS: [&str; 3] = ["ipvsadm", "ipvsadm-save", "ipvsadm-restore"];
 
 /// Builds and installs.
 pub fn install(arguments: &[OsString]) -> Result<()> {

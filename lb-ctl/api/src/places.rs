@@ -16,8 +16,13 @@ use tokio::{
 /// Clients that are served at the same time.
 pub const MAX_CLIENTS: usize = 64;
 
+/// Longest request, in bytes, its end of line included.
+///
+/// A file with as many servers as an instance can have fits into it.
+pub const MAX_REQUEST: usize = 64 << 20;
+
 /// Bytes of requests that are held at the same time.
-const MAX_HELD: usize = 2 * crate::server::MAX_REQUEST;
+const MAX_HELD: usize = 2 * MAX_REQUEST;
 
 /// A client that holds less than this is no help when memory is short.
 const MUCH: usize = 64 << 10;

@@ -13,16 +13,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use crate::places::MAX_CLIENTS;
+pub use crate::places::{MAX_CLIENTS, MAX_REQUEST};
 use crate::{
     Reply, Request,
     places::{Place, Places},
 };
-
-/// Longest request, in bytes, its end of line included.
-///
-/// A file with as many servers as an instance can have fits into it.
-pub const MAX_REQUEST: usize = 64 << 20;
 
 /// The error that a daemon answers which is about to end.
 pub const ENDING: &str = "the daemon is ending";

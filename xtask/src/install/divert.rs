@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{BINARY, LINKS};
+use super::names::{BINARY, LINKS};
 
 /// The package has its files in one of these; where `/usr` is merged, they are one folder with two
 /// names, and dpkg-divert has to know both.
