@@ -92,7 +92,11 @@ impl Field {
             let mut lost = losses::lost(&self.lab)?;
             lost.retain(|host, lost| of(host) && *lost != 0);
             let dropped = losses::dropped(&self.lab)?;
-            ensure!(lost.is_empty(), "{lost:?}, dropped by {dropped:?}");
+            let drops = self.director.stats()?.drops;
+            ensure!(
+                lost.is_empty(),
+                "{lost:?}, dropped by {dropped:?}, by the director {drops:?}"
+            );
             Ok(())
         })
         .unwrap();
