@@ -26,7 +26,9 @@ impl Default for Configuration {
         Self {
             servers: [(); 3].map(|()| vec![(1, 1), (2, 1)]),
             interfaces: "eth0, eth1",
-            timeouts: "{tcpfin: 2s}",
+            // Longer than a late FIN takes to be sent again (`losses::PATIENT`): replies to a
+            // connection that has expired meanwhile are not translated any more.
+            timeouts: "{tcpfin: 5s}",
             others: String::new(),
         }
     }

@@ -109,9 +109,9 @@ fn configuration(number: u8) -> Configuration {
             "eth0, eth1, eth2"
         },
         timeouts: if odd {
-            "{tcp: 901s, tcpfin: 2s}"
+            "{tcp: 901s, tcpfin: 5s}"
         } else {
-            "{tcpfin: 2s}"
+            "{tcpfin: 5s}"
         },
         others: format!(
             "  - {{name: number-{number}, address: 172.16.0.{vip}:80, servers: [{{address: 192.168.100.11}}]}}\n"
