@@ -77,7 +77,8 @@ pub const fn after_hop(word: u32) -> u32 {
 /// Folds a sum to 16 bits, in two steps. Each adds the number to itself with its halves
 /// swapped; the upper half of the result is the one's complement sum of the two halves.
 #[inline(always)]
-const fn fold(sum: u64) -> u16 {
+#[must_use]
+pub const fn fold(sum: u64) -> u16 {
     let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }

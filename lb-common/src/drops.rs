@@ -27,6 +27,13 @@ numbered! {
         Inconsistent = 9,
         /// The service has a scheduler that this version of the program does not have.
         UnknownScheduler = 10,
+        /// Larger than the interface that received it can receive: the machine has merged several
+        /// packets into one (GRO), or a sender on the same machine has not split it (TSO).
+        Merged = 11,
+        /// A new connection through NAT whose replies could not be told from those of another
+        /// connection, which lives: another service has the same server, address and port, and the
+        /// client uses one port for both.
+        SameReplies = 12,
     }
 }
 
@@ -46,6 +53,8 @@ impl Drop {
             Self::NoHeadroom => "no_headroom",
             Self::Inconsistent => "inconsistent",
             Self::UnknownScheduler => "unknown_scheduler",
+            Self::Merged => "merged",
+            Self::SameReplies => "same_replies",
         }
     }
 }

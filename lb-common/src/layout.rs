@@ -7,11 +7,13 @@
 //! [`Scheduler::roster_lines`](crate::schedule::Scheduler::roster_lines) (tables of schedulers)
 //! and [`address_filter::ALL_IN_WORD`] (rules with prefixes).
 
+pub mod interface;
 pub mod key;
 pub mod slot;
 pub mod wide;
 pub mod word;
 
+use self::interface::{INTERFACES, Interface};
 use crate::{
     address_filter,
     server::Counters,
@@ -21,7 +23,7 @@ use crate::{
 
 /// Version of everything in this crate that is stored in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 6;
+pub const LAYOUT: u32 = 7;
 
 /// The one entry of the map `settings`, which is the XDP program's only variable.
 #[repr(C)]
@@ -30,7 +32,7 @@ pub struct Balancer {
     pub settings: Settings,
     /// Marks of the addresses that concern the director: see [`address_filter`].
     pub addresses: [u64; address_filter::WORDS as usize],
-    /// Its interfaces, each at the place that the lower 16 bits of its index give.
+    /// Its interfaces, each at a [`place`](interface::places) of its index.
     pub interfaces: [Interface; INTERFACES as usize],
     /// The daemon's note of the counters that it is adding to a service's.
     pub moving: Moving,
@@ -110,25 +112,8 @@ impl Settings {
     }
 }
 
-/// An Ethernet interface of the director.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub struct Interface {
-    /// Its MAC address.
-    pub mac: [u8; 6],
-    /// Zero: the program reads eight bytes from `mac` on.
-    pub _zero: [u8; 2],
-    /// Its index; 0 if there is no interface.
-    pub index: u32,
-    /// Zero.
-    pub _pad: [u8; 4],
-}
-
-const _: () = assert!(size_of::<Interface>() == 16 && size_of::<Settings>() == 592);
+const _: () = assert!(size_of::<Settings>() == 592);
 const _: () = assert!(size_of::<Moving>() == 48 && size_of::<Recount>() == 16);
-
-/// Places for interfaces.
-pub const INTERFACES: u32 = 1 << 16;
 
 /// How many ICMP errors one CPU sent in a tick: an entry of the map `icmp_sent`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub mod checksum;
 pub mod drops;
 pub mod layout;
 mod numbered;
+pub mod passes;
 #[cfg(feature = "user")]
 mod pod;
 pub mod protocol;

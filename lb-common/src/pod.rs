@@ -11,7 +11,9 @@ unsafe impl Pod for layout::Constants {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Moving {}
 // SAFETY: see above.
-unsafe impl Pod for layout::Interface {}
+unsafe impl Pod for layout::interface::Interface {}
+// SAFETY: see above.
+unsafe impl Pod for layout::interface::Station {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Recount {}
 // SAFETY: see above.

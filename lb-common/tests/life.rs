@@ -172,6 +172,7 @@ impl<C: Keys> Director<C> {
                 }
             }
             Opened::Full => assert!(found.is_none()),
+            Opened::SameReplies => panic!("of whom?"),
             Opened::Theirs(server) => panic!("somebody else opened it, to {server}"),
         }
     }

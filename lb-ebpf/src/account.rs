@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_log_ebpf::warn;
-use lb_common::{drops::Drop, layout::key::Key, server::Counters, state::time::age};
+use lb_common::{drops::Drop, layout::key::Key, passes::Pass, server::Counters, state::time::age};
 
 use crate::{
     frame::Packet,
@@ -52,6 +52,15 @@ pub fn opened(server: u32) {
     }
 }
 
+/// Counts a packet to a service that is left to the kernel's network stack.
+#[inline(always)]
+pub fn passed(reason: Pass) {
+    if let Some(count) = maps::PASSES.get_ptr_mut(reason as u32) {
+        // SAFETY: as in `input`.
+        unsafe { *count += 1 }
+    }
+}
+
 /// Counts a dropped packet. Reasons that an operator has to know are logged as well, at most once
 /// a second for each reason.
 #[inline(never)]
@@ -97,6 +106,8 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
         | Drop::TooBig
         | Drop::Fragment
         | Drop::NoRoute
-        | Drop::NoHeadroom => {}
+        | Drop::NoHeadroom
+        | Drop::Merged
+        | Drop::SameReplies => {}
     }
 }

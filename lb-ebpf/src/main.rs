@@ -69,10 +69,10 @@ fn walk(packet: Packet) -> u32 {
     };
     if state::is_reverse(entry.word.state()) {
         core::hint::cold_path();
-        return reply::reply(packet, &parsed, &entry, clock::now()).action();
+        return reply::reply(packet, &parsed, &entry, clock::now());
     }
-    if !settings::addressed_by(parsed.interface, parsed.ethernet) {
-        return Verdict::PASS.action();
+    if !settings::addressed_by_first(parsed.interface, parsed.ethernet) {
+        return unknown(packet, true);
     }
     match known(packet, &parsed, &entry, clock::now()) {
         Some(verdict) => refuse(packet, verdict),
@@ -144,7 +144,7 @@ fn unusual(packet: Packet) -> Outcome {
     }
     match table::find(&parsed.key) {
         Some(entry) if state::is_reverse(entry.word.state()) => {
-            Outcome::done(reply::reply(packet, &parsed, &entry, clock::now()))
+            Outcome(reply::reply(packet, &parsed, &entry, clock::now()))
         }
         Some(_) => Outcome::KNOWN,
         None => Outcome::NEW,

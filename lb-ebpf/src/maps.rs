@@ -2,13 +2,14 @@
 //! daemon overrides the sizes that are marked "set at load".
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
     maps::{Array, HashMap, PerCpuArray},
 };
 use lb_common::{
     drops::Drop,
-    layout::{self, slot::Bucket},
+    layout::{self, interface::Station, slot::Bucket},
+    passes::Pass,
     schedule, server, service,
 };
 
@@ -59,6 +60,20 @@ pub static mut BALANCER: layout::Balancer = unsafe { core::mem::zeroed() };
 /// Packets dropped, by [`Drop`].
 #[map(name = "drops")]
 pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Drop::ALL.len() as u32, 0);
+
+/// Packets to services that were left to the kernel's network stack, by [`Pass`].
+#[map(name = "passes")]
+pub static PASSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Pass::ALL.len() as u32, 0);
+
+/// Addresses that no client can have: the director's own, broadcast addresses of its networks, and
+/// VIPs; as on the wire. The values mean nothing.
+#[map(name = "own")]
+pub static OWN: HashMap<u32, u8> = HashMap::with_max_entries(1 << 17, BPF_F_NO_PREALLOC);
+
+/// MAC addresses that an interface takes frames for besides the one at its place. The values mean
+/// nothing.
+#[map(name = "stations")]
+pub static STATIONS: HashMap<Station, u8> = HashMap::with_max_entries(1 << 14, BPF_F_NO_PREALLOC);
 
 /// When a drop for each reason was last logged, in ticks.
 #[map(name = "logged")]

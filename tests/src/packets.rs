@@ -340,6 +340,13 @@ pub fn ethernet(from: [u8; 6], to: [u8; 6], ether_type: EtherType) -> Vec<u8> {
 /// back the way it came. It quotes the packet's header and eight bytes more.
 #[must_use]
 pub fn icmp_error(about: &[u8], kind: Icmpv4Type) -> Vec<u8> {
+    let (header, _) = Ipv4Header::from_slice(&about[ETHERNET..]).expect("an IPv4 packet");
+    icmp_error_from(header.destination.into(), about, kind)
+}
+
+/// The same from another host on the way.
+#[must_use]
+pub fn icmp_error_from(sender: Ipv4Addr, about: &[u8], kind: Icmpv4Type) -> Vec<u8> {
     let (hop, packet) = Ethernet2Header::from_slice(about).expect("an Ethernet frame");
     let (header, _) = Ipv4Header::from_slice(packet).expect("an IPv4 packet");
     let quoted = &packet[..header.header_len() + 8];
@@ -347,7 +354,7 @@ pub fn icmp_error(about: &[u8], kind: Icmpv4Type) -> Vec<u8> {
     let mut ip = Ipv4Header {
         time_to_live: 64,
         protocol: IpNumber::ICMP,
-        source: header.destination,
+        source: sender.octets(),
         destination: header.source,
         ..Ipv4Header::default()
     };

@@ -69,8 +69,8 @@ impl Forward {
 pub struct Reverse {
     /// MAC address of the next hop towards the client.
     pub next_hop: [u8; 6],
-    /// The lower 16 bits of the index of the interface to leave by.
-    pub interface: u16,
+    /// The place of the interface to leave by: see [`places`](super::interface::places).
+    pub place: u16,
 }
 
 impl Reverse {
@@ -79,7 +79,7 @@ impl Reverse {
     #[must_use]
     pub const fn bits(self) -> u64 {
         let [a, b, c, d, e, f] = self.next_hop;
-        let [g, h] = self.interface.to_ne_bytes();
+        let [g, h] = self.place.to_ne_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     }
 
@@ -90,7 +90,7 @@ impl Reverse {
         let [a, b, c, d, e, f, g, h] = bits.to_ne_bytes();
         Self {
             next_hop: [a, b, c, d, e, f],
-            interface: u16::from_ne_bytes([g, h]),
+            place: u16::from_ne_bytes([g, h]),
         }
     }
 }
@@ -102,10 +102,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn routes_survive_the_slot(reverse in any::<u32>(), generation in any::<u8>(), next_hop in any::<[u8; 6]>(), interface in any::<u16>()) {
+        fn routes_survive_the_slot(reverse in any::<u32>(), generation in any::<u8>(), next_hop in any::<[u8; 6]>(), place in any::<u16>()) {
             let forward = Forward { reverse, generation };
             prop_assert_eq!(Forward::from_bits(forward.bits()), forward);
-            let route = Reverse { next_hop, interface };
+            let route = Reverse { next_hop, place };
             prop_assert_eq!(Reverse::from_bits(route.bits()), route);
         }
     }

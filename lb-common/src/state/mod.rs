@@ -29,6 +29,17 @@ pub const fn is_active(state: u8) -> bool {
     state & KIND == Kind::Tcp as u8 && ACTIVE >> (state & STATE) & 1 == 1
 }
 
+/// True for the states in which a connection's server may have data for its client: once it is
+/// established, until both sides have closed it or one has reset it.
+#[inline(always)]
+#[must_use]
+pub const fn gets_replies(state: u8) -> bool {
+    state == UDP
+        || state == TcpState::Established as u8
+        || state == TcpState::FinWait as u8
+        || state == TcpState::CloseWait as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,6 +80,24 @@ pub fn reverse_of<T: Table>(table: T, connection: &Entry<T>) -> Option<Entry<T>>
     ours.then_some(reverse)
 }
 
+/// True where a reverse entry belongs to its `owner`, a connection with another key than `new` that
+/// may still get replies: it is established, or half closed, or UDP, and has not expired. One that
+/// is not established yet has nothing to lose that its client does not send again.
+#[inline(always)]
+pub fn is_in_use<T: Table>(
+    table: T,
+    reverse: &Entry<T>,
+    owner: &Entry<T>,
+    new: &T::Constant,
+    now: u32,
+) -> bool {
+    if owner.constant.same(new) || !state::gets_replies(owner.word.state()) {
+        return false;
+    }
+    let its_own = reverse_of(table, owner);
+    its_own.is_some_and(|its_own| its_own.index == reverse.index) && is_alive(table, owner, now)
+}
+
 /// Steps a TCP connection by a packet of its client or its server, and moves it between its
 /// server's counts where the step does.
 #[inline(always)]

@@ -5,7 +5,7 @@ use super::{
     contest::Contest,
     end,
     entry::{self, Entry},
-    memory::Constant,
+    memory::Constant as _,
     recount,
     steps::Steps,
 };
@@ -51,6 +51,9 @@ pub enum Opened {
     Theirs(u32),
     /// There is no slot for it.
     Full,
+    /// The replies to it would be those to another connection, which is in use: the client has a
+    /// connection to the same server through another service from the same port.
+    SameReplies,
 }
 
 /// Opens a connection; a NAT connection with a reverse entry.
@@ -67,11 +70,11 @@ pub fn open<T: Steps>(
     // Both slots are claimed before the contest, so that its winner has all that it needs.
     let mut spare = NO_SLOT;
     if let Some(reverse) = reverse {
-        match room_for(table, reverse, new.now) {
-            Some(index) => spare = index,
-            None => {
+        match room_for(table, new, reverse) {
+            Ok(index) => spare = index,
+            Err(why) => {
                 end::free(table, own);
-                return Opened::Full;
+                return why;
             }
         }
     }
@@ -106,7 +109,7 @@ pub fn open<T: Steps>(
         Contest::Alone | Contest::Elected => {}
     }
     if let Some(reverse) = reverse {
-        let route = put_reverse(table, reverse, spare, new.now);
+        let route = put_reverse(table, new, reverse, spare);
         table.replace_route(slot, Forward::NONE.bits(), route.bits());
     }
     // Read again: an entry that entered the contest twice has a new generation.
@@ -117,30 +120,45 @@ pub fn open<T: Steps>(
 }
 
 /// A slot for a reverse entry: claimed, or [`NO_SLOT`] where there is an entry to take over.
-/// `None` where there is no slot, or a connection has that key, whose client would have to be
-/// the server itself.
 #[inline(always)]
-fn room_for<T: Steps>(table: T, new: &NewReverse<T::Constant>, now: u32) -> Option<u32> {
-    if let Some(found) = table.find(&new.constant) {
-        return state::is_reverse(found.word.state()).then_some(NO_SLOT);
+fn room_for<T: Steps>(
+    table: T,
+    new: &New<T::Constant>,
+    reverse: &NewReverse<T::Constant>,
+) -> Result<u32, Opened> {
+    if let Some(found) = table.find(&reverse.constant) {
+        if !state::is_reverse(found.word.state()) {
+            // A connection with that key: its client is the server itself.
+            return Err(Opened::Full);
+        }
+        return match table.is_in_use(&found, &new.constant, new.now) {
+            true => Err(Opened::SameReplies),
+            false => Ok(NO_SLOT),
+        };
     }
-    let index = table.claim(&new.constant, now);
-    (index != NO_SLOT).then_some(index)
+    match table.claim(&reverse.constant, new.now) {
+        NO_SLOT => Err(Opened::Full),
+        index => Ok(index),
+    }
 }
 
 /// Stores the reverse entry of a connection that was elected: in the slot `spare`, or in that of
 /// an older connection between the same server and client, which cannot use it any more. Where
-/// such a connection is being opened at this very moment, it is the newer one, and keeps it:
-/// [`Forward::NONE`].
+/// such a connection is being opened at this very moment, or has become established since
+/// [`room_for`] looked at it, it keeps its own: [`Forward::NONE`].
 #[inline(always)]
 fn put_reverse<T: Steps>(
     table: T,
+    connection: &New<T::Constant>,
     new: &NewReverse<T::Constant>,
     mut spare: u32,
-    now: u32,
 ) -> Forward {
+    let now = connection.now;
     for _ in 0..TRIES {
         if let Some(found) = table.find(&new.constant) {
+            if table.is_in_use(&found, &connection.constant, now) {
+                break;
+            }
             if state::is_reverse(found.word.state()) && entry::claim(table, &found) {
                 if spare != NO_SLOT {
                     end::free(table, spare);

@@ -5,6 +5,7 @@ use super::{
     claim,
     contest::{self, Contest},
     entry::{self, Entry},
+    live,
     memory::SharedTable,
 };
 
@@ -14,6 +15,19 @@ pub trait Steps: SharedTable {
     #[inline(always)]
     fn find(self, key: &Self::Constant) -> Option<Entry<Self>> {
         entry::find(self, key)
+    }
+
+    /// The connection that a reverse entry was made for, if it is in the table: only the server
+    /// tells its key.
+    fn answered_by(self, reverse: &Entry<Self>) -> Option<Entry<Self>>;
+
+    /// Calls [`live::is_in_use`].
+    #[inline(always)]
+    fn is_in_use(self, reverse: &Entry<Self>, new: &Self::Constant, now: u32) -> bool {
+        match self.answered_by(reverse) {
+            Some(owner) => live::is_in_use(self, reverse, &owner, new, now),
+            None => false,
+        }
     }
 
     /// Calls [`claim::claim`].

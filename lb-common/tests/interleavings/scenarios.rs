@@ -45,7 +45,7 @@ fn server(opened: Opened, own: u32) -> Option<u32> {
     match opened {
         Opened::Ours => Some(own),
         Opened::Theirs(server) => Some(server),
-        Opened::Full => None,
+        Opened::Full | Opened::SameReplies => None,
     }
 }
 
@@ -112,6 +112,13 @@ fn reply<const SLOTS: u32>(table: &Small<SLOTS>, key: u32, reverse: u32, flags: 
         live::settle(table, &reverse, &entry);
     } else {
         live::step(table, &entry, true, flags);
+    }
+}
+
+/// The client's packet that establishes a connection.
+fn acknowledge<const SLOTS: u32>(table: &Small<SLOTS>, key: u32) {
+    if let Some(entry) = table.find(&Tiny::new(key, 0)) {
+        live::step(table, &entry, false, ACK);
     }
 }
 
@@ -329,6 +336,65 @@ fn connections_of_two_services_to_one_server_share_no_reverse_entry() {
             assert_eq!(opened, [Opened::Ours; 2]);
             let connections = table.check();
             assert_eq!(connections.len(), 2);
+            let answered = connections
+                .iter()
+                .filter(|connection| live::reverse_of(table, connection).is_some());
+            assert_eq!(answered.count(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_connection_that_is_established_keeps_its_reverse_entry() {
+    // Client 5 has a connection through one service, and opens one through another, whose server
+    // is the same machine, while the first one gets a reply.
+    in_all_orders(
+        2,
+        || {
+            let table = Small::<4>::new(1, 4, Tiny::default());
+            assert_eq!(translated(&table, 0x1005, 1), Opened::Ours);
+            reply(&table, 0x1005, reverse_key(5, 1), SYN | ACK);
+            acknowledge(&table, 0x1005);
+            table
+        },
+        [
+            |table| translated(table, 0x2005, 3),
+            |table| {
+                reply(table, 0x1005, reverse_key(5, 1), ACK);
+                Opened::Ours
+            },
+        ],
+        |table, opened| {
+            assert_eq!(opened, [Opened::SameReplies, Opened::Ours]);
+            let connections = table.check();
+            assert_eq!(connections.len(), 1);
+            let reverse = live::reverse_of(table, &connections[0]);
+            assert!(reverse.is_some(), "without a reverse entry");
+        },
+    );
+}
+
+#[test]
+fn a_connection_that_becomes_established_meanwhile_loses_nothing_it_needs() {
+    // The first one is half open: it may lose its reverse entry, but not once it is established.
+    in_all_orders(
+        2,
+        || {
+            let table = Small::<4>::new(1, 4, Tiny::default());
+            assert_eq!(translated(&table, 0x1005, 1), Opened::Ours);
+            reply(&table, 0x1005, reverse_key(5, 1), SYN | ACK);
+            table
+        },
+        [
+            |table| translated(table, 0x2005, 3),
+            |table| {
+                acknowledge(table, 0x1005);
+                Opened::Ours
+            },
+        ],
+        |table, _| {
+            // Exactly one gets the replies, and nothing is left behind.
+            let connections = table.check();
             let answered = connections
                 .iter()
                 .filter(|connection| live::reverse_of(table, connection).is_some());

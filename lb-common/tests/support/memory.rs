@@ -304,4 +304,12 @@ impl<C: Words, const SLOTS: u32> SharedTable for &Memory<C, SLOTS> {
     }
 }
 
-impl<C: Words, const SLOTS: u32> Steps for &Memory<C, SLOTS> {}
+impl<C: Words, const SLOTS: u32> Steps for &Memory<C, SLOTS> {
+    fn answered_by(self, reverse: &Entry<Self>) -> Option<Entry<Self>> {
+        let all = (0..self.slots.len() as u32).filter_map(|index| entry::read(self, index));
+        all.into_iter().find(|entry| {
+            state::is_connection(entry.word.state())
+                && entry.constant.is_answered_by(&reverse.constant)
+        })
+    }
+}

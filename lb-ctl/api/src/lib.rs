@@ -14,7 +14,7 @@ pub use self::{
     client::{CallError, call},
     instance::Instance,
     listing::{
-        Connection, DropStats, InterfaceStats, ListedServer, ListedService, Listing, Page, Stats,
+        Connection, InterfaceStats, ListedServer, ListedService, Listing, Page, ReasonStats, Stats,
         TableStats,
     },
     reply::{ErrorKind, Refused, Reply},

@@ -70,7 +70,10 @@ pub struct Stats {
     /// In the order of the configuration.
     pub services: Vec<ListedService>,
     /// Dropped packets, by reason.
-    pub drops: Vec<DropStats>,
+    pub drops: Vec<ReasonStats>,
+    /// Packets to services that were left to the kernel's network stack, by reason.
+    #[serde(default)]
+    pub passes: Vec<ReasonStats>,
     /// How full the connection table is.
     pub connections: TableStats,
     /// What the maps take, in bytes.
@@ -83,9 +86,9 @@ pub struct Stats {
     pub pid: u32,
 }
 
-/// Packets that were dropped for one reason.
+/// Packets that were not served for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropStats {
+pub struct ReasonStats {
     /// The reason's name.
     pub reason: String,
     /// How many.

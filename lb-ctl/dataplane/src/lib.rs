@@ -44,6 +44,7 @@ use self::{
     maps::{
         addresses::Addresses,
         interfaces::Interfaces,
+        own::Own,
         rosters::Rosters,
         servers::Servers,
         settings::Settings,
@@ -68,6 +69,7 @@ pub struct Dataplane {
     connections: Connections,
     recount: Recount,
     drops: PerCpuArray<MapData, u64>,
+    passes: PerCpuArray<MapData, u64>,
     /// What is audited next.
     part: Part,
     /// The last field: see there.
@@ -92,17 +94,19 @@ impl Dataplane {
         let recount = Recount::new(servers.capacity(), parts.recount);
         let mut this = Self {
             settings: Settings::new(parts.settings)?,
-            interfaces: Interfaces::new(parts.interfaces)?,
+            interfaces: Interfaces::new(parts.interfaces, life.map("stations")?)?,
             tables: Tables::new(
                 room.services,
                 Rosters::new(room.rosters)?,
                 servers,
                 counts,
                 Addresses::new(parts.addresses)?,
+                Own::new(life.map("own")?)?,
             )?,
             connections: Connections::new(connections),
             recount,
             drops: PerCpuArray::try_from(life.map("drops")?)?,
+            passes: PerCpuArray::try_from(life.map("passes")?)?,
             part: Part::default(),
             life,
             unfinished,

@@ -30,10 +30,14 @@ pub struct Hop {
 }
 
 /// An Ethernet interface of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its index.
     pub index: u32,
     /// Its MAC address.
     pub mac: [u8; 6],
+    /// Largest IP packet that it takes, in bytes.
+    pub mtu: u16,
+    /// MAC addresses of interfaces above it, whose frames it receives.
+    pub takes_for: Vec<[u8; 6]>,
 }

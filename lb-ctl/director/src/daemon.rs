@@ -101,6 +101,7 @@ impl Daemon {
         news: &mut News,
     ) -> Result<()> {
         let known = recorded.is_some();
+        self.shell.tell_addresses().await?;
         let (reply, mut done) = oneshot::channel();
         let start = Start {
             token: self.shell.replies.wait(reply),
@@ -160,6 +161,9 @@ impl Daemon {
                     tracing::debug!("the network has changed: {change:?}");
                     if change.interfaces {
                         self.shell.interfaces_changed().await;
+                    }
+                    if change.addresses {
+                        self.shell.addresses_changed().await;
                     }
                     let answers = change.answers;
                     self.happen(Event::NetworkChanged { answers }).await;

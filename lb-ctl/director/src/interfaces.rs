@@ -92,7 +92,7 @@ impl Interfaces {
         interfaces: &[(String, u32)],
         all: &[lb_network::Interface],
     ) -> Result<()> {
-        tell_addresses(dataplane, all);
+        tell(dataplane, all)?;
         let modes: &[Mode] = match self.choice {
             ModeChoice::Only(mode) => &[mode],
             ModeChoice::Auto if native_serves(interfaces, all) => &[Mode::Native, Mode::Generic],
@@ -138,7 +138,7 @@ impl Interfaces {
         dataplane: &mut Dataplane,
         complaints: &mut Complaints,
     ) -> Result<()> {
-        tell_addresses(dataplane, &self.routing.interfaces().await?);
+        tell(dataplane, &self.routing.interfaces().await?)?;
         self.reattach(dataplane, complaints).await
     }
 
@@ -213,12 +213,30 @@ impl Interfaces {
     }
 }
 
-fn tell_addresses(dataplane: &Dataplane, all: &[lb_network::Interface]) {
-    let interfaces = all.iter().map(|interface| Interface {
-        index: interface.index,
-        mac: interface.mac,
+/// Tells the packet path of all interfaces.
+fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> {
+    let interfaces = all.iter().map(|interface| {
+        // A macvlan's frames come in by the interface below it, a bridge's by its members.
+        let takes_for = all.iter().filter(|other| {
+            other.below == Some(interface.index) || interface.member_of == Some(other.index)
+        });
+        Interface {
+            index: interface.index,
+            mac: interface.mac,
+            mtu: interface.mtu,
+            takes_for: takes_for.map(|other| other.mac).collect(),
+        }
     });
-    dataplane.set_interfaces(&interfaces.collect::<Vec<_>>());
+    for without in dataplane.set_interfaces(&interfaces.collect::<Vec<_>>())? {
+        let name = all.iter().find(|known| known.index == without.index);
+        tracing::error!(
+            "{}: no reply of a NAT server can leave by it, because the indices of too many \
+             interfaces have the same lower 16 bits as its own, {}",
+            name.map_or("?", |known| &known.name),
+            without.index
+        );
+    }
+    Ok(())
 }
 
 /// False where native XDP would lose packets silently: what one end of a veth pair transmits in

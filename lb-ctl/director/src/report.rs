@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use lb_api::{
-    Connection, ConnectionFilter, DropStats, ErrorKind, InterfaceStats, ListedServer,
-    ListedService, Listing, Numbers, Page, Reply, Stats, TableStats,
+    Connection, ConnectionFilter, ErrorKind, InterfaceStats, ListedServer, ListedService, Listing,
+    Numbers, Page, ReasonStats, Reply, Stats, TableStats,
 };
 use lb_dataplane::{self as dataplane, Cursor, Dataplane, ServerNumbers, Standing};
 use lb_model::{Desired, Server, Service, ServiceId, ServiceRef};
@@ -30,6 +30,11 @@ impl Report<'_> {
     /// Everything that is counted.
     pub fn stats(&self) -> Result<Stats> {
         let drops = self.dataplane.drops()?.into_iter();
+        let passes = self.dataplane.passes()?.into_iter();
+        let counted = |reason: &str, packets| ReasonStats {
+            reason: reason.to_owned(),
+            packets,
+        };
         let services = self.desired.services.iter();
         let interfaces = self.desired.interfaces.iter();
         Ok(Stats {
@@ -37,10 +42,10 @@ impl Report<'_> {
                 .map(|service| self.service(service, Numbers::Total))
                 .collect(),
             drops: drops
-                .map(|(reason, packets)| DropStats {
-                    reason: reason.name().to_owned(),
-                    packets,
-                })
+                .map(|(reason, packets)| counted(reason.name(), packets))
+                .collect(),
+            passes: passes
+                .map(|(reason, packets)| counted(reason.name(), packets))
                 .collect(),
             connections: TableStats {
                 used: self.dataplane.connections_in_use(),

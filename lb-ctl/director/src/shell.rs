@@ -106,6 +106,22 @@ impl Shell {
         complaints.note("interfaces", outcome);
     }
 
+    /// Looks up this machine's addresses again after some of them have changed.
+    pub async fn addresses_changed(&mut self) {
+        let outcome = self.tell_addresses().await;
+        self.care.complaints.note("addresses", outcome);
+    }
+
+    /// Tells the packet path which addresses no client can have.
+    pub async fn tell_addresses(&mut self) -> Result<()> {
+        let addresses = self.routing.addresses().await?.into_iter();
+        let addresses: Vec<_> = addresses
+            .flat_map(|own| [Some(own.address), own.broadcast()])
+            .flatten()
+            .collect();
+        self.dataplane.set_own_addresses(&addresses)
+    }
+
     /// Undoes what somebody changed behind the daemon's back: see [`Care::audit`].
     pub async fn audit(&mut self) {
         let (dataplane, interfaces) = (&mut self.dataplane, &mut self.interfaces);

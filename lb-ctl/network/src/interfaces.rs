@@ -25,6 +25,11 @@ pub struct Interface {
     /// The kind of device, as `ip link` calls it: `vlan`, `bridge`, `bond`, `veth` …; empty for
     /// hardware.
     pub kind: String,
+    /// Index of the interface whose frames it takes, if there is one on this machine and in this
+    /// network namespace: of a macvlan.
+    pub below: Option<u32>,
+    /// Index of the interface that it is a member of: a bridge, a bond or a team.
+    pub member_of: Option<u32>,
 }
 
 impl Interface {
@@ -44,8 +49,10 @@ impl Interface {
             carrier: flags.contains(LinkFlags::LowerUp),
             ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             kind: String::new(),
+            below: None,
+            member_of: None,
         };
-        let mut whole = false;
+        let (mut whole, mut elsewhere) = (false, false);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
@@ -56,6 +63,10 @@ impl Interface {
                     interface.mtu = u16::try_from(*mtu).unwrap_or(u16::MAX);
                     whole = true;
                 }
+                LinkAttribute::Link(below) => interface.below = Some(*below),
+                // Then that index is another namespace's.
+                LinkAttribute::LinkNetNsId(_) => elsewhere = true,
+                LinkAttribute::Controller(index) => interface.member_of = Some(*index),
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {
                         if let LinkInfo::Kind(kind) = info {
@@ -65,6 +76,9 @@ impl Interface {
                 }
                 _ => {}
             }
+        }
+        if elsewhere || interface.kind != "macvlan" {
+            interface.below = None;
         }
         whole.then_some(interface)
     }

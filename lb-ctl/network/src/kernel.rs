@@ -20,6 +20,7 @@ use rtnetlink::{
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
+    addresses::Address,
     interfaces::Interface,
     neighbours::{Neighbour, NextHop},
     routes::Route,
@@ -70,6 +71,15 @@ impl Kernel {
             .iter()
             .filter_map(Interface::from_message)
             .collect())
+    }
+
+    /// All IPv4 addresses of this machine.
+    pub(crate) async fn addresses(&self) -> Result<Vec<Address>> {
+        let handle = self.handle.lock().await;
+        let messages = collect(handle.address().get().execute())
+            .await
+            .context("cannot list the addresses (RTM_GETADDR)")?;
+        Ok(messages.iter().filter_map(Address::from_message).collect())
     }
 
     /// The interface with this index.

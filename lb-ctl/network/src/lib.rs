@@ -4,6 +4,7 @@
 //! So it costs little to ask again for every address after a change. Everything belongs to the
 //! network namespace of the thread that called [`Routing::open`].
 
+mod addresses;
 mod changed;
 mod changes;
 mod events;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 pub use self::{
+    addresses::Address,
     changed::Changed,
     changes::Changes,
     interfaces::Interface,
@@ -159,6 +161,14 @@ impl Routing {
         let mut interfaces = self.for_interfaces.interfaces().await?;
         interfaces.retain(|interface| interface.ethernet);
         Ok(interfaces)
+    }
+
+    /// All IPv4 addresses of this machine.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub async fn addresses(&self) -> Result<Vec<Address>> {
+        self.for_interfaces.addresses().await
     }
 
     /// The interface of that name, Ethernet or not.

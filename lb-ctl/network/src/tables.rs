@@ -315,6 +315,8 @@ mod tests {
             carrier: true,
             ethernet: true,
             kind: String::new(),
+            below: None,
+            member_of: None,
         }
     }
 

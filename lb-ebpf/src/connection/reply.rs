@@ -6,6 +6,7 @@
 use lb_common::{
     drops::Drop,
     layout::{key::Key, slot::Reverse, word::FLAG_SETTLED},
+    passes::Pass,
     protocol::TCP,
     server::{SERVER_AVAILABLE, Server},
     state::{self, tcp::TcpState},
@@ -18,23 +19,24 @@ use crate::{
     forward,
     frame::{Incoming, Packet, Parsed, parse},
     machine::{clock, fib},
-    maps, settings,
+    maps, refuse, settings,
     verdict::Verdict,
 };
 
-/// Sends it on to the client, from the service's address.
+/// Sends it on to the client, from the service's address. Returns the XDP action.
 #[inline(always)]
-pub fn reply(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
+pub fn reply(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> u32 {
     let verdict = answer(packet, parsed, entry, now);
     if verdict.is_drop() {
-        account::dropped(packet, verdict.reason(), parsed.key);
+        return refuse::reply(packet, verdict, entry.constant.server()).action();
     }
-    verdict
+    verdict.action()
 }
 
 #[inline(always)]
 fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
     if !settings::addressed_by(parsed.interface, parsed.ethernet) {
+        account::passed(Pass::OtherStation);
         return Verdict::PASS;
     }
     let index = entry.constant.server();
@@ -58,11 +60,14 @@ fn answer(packet: Packet, parsed: &Parsed, entry: &Entry, now: u32) -> Verdict {
         table::stamp(entry, now);
     }
     let route = way_back(packet, entry);
-    let interface = settings::interface(u32::from(route.interface));
+    let interface = settings::interface_at(route.place);
     // SAFETY: a place in the map.
     let interface = unsafe { &*interface };
     if interface.index == 0 {
         return Verdict::drop(Drop::NoRoute);
+    }
+    if let Some(verdict) = forward::obstacle_by(parsed, interface.mtu) {
+        return verdict;
     }
     if server.flags & SERVER_AVAILABLE != 0 {
         account::output(index, parsed.length);
@@ -84,7 +89,7 @@ fn tell(packet: Packet) -> bool {
     let Some(server) = maps::SERVERS.get(reverse.constant.server()) else {
         return false;
     };
-    let key = from_client(&parsed.key, server);
+    let key = table::client_key(&parsed.key, server);
     let Some(forward) = table::find(&key) else {
         return false;
     };
@@ -103,17 +108,6 @@ fn tell(packet: Packet) -> bool {
         }
     }
     true
-}
-
-/// The key of the connection that a server's packet answers.
-#[inline(always)]
-fn from_client(reply: &Key, server: &Server) -> Key {
-    Key::new(
-        reply.destination(),
-        server.service_address,
-        u32::from(reply.destination_port()) | u32::from(server.service_port) << 16,
-        reply.protocol(),
-    )
 }
 
 /// The way to the client: as it is stored in the entry, or looked up again if routes or
@@ -138,7 +132,7 @@ fn way_anew(packet: Packet) -> u64 {
     let Some(server) = maps::SERVERS.get(entry.constant.server()) else {
         return 0;
     };
-    let forward = from_client(&parsed.key, server);
+    let forward = table::client_key(&parsed.key, server);
     let old = Connections.route(entry.slot);
     let new = fib::route(packet, forward, old);
     live::reroute(Connections, &entry, old, new, settings::route_epoch());

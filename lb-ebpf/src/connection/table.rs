@@ -10,7 +10,7 @@ use lb_common::{
         word::Word,
     },
     schedule::Search,
-    server::MOST_SERVERS,
+    server::{MOST_SERVERS, Server},
     table::{
         claim,
         contest::{self, Contest},
@@ -154,6 +154,17 @@ impl Steps for Connections {
     }
 
     #[inline(always)]
+    fn answered_by(self, reverse: &Entry) -> Option<Entry> {
+        let server = maps::SERVERS.get(reverse.constant.server())?;
+        find_anywhere(&client_key(&reverse.constant, server))
+    }
+
+    #[inline(always)]
+    fn is_in_use(self, reverse: &Entry, new: &Key, now: u32) -> bool {
+        in_use(reverse.index, new.addresses, new.ports, now) != 0
+    }
+
+    #[inline(always)]
     fn claim(self, key: &Key, now: u32) -> u32 {
         claim_slot(key.addresses, key.ports, now)
     }
@@ -162,6 +173,17 @@ impl Steps for Connections {
     fn contest(self, own: u32, alone: u64) -> Contest {
         Contest::from_bits(contest_slot(own, alone))
     }
+}
+
+/// The key of the connection that a server's packet answers.
+#[inline(always)]
+pub fn client_key(reply: &Key, server: &Server) -> Key {
+    Key::new(
+        reply.destination(),
+        server.service_address,
+        u32::from(reply.destination_port()) | u32::from(server.service_port) << 16,
+        reply.protocol(),
+    )
 }
 
 /// The live entry with this key. Most are where they are looked for first.
@@ -192,6 +214,19 @@ extern "C" fn elsewhere(addresses: u64, ports: u64) -> u32 {
         Some(entry) => entry.index,
         None => NO_SLOT,
     }
+}
+
+/// [`live::is_in_use`]: 1 if so.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn in_use(reverse: u32, addresses: u64, ports: u64, now: u32) -> u32 {
+    let new = Key { addresses, ports };
+    let is_in_use = |reverse: &Entry| {
+        let owner = Connections.answered_by(reverse)?;
+        Some(live::is_in_use(Connections, reverse, &owner, &new, now))
+    };
+    let reverse = entry::read(Connections, reverse);
+    u32::from(reverse.as_ref().and_then(is_in_use) == Some(true))
 }
 
 /// [`claim::claim`].

@@ -72,6 +72,12 @@ pub fn obstacle(parsed: &Parsed, server: &Server, way: Way) -> Option<Verdict> {
         Way::TUN => server.mtu - Ipv4Hdr::LEN as u16,
         _ => server.mtu,
     };
+    obstacle_by(parsed, room)
+}
+
+/// What happens to a packet that must not leave by a way that takes this many bytes.
+#[inline(always)]
+pub fn obstacle_by(parsed: &Parsed, room: u16) -> Option<Verdict> {
     if parsed.length > room {
         return Some(Verdict::too_big(room));
     }

@@ -2,8 +2,8 @@
 //! difference.
 
 use lb_common::{
-    checksum::Delta, drops::Drop, layout::Interface, layout::slot::Reverse, protocol::UDP,
-    server::Server,
+    checksum::Delta, drops::Drop, layout::interface::Interface, layout::slot::Reverse,
+    protocol::UDP, server::Server,
 };
 
 use super::leave::leave;
@@ -29,7 +29,8 @@ pub fn to_server(packet: Packet, parsed: &Parsed, server: &Server) -> Result<(),
     Ok(())
 }
 
-/// Sends a server's packet to the client, from the service's address and port.
+/// Sends a server's packet, which has no obstacle, to the client, from the service's address and
+/// port.
 #[inline(always)]
 pub fn to_client(
     packet: Packet,
@@ -38,9 +39,6 @@ pub fn to_client(
     route: Reverse,
     interface: &Interface,
 ) -> Verdict {
-    if parsed.ip.get(ipv4::TTL) <= 1 {
-        return Verdict::drop(Drop::TtlExpired);
-    }
     let Ok(checksum) = checksum(packet, parsed) else {
         return Verdict::drop(Drop::Inconsistent);
     };

@@ -5,7 +5,10 @@ use core::mem::offset_of;
 use lb_common::checksum::{self, Delta};
 use network_types::ip::Ipv4Hdr;
 
-use super::packet::{Field, Header};
+use super::{
+    link::Link,
+    packet::{Field, Header, Packet},
+};
 
 pub const VERSION_AND_LENGTH: Field<Ipv4Hdr, u8> = Field::at(offset_of!(Ipv4Hdr, vihl));
 pub const TOS: Field<Ipv4Hdr, u8> = Field::at(offset_of!(Ipv4Hdr, tos));
@@ -34,6 +37,40 @@ pub const DONT_FRAGMENT: u16 = 0x4000u16.to_be();
 pub const MORE_FRAGMENTS: u16 = 0x2000u16.to_be();
 /// Where in the packet this fragment belongs.
 pub const FRAGMENT_OFFSET: u16 = 0x1FFFu16.to_be();
+
+/// Bytes of the header, with its options.
+#[inline(always)]
+pub fn header_length(ip: Header<Ipv4Hdr>) -> usize {
+    usize::from(ip.get(VERSION_AND_LENGTH) & 0x0F) * 4
+}
+
+/// False where the checksum of a header, all of which is in the frame, says that it was damaged.
+#[inline(always)]
+pub fn is_checksum_right(packet: Packet, link: Link, ip: Header<Ipv4Hdr>) -> bool {
+    const WORDS: [Field<Ipv4Hdr, u32>; 5] = [
+        Field::at(0),
+        Field::at(4),
+        Field::at(8),
+        Field::at(12),
+        Field::at(16),
+    ];
+    let mut sum: u64 = WORDS.iter().map(|word| u64::from(ip.get(*word))).sum();
+    let length = header_length(ip);
+    for option in 0..MOST_OPTIONS {
+        let offset = Ipv4Hdr::LEN + 4 * option;
+        if offset >= length {
+            break;
+        }
+        let Some(word) = packet.behind::<u32>(link.length() + offset) else {
+            return false;
+        };
+        sum += u64::from(word.value());
+    }
+    checksum::fold(sum) == 0xFFFF
+}
+
+/// Words of options that a header can have.
+const MOST_OPTIONS: usize = 10;
 
 /// Decrements the time to live, which must not be 0.
 #[inline(always)]

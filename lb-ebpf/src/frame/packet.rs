@@ -166,6 +166,15 @@ impl<T> Header<T> {
     }
 }
 
+impl<F: Word> Header<F> {
+    /// Reads a header that is one number, as on the wire.
+    #[inline(always)]
+    pub fn value(self) -> F {
+        // SAFETY: as above.
+        unsafe { *self.address }
+    }
+}
+
 /// Where in a header of type `T` there is an `F`. That may be several fields of the protocol
 /// which are read or written as one.
 pub struct Field<T, F> {

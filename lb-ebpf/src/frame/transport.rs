@@ -58,6 +58,27 @@ pub fn read(
     }
 }
 
+/// False where a header's own length is wrong, in an IP packet with this much payload.
+#[inline(always)]
+pub fn is_whole(packet: Packet, protocol: u8, ports: Header<Ports>, payload: usize) -> bool {
+    let (least, length) = if protocol == TCP {
+        let Some(words) = packet.part::<Ports, u8>(ports, DATA_OFFSET) else {
+            return false;
+        };
+        let words = words.value() >> 4;
+        (TcpHdr::LEN, usize::from(words) * 4)
+    } else {
+        let Some(length) = packet.part::<Ports, u16>(ports, offset_of!(UdpHdr, len)) else {
+            return false;
+        };
+        (UdpHdr::LEN, usize::from(u16::from_be(length.value())))
+    };
+    (least..=payload).contains(&length)
+}
+
+/// Where a TCP header says how long it is: the upper half of this byte, in words of four bytes.
+const DATA_OFFSET: usize = offset_of!(TcpHdr, _bitfield_1);
+
 /// The checksum of the header with these ports.
 #[inline(always)]
 pub fn checksum(packet: Packet, protocol: u8, ports: Header<Ports>) -> Option<Header<Checksum>> {

@@ -5,14 +5,14 @@ use core::mem::zeroed;
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
 use lb_common::layout::{key::Key, slot::Reverse};
 
-use crate::frame::Packet;
+use crate::{frame::Packet, settings};
 
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;
 
 /// Asks the kernel for the route from the VIP to the client of `forward`. Returns it as a
 /// [`Reverse`] is stored; or `otherwise` if there is no route, if the next hop's MAC address is not
-/// known yet, or if forwarding is off.
+/// known yet, if forwarding is off, or if the daemon has not told of the interface yet.
 #[inline(never)]
 pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     // SAFETY: plain integers, for which all zeroes is a value.
@@ -36,9 +36,11 @@ pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     if answer != FOUND {
         return otherwise;
     }
-    let route = Reverse {
-        next_hop: query.dmac,
-        interface: query.ifindex as u16,
-    };
-    route.bits()
+    match settings::place_of(query.ifindex) {
+        Some(place) => {
+            let next_hop = query.dmac;
+            Reverse { next_hop, place }.bits()
+        }
+        None => otherwise,
+    }
 }

@@ -5,6 +5,7 @@
 use lb_common::{
     drops::Drop,
     layout::{key::Key, slot::Reverse},
+    passes::Pass,
     protocol::TCP,
     server::{Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
     state::{
@@ -23,7 +24,7 @@ use crate::{
     frame::{Incoming, Packet, Parsed, link::Addresses, parse},
     machine::{clock, fib},
     maps,
-    open::{schedule::schedule, service},
+    open::{opener, schedule::schedule, service},
     settings,
     verdict::Verdict,
 };
@@ -38,7 +39,15 @@ pub fn admit(packet: Packet) -> Admission {
     let Some(service) = service::find(&parsed.key) else {
         return Admission::PASS;
     };
-    if !settings::addressed_by(parsed.interface, parsed.ethernet) || !opens(&parsed) {
+    if !settings::addressed_by(parsed.interface, parsed.ethernet) {
+        account::passed(Pass::OtherStation);
+        return Admission::PASS;
+    }
+    if !opener::opens(&parsed) {
+        return Admission::PASS;
+    }
+    if let Some(reason) = opener::fault(packet, &parsed) {
+        account::passed(reason);
         return Admission::PASS;
     }
     let index = match schedule(service).read() {
@@ -55,6 +64,7 @@ pub fn admit(packet: Packet) -> Admission {
         }
         Opened::Theirs(index) => Admission::server(index),
         Opened::Full => Admission::drop(Drop::TableFull),
+        Opened::SameReplies => Admission::drop(Drop::SameReplies),
     }
 }
 
@@ -68,6 +78,7 @@ pub fn again(packet: Packet) -> Admission {
         return Admission::PASS;
     };
     if !settings::addressed_by(parsed.interface, parsed.ethernet) {
+        account::passed(Pass::OtherStation);
         return Admission::PASS;
     }
     if let Some(entry) = table::find(&parsed.key) {
@@ -170,16 +181,6 @@ fn connect(packet: Packet, parsed: &Parsed, index: u32, server: &Server) -> Open
     open(Connections, &new, Some(&reverse))
 }
 
-/// What may open a connection: in TCP, a SYN without RST, unless it comes from port 20 (a data
-/// connection of FTP); in UDP, every datagram.
-#[inline(always)]
-fn opens(parsed: &Parsed) -> bool {
-    const FTP_DATA: u16 = 20u16.to_be();
-    parsed.key.protocol() != TCP
-        || (parsed.flags & (tcp::SYN | tcp::RST) == tcp::SYN
-            && parsed.key.source_port() != FTP_DATA)
-}
-
 /// The way back to the station that sent a packet: for clients to which the kernel has no route.
 #[inline(always)]
 fn came_from(packet: Packet) -> Reverse {
@@ -189,6 +190,6 @@ fn came_from(packet: Packet) -> Reverse {
     };
     Reverse {
         next_hop,
-        interface: packet.interface() as u16,
+        place: settings::place_of(packet.interface()).unwrap_or_default(),
     }
 }

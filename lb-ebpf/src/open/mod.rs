@@ -2,5 +2,6 @@
 //! chooses.
 
 pub mod admit;
+mod opener;
 mod schedule;
 pub mod service;

@@ -1,4 +1,4 @@
-//! ICMP errors to clients (RFC 792), where IPVS sends them too.
+//! ICMP errors to clients and servers (RFC 792), where IPVS sends them too.
 
 use core::mem::offset_of;
 
@@ -22,14 +22,14 @@ const QUOTED: usize = Ipv4Hdr::LEN + 8;
 /// In front of that: an IPv4 header and the eight bytes of ICMP's.
 const ADDED: usize = Ipv4Hdr::LEN + 8;
 
-/// Turns a client's packet that is refused into the ICMP error that says so, addressed to its
-/// sender. False if there is no error for the reason, if the packet has options, or if too
+/// Turns a packet that is refused into the ICMP error that says so, from this address to the
+/// packet's sender. False if there is no error for the reason, if the packet has options, or if too
 /// many errors have been sent: then the packet is dropped without an answer.
 #[inline(never)]
-pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
+pub fn answer(packet: Packet, key: Key, from: u32, reason: Drop, mtu: u16) -> bool {
     // ICMP's type and code.
     let kind = match reason {
-        Drop::NoServer => [3, 3],
+        Drop::NoServer | Drop::SameReplies => [3, 3],
         Drop::TooBig => [3, 4],
         Drop::TtlExpired => [11, 0],
         Drop::ServerGone
@@ -39,7 +39,8 @@ pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
         | Drop::NoRoute
         | Drop::NoHeadroom
         | Drop::Inconsistent
-        | Drop::UnknownScheduler => return false,
+        | Drop::UnknownScheduler
+        | Drop::Merged => return false,
     };
     let Some(ethernet) = packet.at::<EthHdr>(0) else {
         return false;
@@ -52,7 +53,7 @@ pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
     };
     let may_fragment = ip.get(ipv4::FRAGMENT) & ipv4::DONT_FRAGMENT == 0;
     if ip.get(ipv4::VERSION_AND_LENGTH) != ipv4::PLAIN
-        || !is_single_host(key.source())
+        || from == 0
         || (reason == Drop::TooBig && may_fragment)
         || !within_limit()
     {
@@ -79,7 +80,7 @@ pub fn answer(packet: Packet, key: Key, reason: Drop, mtu: u16) -> bool {
         fragment: ipv4::DONT_FRAGMENT,
         ttl: TIME_TO_LIVE,
         protocol: ICMP,
-        source: key.destination(),
+        source: from,
         destination: key.source(),
     };
     header.write(ip, header.checksum());
@@ -118,13 +119,6 @@ impl Message {
         }
         words
     };
-}
-
-/// False for addresses that nobody or many hosts have (RFC 1122, section 3.2.2).
-#[inline(always)]
-fn is_single_host(address: u32) -> bool {
-    let [first, ..] = address.to_ne_bytes();
-    !matches!(first, 0 | 127 | 224..)
 }
 
 /// Counts an error; false if this CPU has sent too many in this tick.

@@ -10,7 +10,7 @@ use aya::{
     maps::{Map, MapData},
     programs::loaded_programs,
 };
-use lb_common::layout::Interface;
+use lb_common::layout::interface::Interface;
 use lb_dataplane::raw::Parts;
 use lb_tests::{
     director::Director,
@@ -39,6 +39,7 @@ pub fn feed(director: &Director, interface: &str) -> Result<Feed> {
     let interface = Interface {
         index: INGRESS,
         mac: DIRECTOR,
+        mtu: 1500,
         ..Interface::default()
     };
     parts.interfaces.write(INGRESS, interface);

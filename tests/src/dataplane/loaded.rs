@@ -12,7 +12,11 @@ use aya::{
     programs::Xdp,
 };
 use lb_common::{
-    layout::{Constants, Interface, Settings, slot::Bucket},
+    layout::{
+        Constants, Settings,
+        interface::{Interface, Station},
+        slot::Bucket,
+    },
     schedule::RosterLine,
     server::{Counters, MOST_SERVERS, Server},
     service::{Service, ServiceKey},
@@ -36,6 +40,9 @@ pub struct Loaded {
     pub interfaces: Mapped<Interface>,
     pub settings: Mapped<Settings>,
     pub drops: PerCpuArray<MapData, u64>,
+    pub passes: PerCpuArray<MapData, u64>,
+    pub own: HashMap<MapData, u32, u8>,
+    pub stations: HashMap<MapData, Station, u8>,
     logged: Array<MapData, u32>,
     icmp_sent: PerCpuArray<MapData, u64>,
 }
@@ -129,6 +136,9 @@ impl Loaded {
             addresses: parts.addresses,
             interfaces: parts.interfaces,
             drops: take(&mut object, "drops"),
+            passes: take(&mut object, "passes"),
+            own: take(&mut object, "own"),
+            stations: take(&mut object, "stations"),
             logged: take(&mut object, "logged"),
             icmp_sent: take(&mut object, "icmp_sent"),
             object,
@@ -147,6 +157,9 @@ impl Loaded {
         self.settings.write(0, Settings::default());
         zero(&mut self.logged, u32::MAX)?;
         zero_on_each_cpu(&mut self.drops)?;
+        zero_on_each_cpu(&mut self.passes)?;
+        empty(&mut self.own)?;
+        empty(&mut self.stations)?;
         zero_on_each_cpu(&mut self.icmp_sent)
     }
 
@@ -159,10 +172,7 @@ impl Loaded {
 
     /// Leaves no service, and no address that concerns the director.
     pub fn clear_services(&mut self) -> Result<(), MapError> {
-        let keys: Vec<ServiceKey> = self.services.keys().flatten().collect();
-        for key in keys {
-            self.services.remove(&key)?;
-        }
+        empty(&mut self.services)?;
         (0..self.addresses.entries()).for_each(|word| self.addresses.write(word, 0));
         Ok(())
     }
@@ -170,6 +180,11 @@ impl Loaded {
 
 fn shelf() -> MutexGuard<'static, Vec<Loaded>> {
     SHELF.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn empty<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>) -> Result<(), MapError> {
+    let keys: Vec<K> = map.keys().flatten().collect();
+    keys.iter().try_for_each(|key| map.remove(key))
 }
 
 fn zero<V: Pod + Default>(map: &mut Array<MapData, V>, at_most: u32) -> Result<(), MapError> {

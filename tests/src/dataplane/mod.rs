@@ -19,7 +19,7 @@ mod services;
 mod size;
 mod table;
 
-use std::fs;
+use std::{fs, net::Ipv4Addr};
 
 use aya::{
     Pod, TestRun, TestRunOptions,
@@ -29,7 +29,12 @@ use aya::{
 use lb_common::{
     address_filter,
     drops::Drop,
-    layout::{Interface, LAYOUT, Settings, slot::BUCKET_SLOTS},
+    layout::{
+        LAYOUT, Settings,
+        interface::{Interface, Station, home},
+        slot::BUCKET_SLOTS,
+    },
+    passes::Pass,
     state::{
         time::ticks,
         timeouts::{DEFAULT_TIMEOUTS, Timeouts},
@@ -42,7 +47,7 @@ use nix::sched::{CloneFlags, unshare};
 use self::loaded::Loaded;
 pub use self::{
     counts::Traffic,
-    services::{Served, Server, Service, server_address, server_mac},
+    services::{SERVER_SIDE_ADDRESS, Served, Server, Service, server_address, server_mac},
     size::Size,
     table::{Connection, ReverseEntry, Table},
 };
@@ -261,21 +266,52 @@ impl Bench {
         ticks(seconds, settings.hz)
     }
 
-    /// Makes an interface one of the director's.
+    /// Makes an interface one of the director's, with an MTU of 1500 bytes.
     pub fn plug(&mut self, interface: u32, mac: [u8; 6]) {
+        self.plug_at(home(interface), interface, mac, 1500);
+    }
+
+    /// Makes an interface one of the director's, at this place.
+    pub fn plug_at(&mut self, place: u32, interface: u32, mac: [u8; 6], mtu: u16) {
         let value = Interface {
             index: interface,
             mac,
+            mtu,
             ..Interface::default()
         };
-        self.maps().interfaces.write(interface & 0xFFFF, value);
+        self.maps().interfaces.write(place, value);
+    }
+
+    /// Lets an interface take frames to another MAC address.
+    pub fn take_for(&mut self, interface: u32, mac: [u8; 6]) {
+        let station = Station {
+            mac,
+            interface,
+            ..Station::default()
+        };
+        let stations = &mut self.maps_mut().stations;
+        stations.insert(station, 0, 0).expect("room in the map");
+    }
+
+    /// Makes an address one that no client can have.
+    pub fn own(&mut self, address: Ipv4Addr) {
+        let address = u32::from_ne_bytes(address.octets());
+        let own = &mut self.maps_mut().own;
+        own.insert(address, 0, 0).expect("room in the map");
+    }
+
+    /// How many packets to services were left to the stack for this reason.
+    #[must_use]
+    pub fn passed(&self, reason: Pass) -> u64 {
+        let counts = self.maps().passes.get(&(reason as u32), 0);
+        counts.expect("a row of the map").iter().sum()
     }
 
     /// Takes an interface from the director.
     pub fn unplug(&mut self, interface: u32) {
         self.maps()
             .interfaces
-            .write(interface & 0xFFFF, Interface::default());
+            .write(home(interface), Interface::default());
     }
 
     /// Says that routes or neighbours have changed.

@@ -12,6 +12,9 @@ use lb_common::{
 use super::{Bench, ELSEWHERE, INGRESS, get, set};
 use crate::packets::{DIRECTOR, VIP};
 
+/// The director's own address on the network of its servers.
+pub const SERVER_SIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+
 /// A virtual service that a test describes.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -98,7 +101,7 @@ impl Server {
             ethernet: ethernet(server_mac(name), DIRECTOR),
             interface: INGRESS,
             address: wire(server_address(name)),
-            tunnel_source: wire(Ipv4Addr::new(10, 2, 0, 1)),
+            tunnel_source: wire(SERVER_SIDE_ADDRESS),
             mtu: 1500,
             method: method as u8,
             flags: SERVER_AVAILABLE | SERVER_REACHABLE,

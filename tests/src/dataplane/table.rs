@@ -6,7 +6,6 @@ use std::{
 };
 
 use lb_common::{
-    layout::INTERFACES,
     layout::{
         key::Key,
         slot::{BUCKET_SLOTS, Forward, Reverse, Slot},
@@ -56,7 +55,7 @@ pub struct ReverseEntry {
     /// MAC address of the next hop towards the client.
     pub next_hop: [u8; 6],
     /// Index of the interface to leave by.
-    pub interface: u16,
+    pub place: u16,
     /// When the last packet passed that did not touch the connection's own entry, in ticks.
     pub stamp: u32,
 }
@@ -281,14 +280,7 @@ fn forward(index: u32, slot: &Slot, word: Word) -> Connection {
 }
 
 fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
-    let Reverse {
-        next_hop,
-        interface,
-    } = Reverse::from_bits(slot.route);
-    assert!(
-        u32::from(interface) < INTERFACES,
-        "no interface at {interface}"
-    );
+    let Reverse { next_hop, place } = Reverse::from_bits(slot.route);
     ReverseEntry {
         slot: index,
         server: endpoint(slot.key.source(), slot.key.source_port()),
@@ -296,7 +288,7 @@ fn reverse(index: u32, slot: &Slot, word: Word) -> ReverseEntry {
         protocol: slot.key.protocol(),
         index: slot.key.server(),
         next_hop,
-        interface,
+        place,
         stamp: word.stamp(),
     }
 }

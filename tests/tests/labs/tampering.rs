@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData},
 };
 use lb_common::{
-    layout::{Interface, Settings},
+    layout::{Settings, interface::Interface},
     schedule::RosterLine,
     server::Server,
     service::{Service, ServiceKey},

@@ -3,7 +3,7 @@
 use lb_common::table::places::buckets_for;
 use lb_tests::{
     dataplane::{Bench, Server, Service, Size},
-    packets::{ACK, CLIENT, ETHERNET, SYN},
+    packets::{ACK, CLIENT, ETHERNET, SYN, with_header_checksum},
 };
 
 use crate::support::{answer, segment, server};
@@ -12,7 +12,7 @@ const PASS: Option<u32> = Some(2);
 const TRANSMIT: Option<u32> = Some(3);
 
 /// Number `number` of as many different clients as there are numbers: address and port
-/// written to a frame at these places. Checksums are none of the program's concern.
+/// written to a frame at these places.
 fn set_client(frame: &mut [u8], address: usize, port: usize, number: u32) {
     frame[address + 1..address + 4].copy_from_slice(&(number / 50_000).to_be_bytes()[1..]);
     let number = 1024 + (number % 50_000) as u16;
@@ -38,6 +38,7 @@ fn as_many_connections_as_were_asked_for_fit_in_and_are_found_again() {
             let mut frame = packet.frame();
             for number in 0..connections {
                 set_client(&mut frame, address, port, number);
+                frame = with_header_checksum(frame);
                 let action = bench.send_blindly([&frame[..]]);
                 assert_eq!(action, expected, "client {number} of {connections}");
             }

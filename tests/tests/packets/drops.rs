@@ -4,7 +4,7 @@
 use lb_common::{drops::Drop, schedule::Scheduler};
 use lb_tests::{
     dataplane::{Bench, Server, Service, Verdict, server_mac},
-    packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, Packet, RST, SYN},
+    packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, Packet, RST, SYN, with_header_checksum},
 };
 
 use crate::support::{add_interface, answer, bench_with, client, open, segment, server};
@@ -159,7 +159,7 @@ fn ttl_expired_of_replies_too() {
     open(&mut bench, CLIENT, web.address);
     let reply = answer(server(11, 80), CLIENT, SYN | ACK);
     for ttl in [0, 1] {
-        assert_dropped(&mut bench, &reply.clone().ttl(ttl), Drop::TtlExpired);
+        assert_answered(&mut bench, &reply.clone().ttl(ttl), Drop::TtlExpired);
     }
     assert_eq!(bench.send(&reply.ttl(2)).verdict, Verdict::Transmit);
 }
@@ -190,6 +190,47 @@ fn too_big_beyond_the_mtu_on_the_way_to_the_server() {
             Verdict::Transmit,
             "{name}: padded"
         );
+    }
+}
+
+#[test]
+fn too_big_beyond_the_mtu_of_the_interface_that_a_reply_leaves_by() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let narrow = add_interface("narrow");
+    bench.plug_at(narrow, narrow, DIRECTOR, 1000);
+    let _ = bench.send_by(narrow, &segment(&web, SYN).frame());
+    let of_length = |length: usize| {
+        let packet = answer(server(11, 80), CLIENT, ACK);
+        let payload = vec![7; length - packet.length()];
+        packet.payload(&payload)
+    };
+    let counted = bench.traffic(web.servers[0]);
+    assert_answered(&mut bench, &of_length(1001), Drop::TooBig);
+    let mut packet = of_length(1500);
+    packet.ip.dont_fragment = false;
+    assert_dropped(&mut bench, &packet, Drop::TooBig);
+    assert_eq!(
+        bench.traffic(web.servers[0]),
+        counted,
+        "and nothing counts as sent"
+    );
+    let outcome = bench.send(&of_length(1000));
+    assert_eq!(outcome.verdict, Verdict::Redirect, "exactly the MTU");
+}
+
+#[test]
+fn merged_if_larger_than_what_the_interface_receives() {
+    for (name, method) in METHODS {
+        let (mut bench, web) = bench_with([method(11)]);
+        open(&mut bench, CLIENT, web.address);
+        // The interface's own MTU is 1500: nobody can have sent this in one frame.
+        let packet = segment(&web, ACK).payload(&[7; 1500]);
+        assert_dropped(&mut bench, &packet, Drop::Merged);
+        if name != "NAT" {
+            continue;
+        }
+        let reply = answer(server(11, 80), CLIENT, ACK).payload(&[7; 1500]);
+        assert_dropped(&mut bench, &reply, Drop::Merged);
     }
 }
 
@@ -257,7 +298,7 @@ fn the_dont_fragment_bit_and_the_reserved_one_make_no_fragment() {
     for bits in [0x00, 0x40, 0x80, 0xC0] {
         let mut frame = segment(&web, SYN).frame();
         frame[ETHERNET + 6] = bits;
-        let outcome = bench.send_frame(&frame);
+        let outcome = bench.send_frame(&with_header_checksum(frame));
         assert_eq!(outcome.verdict, Verdict::Transmit, "bits {bits:#04x}");
         assert_eq!(outcome.frame[ETHERNET + 6], bits);
     }

@@ -10,9 +10,9 @@ use etherparse::{
 };
 use lb_common::{drops::Drop, server::Method};
 use lb_tests::{
-    dataplane::{Bench, Server, Service, Verdict, server_address, server_mac},
+    dataplane::{Bench, SERVER_SIDE_ADDRESS, Server, Service, Verdict, server_address, server_mac},
     packets::{
-        ACK, DIRECTOR, ETHERNET, FIN, Packet, ROUTER, RST, SYN, VIP, icmp_error,
+        ACK, DIRECTOR, ETHERNET, FIN, Packet, ROUTER, RST, SYN, VIP, icmp_error, icmp_error_from,
         with_header_checksum,
     },
 };
@@ -50,7 +50,17 @@ fn try_out(bench: &mut Bench, frame: &[u8]) {
     let outcome = bench.send_frame(frame);
     match outcome.verdict {
         Verdict::Pass | Verdict::Drop(_) => assert_eq!(outcome.frame, frame),
-        Verdict::Answer(reason) => assert_eq!(outcome.frame, icmp_error(frame, told(reason))),
+        Verdict::Answer(reason) => {
+            let servers = SERVED.map(|(.., name, _)| server_address(name).octets());
+            let expected = match servers
+                .iter()
+                .any(|server| frame[ETHERNET + 12..][..4] == *server)
+            {
+                true => icmp_error_from(SERVER_SIDE_ADDRESS, frame, told(reason)),
+                false => icmp_error(frame, told(reason)),
+            };
+            assert_eq!(outcome.frame, expected);
+        }
         Verdict::Redirect => panic!("all servers are behind the same interface"),
         Verdict::Transmit => {
             let input = Input::of(frame).expect("what is forwarded is a whole TCP or UDP packet");

@@ -8,11 +8,14 @@ use etherparse::{
 };
 use lb_common::drops::Drop;
 use lb_tests::{
-    dataplane::{Bench, Outcome, Server, Service, Verdict},
-    packets::{ACK, CLIENT, DIRECTOR, Packet, SYN, icmp_error},
+    dataplane::{Bench, Outcome, SERVER_SIDE_ADDRESS, Server, Service, Verdict},
+    packets::{ACK, CLIENT, DIRECTOR, Packet, SYN, icmp_error, icmp_error_from},
 };
 
-use crate::support::{bench_with, client, cpus, open, segment, stay_on, vip};
+use crate::support::{
+    add_interface, answer, assert_untouched, bench_with, client, cpus, open, segment, server,
+    stay_on, vip,
+};
 
 const NO_SERVER: Icmpv4Type = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
 const NO_TTL: Icmpv4Type = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
@@ -96,6 +99,27 @@ fn the_sender_of_a_packet_that_is_too_big_learns_the_largest_size() {
 }
 
 #[test]
+fn a_server_learns_what_became_of_its_reply_from_the_director() {
+    // The client's address is not the director's to answer from.
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let narrow = add_interface("narrow");
+    bench.plug_at(narrow, narrow, DIRECTOR, 1000);
+    let _ = bench.send_by(narrow, &segment(&web, SYN).frame());
+    let reply = answer(server(11, 80), CLIENT, ACK);
+    for (packet, reason, kind) in [
+        (reply.clone().ttl(1), Drop::TtlExpired, NO_TTL),
+        (reply.payload(&[7; 961]), Drop::TooBig, too_big(1000)),
+    ] {
+        let frame = packet.frame();
+        let expected = Outcome {
+            verdict: Verdict::Answer(reason),
+            frame: icmp_error_from(SERVER_SIDE_ADDRESS, &frame, kind),
+        };
+        assert_eq!(bench.send_frame(&frame), expected);
+    }
+}
+
+#[test]
 fn a_big_packet_that_may_be_fragmented_is_dropped_without_an_answer() {
     let (mut bench, web) = bench_with([Server::direct(11).mtu(1000)]);
     open(&mut bench, CLIENT, web.address);
@@ -147,30 +171,22 @@ fn packets_with_ip_options_are_not_answered() {
 fn an_address_that_is_not_of_a_single_host_gets_no_answer() {
     // RFC 1122, 3.2.2: a forged source must not make the director send to a whole network.
     let (mut bench, web) = bench_with([]);
-    for source in [
-        [0, 0, 0, 0],
-        [127, 0, 0, 1],
-        [224, 0, 0, 1],
-        [239, 255, 255, 255],
-        [240, 0, 0, 1],
-        [255, 255, 255, 255],
-    ] {
-        let source = SocketAddrV4::new(Ipv4Addr::from(source), 40_000);
-        assert_silent(
-            &mut bench,
-            &segment(&web, SYN).sent_from(source),
-            Drop::NoServer,
-        );
-    }
-    for source in [
-        [1, 0, 0, 0],
-        [126, 255, 255, 255],
-        [128, 0, 0, 0],
-        [223, 255, 255, 255],
+    for (source, answered) in [
+        ([0, 0, 0, 0], false),
+        ([1, 0, 0, 0], true),
+        ([126, 255, 255, 255], true),
+        ([127, 0, 0, 1], false),
+        ([128, 0, 0, 0], true),
+        ([223, 255, 255, 255], true),
+        ([224, 0, 0, 1], false),
+        ([255, 255, 255, 255], false),
     ] {
         let source = SocketAddrV4::new(Ipv4Addr::from(source), 40_000);
         let packet = segment(&web, SYN).sent_from(source);
-        assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER);
+        match answered {
+            true => assert_told(&mut bench, &packet, Drop::NoServer, NO_SERVER),
+            false => assert_untouched(&mut bench, "forged", &packet.frame()),
+        }
     }
 }
 

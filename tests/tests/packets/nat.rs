@@ -3,7 +3,7 @@
 
 use std::net::SocketAddrV4;
 
-use lb_common::state::tcp::TcpState;
+use lb_common::{drops::Drop, state::tcp::TcpState};
 use lb_tests::{
     dataplane::{Bench, Connection, INGRESS, Served, Server, Service, Verdict, server_mac},
     packets::{ACK, CLIENT, DIRECTOR, ETHERNET, FIN, PSH, Packet, ROUTER, RST, SYN},
@@ -291,7 +291,7 @@ fn a_reply_takes_the_kernels_route_to_the_client_where_there_is_one() {
             .sent_from(web.address)
     };
     assert_eq!(outcome.packet(), expected(0x43));
-    assert_eq!(u32::from(bench.table().reverses[0].interface), out);
+    assert_eq!(u32::from(bench.table().reverses[0].place), out);
 
     // The neighbour is another machine now: noticed as soon as somebody says so, once.
     ip("neigh replace 10.3.0.254 lladdr 02:00:00:00:00:44 dev out nud permanent");
@@ -314,7 +314,7 @@ fn a_route_that_goes_away_leaves_replies_where_they_went() {
     let reply = answer(server(11, 80), CLIENT, SYN | ACK);
     assert_eq!(bench.send(&reply).packet().to, [0x02, 0, 0, 0, 0, 0x43]);
     let reverse = bench.table().reverses.remove(0);
-    assert_ne!(u32::from(reverse.interface), INGRESS);
+    assert_ne!(u32::from(reverse.place), INGRESS);
 }
 
 /// Two services that one server answers for on the same port: what it sends to a client's
@@ -327,20 +327,95 @@ fn colliding() -> (Bench, Served, Served) {
 }
 
 #[test]
-fn of_two_connections_with_the_same_replies_the_newest_gets_them() {
+fn of_two_half_open_connections_with_the_same_replies_the_newest_gets_them() {
     let (mut bench, one, two) = colliding();
-    let reply = answer(server(11, 8080), CLIENT, ACK);
+    let reply = answer(server(11, 8080), CLIENT, SYN | ACK);
     open(&mut bench, CLIENT, one.address);
     assert_sent(&mut bench, &reply, &answered(&reply, one.address));
     open(&mut bench, CLIENT, two.address);
     assert_sent(&mut bench, &reply, &answered(&reply, two.address));
     let table = bench.table();
     assert_eq!((table.connections.len(), table.reverses.len()), (2, 1));
-    // The older one still reaches its server, without taking anything back.
-    let _ = bench.send(&segment(&one, ACK));
-    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
-    // Its second SYN is a retransmission, and no news either.
+    // The older one's second SYN still reaches its server, without taking anything back.
     let _ = bench.send(&segment(&one, SYN));
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+}
+
+/// Fails unless the packet opens nothing, because another connection gets the replies.
+#[track_caller]
+fn assert_refused(bench: &mut Bench, packet: &Packet) {
+    let connections = bench.table().connections.len();
+    let outcome = bench.send(packet);
+    assert_eq!(outcome.verdict, Verdict::Answer(Drop::SameReplies));
+    assert_eq!(bench.table().connections.len(), connections);
+}
+
+#[test]
+fn an_established_connection_keeps_its_replies() {
+    let real = server(11, 8080);
+    let reply = answer(real, CLIENT, ACK);
+    type Exchange<'a> = &'a [(bool, u8)];
+    let (from_client, from_server) = (false, true);
+    // Just established; with replies; half closed by either side.
+    let exchanges: [Exchange<'_>; 4] = [
+        &[],
+        &[(from_server, ACK), (from_client, ACK)],
+        &[(from_server, ACK), (from_client, FIN | ACK)],
+        &[(from_server, FIN | ACK)],
+    ];
+    for exchange in exchanges {
+        let (mut bench, one, two) = colliding();
+        open(&mut bench, CLIENT, one.address);
+        let handshake = [(from_server, SYN | ACK), (from_client, ACK)];
+        for &(from_server, flags) in handshake.iter().chain(exchange) {
+            let packet = match from_server {
+                true => answer(real, CLIENT, flags),
+                false => segment(&one, flags),
+            };
+            assert_eq!(bench.send(&packet).verdict, Verdict::Transmit);
+        }
+        for _ in 0..3 {
+            assert_refused(&mut bench, &segment(&two, SYN));
+            assert_sent(&mut bench, &reply, &answered(&reply, one.address));
+        }
+        assert_eq!(bench.traffic(two.servers[0]).connections, 0);
+        assert_eq!(bench.load(two.servers[0]), (0, 0));
+        // From another port there is no such trouble.
+        open(&mut bench, client(9), two.address);
+        // Once it is reset, or has expired, it needs them no more.
+        let _ = bench.send(&segment(&one, RST));
+        open(&mut bench, CLIENT, two.address);
+        assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+    }
+}
+
+#[test]
+fn an_expired_connection_does_not_keep_its_replies() {
+    let (mut bench, one, two) = colliding();
+    open(&mut bench, CLIENT, one.address);
+    let _ = bench.send(&segment(&one, ACK));
+    let older = bench.table().connections.remove(0);
+    bench.age(&older, 901);
+    open(&mut bench, CLIENT, two.address);
+    let reply = answer(server(11, 8080), CLIENT, ACK);
+    assert_sent(&mut bench, &reply, &answered(&reply, two.address));
+}
+
+#[test]
+fn a_udp_connection_keeps_its_replies_while_it_lives() {
+    let mut bench = Bench::new();
+    let one = bench.serve(Service::udp(53).server(Server::translated(11).port(5353)));
+    let two = bench.serve(Service::udp(54).server(Server::translated(11).port(5353)));
+    let question = |served: &Served| Packet::udp(CLIENT, served.address);
+    let reply = datagram_back(server(11, 5353), CLIENT);
+    for _ in 0..2 {
+        assert_eq!(bench.send(&question(&one)).verdict, Verdict::Transmit);
+        assert_refused(&mut bench, &question(&two));
+        assert_sent(&mut bench, &reply, &answered(&reply, one.address));
+    }
+    let older = bench.table().connections.remove(0);
+    bench.age(&older, 301);
+    assert_eq!(bench.send(&question(&two)).verdict, Verdict::Transmit);
     assert_sent(&mut bench, &reply, &answered(&reply, two.address));
 }
 

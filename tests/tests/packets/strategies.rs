@@ -9,9 +9,10 @@ use lb_tests::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-/// Any IPv4 address.
+/// Any IPv4 address that a host can have.
 fn address() -> impl Strategy<Value = Ipv4Addr> {
-    any::<u32>().prop_map(Ipv4Addr::from)
+    let first = any::<u8>().prop_filter("a host's", |first| !matches!(first, 0 | 127 | 224..));
+    (first, any::<[u8; 3]>()).prop_map(|(first, [b, c, d])| Ipv4Addr::new(first, b, c, d))
 }
 
 /// Any address and any port but 20, from which no connection is ever opened.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use etherparse::{EtherType, IpDscp, IpEcn, IpNumber, Ipv4Header};
 use lb_tests::{
     dataplane::{Bench, Server, Service, Verdict, server_address, server_mac},
-    packets::{ACK, CLIENT, DIRECTOR, ETHERNET, IPV4, Packet, SYN, ethernet},
+    packets::{ACK, CLIENT, DIRECTOR, ETHERNET, IPV4, Packet, SYN, ethernet, with_header_checksum},
 };
 
 use crate::{
@@ -135,7 +135,7 @@ fn the_reserved_flag_is_not_copied_outside() {
     let (mut bench, web) = bench_with([Server::tunnelled(11)]);
     let mut frame = segment(&web, SYN).frame();
     frame[ETHERNET + 6] |= 0x80;
-    let out = bench.send_frame(&frame).frame;
+    let out = bench.send_frame(&with_header_checksum(frame)).frame;
     assert_eq!(
         out[ETHERNET + 6..ETHERNET + 8],
         [0x40, 0],

@@ -23,9 +23,10 @@ mod wire;
 pub use self::{
     connection::{ends, state},
     counts::{counters, load},
-    next_hop::{interface, next_hop, set_next_hop},
+    next_hop::{interface, next_hop, set_next_hop, station},
     number::{METHODS, scheduler_number},
     server::{Identity, concerns, entry, identity, roster_entry},
-    service::{key, service_id, value},
+    service::{key, service_id, value, vip},
     settings::timeouts_in_ticks,
+    wire::wire,
 };

@@ -1,7 +1,7 @@
 //! The next hop in a server's entry, and this machine's interfaces.
 
 use lb_common::{
-    layout::Interface as Place,
+    layout::interface::{Interface as Place, Station},
     server::{SERVER_LOCAL, SERVER_REACHABLE, Server as Entry},
 };
 
@@ -51,12 +51,27 @@ pub fn next_hop(entry: &Entry) -> NextHop {
 }
 
 /// An interface.
-pub fn interface(interface: Interface) -> Place {
-    let Interface { index, mac } = interface;
+pub fn interface(interface: &Interface) -> Place {
+    let &Interface {
+        index,
+        mac,
+        mtu,
+        takes_for: _,
+    } = interface;
     Place {
         index,
         mac,
+        mtu,
         ..Place::default()
+    }
+}
+
+/// A MAC address that an interface takes frames for.
+pub fn station(interface: u32, mac: [u8; 6]) -> Station {
+    Station {
+        mac,
+        interface,
+        ..Station::default()
     }
 }
 

@@ -21,6 +21,14 @@ pub fn key(id: ServiceId) -> Result<ServiceKey, Unsupported> {
     }
 }
 
+/// The VIP of a service, as on the wire, if it has one.
+pub fn vip(service: &ServiceId) -> Option<u32> {
+    match service {
+        ServiceId::Address { at, .. } => wire(at.ip()).ok(),
+        ServiceId::Mark { .. } => None,
+    }
+}
+
 /// The service of a key; `None` if the key makes no sense.
 pub fn service_id(key: &ServiceKey) -> Option<ServiceId> {
     if key.mark().is_some() {

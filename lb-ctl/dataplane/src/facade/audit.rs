@@ -18,7 +18,7 @@ impl Dataplane {
         self.part = part.next();
         let mut repaired = self.tables.repair(part)?;
         repaired.extend(self.settings.repair());
-        repaired.extend(self.interfaces.repair(part));
+        repaired.extend(self.interfaces.repair(part)?);
         audit::tell(&repaired);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lb_common::drops::Drop;
+use lb_common::{drops::Drop, passes::Pass};
 use lb_model::ServiceId;
 
 use crate::{
@@ -28,6 +28,15 @@ impl Dataplane {
     /// Estimates the rates of all services and servers.
     pub fn estimate_rates(&mut self) {
         self.tables.estimate_rates();
+    }
+
+    /// Packets to services that were left to the kernel's network stack, by reason.
+    pub fn passes(&self) -> Result<Vec<(Pass, u64)>> {
+        let count = |&reason: &Pass| {
+            let counts = self.passes.get(&(reason as u32), 0)?;
+            Ok((reason, counts.iter().sum()))
+        };
+        Pass::ALL.iter().map(count).collect()
     }
 
     /// Packets dropped, by reason.

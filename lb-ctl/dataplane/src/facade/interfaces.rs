@@ -1,8 +1,10 @@
 //! This machine's interfaces: those whose packets are handled, and all that packets can leave by.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 
-use crate::{Dataplane, life::Mode, next_hop::Interface};
+use crate::{Dataplane, encode, life::Mode, next_hop::Interface};
 
 impl Dataplane {
     /// Makes the packet path handle an interface's packets.
@@ -25,9 +27,19 @@ impl Dataplane {
         self.life.links().alive()
     }
 
-    /// Tells the packet path this machine's Ethernet interfaces, all of them.
-    pub fn set_interfaces(&self, interfaces: &[Interface]) {
-        self.interfaces.set(interfaces);
+    /// Tells the packet path this machine's Ethernet interfaces, all of them. Gives those that it
+    /// has no place for: no reply can leave by them.
+    pub fn set_interfaces(&mut self, interfaces: &[Interface]) -> Result<Vec<Interface>> {
+        self.interfaces.set(interfaces)
+    }
+
+    /// Tells the packet path which addresses no client can have, besides VIPs: this machine's own
+    /// and the broadcast addresses of its networks.
+    pub fn set_own_addresses(&mut self, addresses: &[Ipv4Addr]) -> Result<()> {
+        let wire = addresses
+            .iter()
+            .map(|address| encode::wire((*address).into()));
+        self.tables.set_own(wire.collect::<Result<_, _>>()?)
     }
 
     /// Says that routes or neighbours have changed: replies look up their way anew.

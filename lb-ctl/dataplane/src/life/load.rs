@@ -10,7 +10,15 @@ use super::{object, pins::Pins, room};
 use crate::maps::variable::Variable;
 
 /// The maps that all rooms share.
-pub const MAPS: [&str; 4] = ["connections", "loads", "drops", "logged"];
+pub const MAPS: [&str; 7] = [
+    "connections",
+    "loads",
+    "drops",
+    "passes",
+    "logged",
+    "own",
+    "stations",
+];
 
 /// Loads the programs. Maps that are pinned, for all rooms or in this room's folder, are used as
 /// they are; all others are made and pinned. The room has this size.

@@ -3,6 +3,8 @@
 
 pub mod addresses;
 pub mod interfaces;
+mod members;
+pub mod own;
 pub mod rosters;
 pub mod servers;
 pub mod services;

@@ -16,7 +16,10 @@ use aya::{
 };
 use lb_common::{
     address_filter,
-    layout::{Balancer, INTERFACES, Interface as Place, Moving, Recount, Settings},
+    layout::{
+        Balancer, Moving, Recount, Settings,
+        interface::{INTERFACES, Interface as Place},
+    },
 };
 
 use crate::arrays::mapped::Mapped;

@@ -23,8 +23,10 @@ use lb_model::{ServerId, ServiceId};
 use crate::{
     audit::Part,
     counts::Counts,
+    encode,
     maps::{
         addresses::Addresses,
+        own::Own,
         rosters::Rosters,
         servers::Servers,
         services::{self, Services},
@@ -38,6 +40,7 @@ pub struct Tables {
     servers: Servers,
     counts: Counts,
     addresses: Addresses,
+    own: Own,
 }
 
 impl Tables {
@@ -48,6 +51,7 @@ impl Tables {
         servers: Servers,
         counts: Counts,
         addresses: Addresses,
+        own: Own,
     ) -> Result<Self> {
         let services = Services::new(services, servers.capacity(), |value| rosters.adopt(value))?;
         let mut this = Self {
@@ -56,7 +60,12 @@ impl Tables {
             servers,
             counts,
             addresses,
+            own,
         };
+        let vips: Vec<_> = this.services().iter().map(encode::vip).collect();
+        vips.into_iter()
+            .flatten()
+            .try_for_each(|vip| this.own.add_vip(vip))?;
         this.finish();
         Ok(this)
     }
@@ -69,6 +78,11 @@ impl Tables {
     /// A service's row where services are counted.
     pub fn row(&self, service: ServiceId) -> Option<u32> {
         self.services.get(service).map(|value| value.index)
+    }
+
+    /// Makes these addresses, as on the wire, the machine's own.
+    pub fn set_own(&mut self, addresses: HashSet<u32>) -> Result<()> {
+        self.own.set_of_machine(addresses)
     }
 
     /// The servers.
@@ -102,6 +116,9 @@ impl Tables {
             });
         }
         repaired.extend(self.services.repair(part)?);
+        if part.is_first() {
+            repaired.extend(self.own.repair()?);
+        }
         Ok(repaired)
     }
 

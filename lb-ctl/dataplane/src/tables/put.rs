@@ -88,6 +88,11 @@ impl Tables {
             roster: self.rosters.write(scheduler, entries, position)?,
             ..wanted
         };
+        if before.is_none()
+            && let Some(vip) = encode::vip(&service.id)
+        {
+            self.own.add_vip(vip)?;
+        }
         if let Err(error) = self.services.write(service.id, value) {
             self.rosters.give_up(value.roster);
             return Err(error);
@@ -105,6 +110,9 @@ impl Tables {
         };
         let members = self.members(&value);
         self.services.remove(id)?;
+        if let Some(vip) = encode::vip(&id) {
+            self.own.remove_vip(vip)?;
+        }
         for server in members {
             self.retire(id, server);
         }

@@ -1,7 +1,7 @@
 //! Services and servers as JSON: every option, also those with their default values, and every
 //! counter.
 
-use lb_api::{DropStats, InterfaceStats, ListedServer, ListedService, Stats, TableStats};
+use lb_api::{InterfaceStats, ListedServer, ListedService, ReasonStats, Stats, TableStats};
 use lb_model::{
     Counters, Load, ServerId, ServerOptions, ServiceId, ServiceOptions, options::Whole,
 };
@@ -11,7 +11,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub struct StatsJson<'a> {
     services: Vec<ServiceJson<'a>>,
-    drops: &'a [DropStats],
+    drops: &'a [ReasonStats],
+    passes: &'a [ReasonStats],
     connections: TableStats,
     memory: u64,
     interfaces: &'a [InterfaceStats],
@@ -49,6 +50,7 @@ pub fn stats(stats: &Stats) -> StatsJson<'_> {
     StatsJson {
         services: services(&stats.services),
         drops: &stats.drops,
+        passes: &stats.passes,
         connections: stats.connections,
         memory: stats.memory,
         interfaces: &stats.interfaces,
@@ -122,6 +124,10 @@ mod tests {
         assert_eq!(
             stats["drops"][0],
             json!({"reason": "no_server", "packets": 3})
+        );
+        assert_eq!(
+            stats["passes"][1],
+            json!({"reason": "forged_source", "packets": 2})
         );
         assert_eq!(stats["connections"]["used"], 25);
         assert_eq!(stats["interfaces"][0]["mode"], "native");

@@ -1,6 +1,6 @@
 //! What a director could have counted, for tests.
 
-use lb_api::{DropStats, InterfaceStats, ListedServer, ListedService, Stats, TableStats};
+use lb_api::{InterfaceStats, ListedServer, ListedService, ReasonStats, Stats, TableStats};
 use lb_model::{Counters, Load, Method, Scheduler, ServerOptions, ServiceOptions};
 
 fn counters([connections, in_packets, out_packets, in_bytes, out_bytes]: [u64; 5]) -> Counters {
@@ -26,7 +26,7 @@ pub fn stats() -> Stats {
         persistent: 0,
         counters: counters(numbers),
     };
-    let drop = |reason: &str, packets| DropStats {
+    let drop = |reason: &str, packets| ReasonStats {
         reason: reason.into(),
         packets,
     };
@@ -59,6 +59,7 @@ pub fn stats() -> Stats {
             drop("too_big", 0),
             drop("ttl_expired", 1),
         ],
+        passes: vec![drop("malformed", 0), drop("forged_source", 2)],
         connections: TableStats {
             used: 25,
             capacity: 1_000_000,

@@ -145,14 +145,18 @@ fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
         table.slots,
         stats.memory as f64 / f64::from(1 << 20),
     )?;
-    let drops: Vec<_> = stats
-        .drops
-        .iter()
-        .filter(|drop| drop.packets > 0)
-        .map(|drop| format!("{} {}", drop.reason, drop.packets))
-        .collect();
-    if !drops.is_empty() {
-        writeln!(to, "dropped: {}", drops.join(", "))?;
+    for (what, counts) in [
+        ("dropped", &stats.drops),
+        ("left to the kernel", &stats.passes),
+    ] {
+        let counts: Vec<_> = counts
+            .iter()
+            .filter(|count| count.packets > 0)
+            .map(|count| format!("{} {}", count.reason, count.packets))
+            .collect();
+        if !counts.is_empty() {
+            writeln!(to, "{what}: {}", counts.join(", "))?;
+        }
     }
     let interfaces: Vec<_> = stats
         .interfaces
@@ -192,6 +196,7 @@ TCP  172.16.10.21:80    wrr                             1        24    25    113
 UDP  172.16.10.21:53    wlc                             0         0     0      0       0       0        0
 connections: 25 of 1000000 (3000000 slots, 100.0 MiB in all)
 dropped: no_server 3, ttl_expired 1
+left to the kernel: forged_source 2
 interfaces: eth0 (native)
 "
         );
