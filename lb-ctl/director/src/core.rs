@@ -9,6 +9,7 @@
 //! - `event`, `order` (and `orders`, `told`): what comes in, and what goes out
 //! - `state`: what is desired (`lb_model`), what is known (`network`, `reaches`), and the works
 //!   that follow from both (`effective`)
+//! - `probing`: when next hops are asked by ARP whether they are still there
 //! - `task`: what waits; its parts are `changes`, `adopted`, `addresses`, and what it may touch
 //!   (`scope`)
 //! - `edit`, `file`, `start`: the three kinds of tasks that change what is desired
@@ -29,6 +30,7 @@ mod network;
 mod order;
 mod orders;
 mod outcome;
+mod probing;
 mod reaches;
 mod scope;
 mod start;

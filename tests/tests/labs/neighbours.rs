@@ -1,9 +1,19 @@
 //! Real servers whose MAC address is not known, or has changed.
 
-use lb_lab::{lab::Lab, wait::wait_until};
+use std::time::Instant;
+
+use anyhow::ensure;
+use lb_lab::{
+    capture::{Capture, Kind},
+    lab::Lab,
+    wait::wait_until,
+};
 use lb_tests::{
     director::Director,
-    labs::l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+    labs::{
+        l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
+        l7_tunnel,
+    },
 };
 use nix::sys::signal::Signal;
 
@@ -93,4 +103,43 @@ fn a_server_that_silently_got_another_ethernet_address_is_found_again() {
         .ip([format!("link set eth0 address {NEW_MAC}")])
         .unwrap();
     wait_until("the server is found again", || client.servers(3)).unwrap();
+}
+
+/// A probe every five seconds keeps what is known fresh. More would be a nuisance to the network.
+#[test]
+fn each_next_hop_is_asked_by_arp_every_few_seconds_however_many_servers_are_behind_it() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut capture = lab.capture("director", "eth0").unwrap();
+    let _director = Director::start(&lab, CONFIGURATION).unwrap();
+    let next_hops = ["192.168.100.47", "192.168.100.23"];
+    assert_asked_every_few_seconds(&mut capture, &next_hops);
+
+    let lab = Lab::realise(&l7_tunnel::topology()).unwrap();
+    let mut capture = lab.capture("director", "eth0").unwrap();
+    let _director = Director::start(&lab, l7_tunnel::CONFIGURATION).unwrap();
+    assert_asked_every_few_seconds(&mut capture, &["192.168.100.1"]);
+}
+
+/// Waits until all have been asked some times, and looks at the time between.
+#[track_caller]
+fn assert_asked_every_few_seconds(capture: &mut Capture, next_hops: &[&str]) {
+    let mut asked = |times: usize| {
+        wait_until("all were asked", || {
+            let packets = capture.packets()?.iter().filter(|packet| packet.sent);
+            let requests: Vec<_> = packets.map(|packet| packet.kind).collect();
+            for next_hop in next_hops {
+                let request = Kind::ArpRequest(next_hop.parse()?);
+                let count = requests.iter().filter(|&&kind| kind == request).count();
+                ensure!(count >= times, "{next_hop}: {count}");
+            }
+            Ok(requests.len())
+        })
+        .unwrap()
+    };
+    // The first ones find out how the servers are reached.
+    let (before, begin) = (asked(2), Instant::now());
+    let more = asked(4) - before;
+    let seconds = begin.elapsed().as_secs_f64();
+    let most = next_hops.len() as f64 * (seconds / 4.0 + 1.0);
+    assert!((more as f64) < most, "{more} requests in {seconds} s");
 }

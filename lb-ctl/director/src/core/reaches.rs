@@ -1,33 +1,20 @@
 //! How the addresses of servers are reached, as far as is known.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    ops::Bound::{Excluded, Unbounded},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use lb_network::Reach;
 
-use super::told::{Level, Told, first};
-
-/// Each next hop is probed once in this many rounds.
-const REFRESH_ROUNDS: usize = 50;
-/// The same for those that do not answer.
-const SILENT_ROUNDS: usize = 10;
-/// No round probes more: thousands of ARP requests in a second are a nuisance to a network.
-const ASKED_AT_ONCE: usize = 100;
+use super::{
+    probing::Probing,
+    told::{Level, Told, first},
+};
 
 /// What is known of the servers' addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Reaches {
     known: BTreeMap<IpAddr, Known>,
-    /// Of these, the ones whose next hop does not answer.
-    missing: BTreeSet<IpAddr>,
-    round: usize,
-    /// The last address that had its turn to be probed.
-    asked: Option<IpAddr>,
-    /// The same for the missing ones.
-    asked_missing: Option<IpAddr>,
+    /// When their next hops are probed.
+    probing: Probing,
 }
 
 #[derive(Clone, Debug)]
@@ -140,53 +127,22 @@ impl Reaches {
 
     /// Forgets an address.
     pub fn forget(&mut self, address: IpAddr) {
-        self.known.remove(&address);
-        self.missing.remove(&address);
+        if let Some(known) = self.known.remove(&address) {
+            self.probing.leave(address, &known.reach);
+        }
     }
 
     fn note(&mut self, address: IpAddr, known: Known) {
-        if known.is_missing() {
-            self.missing.insert(address);
-        } else {
-            self.missing.remove(&address);
+        if let Some(before) = self.known.get(&address) {
+            self.probing.leave(address, &before.reach);
         }
+        self.probing.note(address, &known.reach, known.silent);
         self.known.insert(address, known);
     }
 
-    /// The addresses whose next hops are to be probed now, so that each has its turn every few
-    /// calls, and sooner where it does not answer. The kernel does not probe them by itself: the
-    /// packets that go to servers never meet its neighbour table.
+    /// An address behind each next hop that is to be probed now. To be called every 100 ms.
     pub fn due(&mut self) -> Vec<IpAddr> {
-        self.round = (self.round + 1) % SILENT_ROUNDS;
-        let turns = self.known.len().div_ceil(REFRESH_ROUNDS).min(ASKED_AT_ONCE);
-        let mut due = Vec::new();
-        let after = self.asked.map_or(Unbounded, Excluded);
-        let from_there = self.known.range((after, Unbounded));
-        for (&address, known) in from_there.chain(&self.known).take(turns) {
-            self.asked = Some(address);
-            if known.is_asked() && !known.is_missing() {
-                due.push(address);
-            }
-        }
-        let border = |round| self.missing.len() * round / SILENT_ROUNDS;
-        let turns = (border(self.round + 1) - border(self.round)).min(ASKED_AT_ONCE);
-        let after = self.asked_missing.map_or(Unbounded, Excluded);
-        let from_there = self.missing.range((after, Unbounded));
-        for &address in from_there.chain(&self.missing).take(turns) {
-            self.asked_missing = Some(address);
-            due.push(address);
-        }
-        due
-    }
-}
-
-impl Known {
-    fn is_asked(&self) -> bool {
-        matches!(self.reach, Reach::Hop(_) | Reach::Unresolved { .. })
-    }
-
-    fn is_missing(&self) -> bool {
-        self.is_asked() && (self.silent || matches!(self.reach, Reach::Unresolved { .. }))
+        self.probing.due()
     }
 }
 
@@ -200,64 +156,5 @@ fn is_same_hop_fallen_silent(before: &Reach, now: &Reach) -> bool {
             },
         ) => hop.interface_name == *interface && hop.next_hop == *next_hop,
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    fn reaches(servers: u32) -> Reaches {
-        let unresolved = |address| Reach::Unresolved {
-            interface: "eth0".to_owned(),
-            next_hop: address,
-        };
-        let hop = |address| {
-            Reach::Hop(lb_network::Hop {
-                interface: 2,
-                interface_name: "eth0".to_owned(),
-                kind: String::new(),
-                source_mac: [2, 0, 0, 0, 0, 1],
-                next_hop_mac: [2, 0, 0, 0, 0, 2],
-                mtu: 1500,
-                source: Ipv4Addr::UNSPECIFIED,
-                next_hop: address,
-            })
-        };
-        let found = (0..servers).map(|n| {
-            let address = Ipv4Addr::from_bits(0x0a00_0000 + n);
-            let reach = match n {
-                3 => unresolved(address),
-                _ => hop(address),
-            };
-            (address.into(), reach)
-        });
-        let mut reaches = Reaches::default();
-        reaches.learn(Vec::new(), found.collect());
-        reaches
-    }
-
-    #[test]
-    fn every_next_hop_has_its_turn_and_who_does_not_answer_more_often() {
-        for servers in [4, 49, 50, 51, 1000] {
-            let mut reaches = reaches(servers);
-            let mut turns = BTreeMap::new();
-            for _ in 0..REFRESH_ROUNDS {
-                for address in reaches.due() {
-                    *turns.entry(address).or_insert(0) += 1;
-                }
-            }
-            assert_eq!(turns.len() as u32, servers);
-            let silent = turns[&IpAddr::from([10, 0, 0, 3])];
-            assert_eq!(silent, REFRESH_ROUNDS / SILENT_ROUNDS, "of {servers}");
-        }
-    }
-
-    #[test]
-    fn a_hundred_thousand_servers_are_not_probed_all_at_once() {
-        let mut reaches = reaches(100_000);
-        assert!((0..50).all(|_| reaches.due().len() <= 2 * ASKED_AT_ONCE));
     }
 }
