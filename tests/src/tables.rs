@@ -16,6 +16,35 @@ pub struct Stats {
     pub connections: Table,
     /// Memory of the maps, in bytes.
     pub memory: u64,
+    /// Packets to services that were left to the kernel's network stack, by reason.
+    pub passes: Vec<Drops>,
+    /// The director's interfaces.
+    pub interfaces: Vec<Interface>,
+    /// What keeps packets from being served.
+    pub troubles: Vec<String>,
+}
+
+impl Stats {
+    /// Packets dropped, or left to the stack, for this reason.
+    #[must_use]
+    pub fn count(&self, reason: &str) -> u64 {
+        let counts = self.drops.iter().chain(&self.passes);
+        let counts = counts.filter(|count| count.reason == reason);
+        counts.map(|count| count.packets).sum()
+    }
+}
+
+/// An interface of the director.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Interface {
+    /// What it is called now.
+    pub name: String,
+    /// `native`, `generic`, or `none`.
+    pub mode: String,
+    /// Whether the XDP program is attached to it.
+    pub attached: bool,
+    /// Why it is attached although nobody named it.
+    pub because: Option<String>,
 }
 
 /// Packets dropped for one reason.

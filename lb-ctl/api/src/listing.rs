@@ -80,6 +80,9 @@ pub struct Stats {
     pub memory: u64,
     /// Where the XDP program is attached, or should be.
     pub interfaces: Vec<InterfaceStats>,
+    /// What keeps packets from being served now, as sentences.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Since when the daemon runs, in seconds.
     pub uptime: u64,
     /// The daemon's process.
@@ -115,6 +118,9 @@ pub struct InterfaceStats {
     pub mode: String,
     /// Whether the XDP program is attached to it.
     pub attached: bool,
+    /// Why it is attached although nobody named it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub because: Option<String>,
 }
 
 /// A part of the connection table.

@@ -56,7 +56,7 @@ pub use self::{
     connections::pages::{Connection, Cursor, Page},
     counts::numbers::{Numbers, ServerNumbers, Standing},
     facade::Swept,
-    life::{Logger, Mode, Size, take_down},
+    life::{Logger, Mode, Size, attached, take_down},
     next_hop::{Hop, Interface, NextHop},
 };
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lb_dataplane::{Dataplane, Swept};
 
-use crate::{complaints::Complaints, interfaces::Interfaces, pace::Pace};
+use crate::{interfaces::Interfaces, pace::Pace, troubles::Troubles};
 
 /// A sweep of the whole table costs 1/200 of a processor, unless it would come less often than
 /// every 30 seconds.
@@ -25,8 +25,8 @@ pub struct Care {
     sweeps: Pace,
     /// True if no server had a connection when rates were estimated last.
     idle: bool,
-    /// Errors that were logged and are not over.
-    pub complaints: Complaints,
+    /// What was logged and is not over.
+    pub troubles: Troubles,
 }
 
 impl Care {
@@ -37,7 +37,7 @@ impl Care {
             audits: Pace::default(),
             sweeps: Pace::default(),
             idle: false,
-            complaints: Complaints::default(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -53,11 +53,11 @@ impl Care {
         });
         let period = self.audits.period(AUDIT_SHARE, MOST_BETWEEN_AUDITS);
         self.audit_due = Instant::now() + period / Dataplane::AUDITS;
-        self.complaints.note("maps", outcome);
+        self.troubles.note("maps", outcome);
         if begins {
-            self.complaints.note("pins", dataplane.repair_pins());
-            let outcome = interfaces.audit(dataplane, &mut self.complaints).await;
-            self.complaints.note("interfaces", outcome);
+            self.troubles.note("pins", dataplane.repair_pins());
+            let outcome = interfaces.audit(dataplane, &mut self.troubles).await;
+            self.troubles.note("interfaces", outcome);
         }
     }
 

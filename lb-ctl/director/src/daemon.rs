@@ -14,7 +14,7 @@ use lb_dataplane::{Dataplane, Logger};
 use lb_model::{merge::Written, spelling};
 use tokio::{
     io::unix::AsyncFd,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     time::{Interval, MissedTickBehavior, interval},
 };
@@ -43,6 +43,9 @@ const QUEUE: usize = 64;
 pub async fn run(options: Options, written: Written) -> Result<()> {
     machine::check()?;
     let socket = lb_api::bind(&options.instance)?;
+    // All that may fail for want of open files comes before anything is in the kernel.
+    let listener = socket.listener()?;
+    let signals = Signals::open()?;
     let written = options.own(written);
     let Opened {
         shell,
@@ -57,13 +60,13 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
     };
     daemon.start(written, recorded, &mut news).await?;
     let (sender, calls) = mpsc::channel(QUEUE);
-    let server = tokio::spawn(lb_api::serve(socket.listener()?, sender));
+    let server = tokio::spawn(lb_api::serve(listener, sender));
     tracing::info!(
         "ready: {}; listening at {}",
         spelling::count(daemon.core.desired().services.len(), "service"),
         socket.path().display()
     );
-    let end = daemon.serve(calls, &mut news).await?;
+    let end = daemon.serve(calls, signals, &mut news).await?;
     drop(news);
     server.await?;
     match end {
@@ -83,6 +86,23 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
 enum End {
     Stopped,
     Detached,
+}
+
+/// The signals that the daemon knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn open() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 struct Daemon {
@@ -136,10 +156,12 @@ impl Daemon {
         bail!(message)
     }
 
-    async fn serve(&mut self, mut calls: mpsc::Receiver<Call>, news: &mut News) -> Result<End> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn serve(
+        &mut self,
+        mut calls: mpsc::Receiver<Call>,
+        mut signals: Signals,
+        news: &mut News,
+    ) -> Result<End> {
         let mut sweep = every(SWEEP);
         let mut estimate = every(Dataplane::RATES_EVERY);
         let mut refresh = every(REFRESH);
@@ -181,12 +203,13 @@ impl Daemon {
                 }
                 _ = tick.tick() => {
                     self.keep_record();
+                    self.shell.see_to_needs(&self.core).await;
                     self.happen(Event::Tick).await;
                 }
                 said = flush(&mut packet_log) => said?,
-                _ = hangup.recv() => self.hang_up().await,
-                _ = terminate.recv() => return Ok(End::Stopped),
-                _ = interrupt.recv() => return Ok(End::Stopped),
+                _ = signals.hangup.recv() => self.hang_up().await,
+                _ = signals.terminate.recv() => return Ok(End::Stopped),
+                _ = signals.interrupt.recv() => return Ok(End::Stopped),
             }
         }
     }
@@ -199,6 +222,7 @@ impl Daemon {
             reaches: self.core.reaches(),
             dataplane: &self.shell.dataplane,
             interfaces: &self.shell.interfaces,
+            troubles: &self.shell.care.troubles,
             since: self.since,
         };
         // A client that has gone needs no reply.
@@ -250,7 +274,7 @@ impl Daemon {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for order in self.core.handle(event) {
-                let event = self.shell.carry_out(order, self.core.reaches()).await;
+                let event = self.shell.carry_out(order, &self.core).await;
                 events.extend(event);
             }
         }

@@ -1,25 +1,49 @@
-//! The interfaces whose packets are handled: the XDP program is attached to them, and attached
+//! The interfaces whose packets are handled: the XDP program is attached to those that are desired,
+//! and to those that are needed besides. They are followed when they get another name, and attached
 //! again when they went away and came back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use anyhow::{Result, anyhow};
 use lb_dataplane::{Dataplane, Interface, Mode};
-use lb_network::{Reach, Routing};
+use lb_network::Routing;
 
-use crate::{complaints::Complaints, core::Effective, options::ModeChoice};
+use crate::{options::ModeChoice, troubles::Troubles};
 
 /// The interfaces whose packets are handled.
 pub struct Interfaces {
-    /// Those that are desired.
-    wanted: Vec<String>,
-    /// Those that the program is attached to, with their index and mode.
-    attached: BTreeMap<String, (u32, Mode)>,
+    /// Those that are desired, as they were called then, with the index of each that exists.
+    wanted: Vec<(String, Option<u32>)>,
+    /// What a daemon before this one called those that it attached to.
+    remembered: BTreeMap<String, u32>,
+    /// Those that are needed besides, by index, and why.
+    needed: BTreeMap<u32, String>,
+    /// Those that the program is attached to, by index.
+    attached: BTreeMap<u32, Attached>,
     choice: ModeChoice,
     routing: Arc<Routing>,
+}
+
+/// An interface that the program is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// What it is called now.
+    pub name: String,
+    /// How the program is attached.
+    pub mode: Mode,
+}
+
+/// An interface as `stats` shows it.
+pub struct Shown<'a> {
+    /// What it is called now, if it exists.
+    pub name: &'a str,
+    /// How the program is attached, if it is.
+    pub mode: Option<Mode>,
+    /// Why the program is attached although nobody named it.
+    pub because: Option<&'a str>,
 }
 
 /// What the kernel says of interfaces.
@@ -32,37 +56,98 @@ pub struct Found {
 }
 
 impl Interfaces {
-    /// None yet.
-    pub fn new(choice: ModeChoice, routing: Arc<Routing>) -> Self {
+    /// None yet. A daemon before this one may have attached to some, which it called so.
+    pub fn new(
+        choice: ModeChoice,
+        routing: Arc<Routing>,
+        remembered: BTreeMap<String, u32>,
+    ) -> Self {
         Self {
             wanted: Vec::new(),
+            remembered,
+            needed: BTreeMap::new(),
             attached: BTreeMap::new(),
             choice,
             routing,
         }
     }
 
-    /// The mode in which the program is attached to an interface.
-    pub fn mode(&self, name: &str) -> Option<Mode> {
-        self.attached.get(name).map(|&(_, mode)| mode)
+    /// Those that the program is attached to, by index.
+    pub fn attached(&self) -> &BTreeMap<u32, Attached> {
+        &self.attached
     }
 
-    /// Asks the kernel for interfaces; an error where one does not exist.
+    /// The desired ones that exist, by index.
+    pub fn wanted(&self) -> Vec<u32> {
+        self.wanted.iter().filter_map(|(_, index)| *index).collect()
+    }
+
+    /// All that are desired or needed.
+    pub fn shown(&self) -> Vec<Shown<'_>> {
+        let attached = |index: u32| self.attached.get(&index);
+        let wanted = self.wanted.iter().map(|(name, index)| {
+            let there = index.and_then(attached);
+            Shown {
+                name: there.map_or(name, |there| &there.name),
+                mode: there.map(|there| there.mode),
+                because: None,
+            }
+        });
+        let needed = self.needed.iter().filter_map(|(&index, because)| {
+            let there = attached(index)?;
+            Some(Shown {
+                name: &there.name,
+                mode: Some(there.mode),
+                because: Some(because),
+            })
+        });
+        wanted.chain(needed).collect()
+    }
+
+    /// The desired ones that exist: index by name.
+    pub fn bindings(&self) -> BTreeMap<String, u32> {
+        let wanted = self.wanted.iter();
+        wanted
+            .filter_map(|(name, index)| Some((name.clone(), (*index)?)))
+            .collect()
+    }
+
+    /// Asks the kernel for interfaces; an error where one does not exist. One that the packet path
+    /// is attached to may have got another name.
     pub async fn look_up(&self, names: &[String]) -> Result<Found> {
+        let all = self.routing.interfaces().await?;
         let mut indices = HashMap::new();
         for name in names {
-            let index = self.routing.index(name).await?;
-            let index = index.ok_or_else(|| {
-                anyhow!("interface {name} does not exist; see `ip -brief link` for those that do")
-            })?;
+            let index = match self.routing.index(name).await? {
+                Some(index) => index,
+                None => self.renamed(name, &all).ok_or_else(|| {
+                    anyhow!(
+                        "interface {name} does not exist; see `ip -brief link` for those that do"
+                    )
+                })?,
+            };
             indices.insert(name.clone(), index);
         }
-        let all = self.routing.interfaces().await?;
         Ok(Found { indices, all })
     }
 
-    /// Attaches to exactly these interfaces, which were looked up: to all of them, or where that
-    /// fails to no new one.
+    /// The interface that had this name when the packet path was attached to it.
+    fn renamed(&self, name: &str, all: &[lb_network::Interface]) -> Option<u32> {
+        let bound = self.wanted.iter().find(|(wanted, _)| wanted == name);
+        let bound = bound.and_then(|(_, index)| *index);
+        let index = bound.or_else(|| self.remembered.get(name).copied())?;
+        let now = all.iter().find(|known| known.index == index)?;
+        tracing::warn!(
+            "interface {name} does not exist: it is called {} now, and the XDP program stays \
+             attached to it; correct the name in the file",
+            now.name
+        );
+        Some(index)
+    }
+
+    /// Attaches to these interfaces, which were looked up: to all of them, or where that fails to
+    /// no new one. What is no longer desired stays attached until [`Self::need`] says that it is
+    /// not needed either.
     pub fn set(
         &mut self,
         dataplane: &mut Dataplane,
@@ -71,18 +156,56 @@ impl Interfaces {
     ) -> Result<()> {
         let new: Vec<_> = names
             .iter()
-            .filter(|name| !self.attached.contains_key(*name))
             .filter_map(|name| Some((name.clone(), *found.indices.get(name)?)))
+            .filter(|(_, index)| !self.attached.contains_key(index))
             .collect();
         self.attach(dataplane, &new, &found.all)?;
-        for index in dataplane.attached()? {
-            if !found.indices.values().any(|&wanted| wanted == index) {
-                dataplane.detach(index)?;
-                tracing::info!("XDP program detached from the interface with index {index}");
-            }
+        let bound = |name: &String| (name.clone(), found.indices.get(name).copied());
+        self.wanted = names.iter().map(bound).collect();
+        Ok(())
+    }
+
+    /// Attaches to what is needed besides, by index, with the reason; and detaches from what is
+    /// neither desired nor needed.
+    pub fn need(
+        &mut self,
+        dataplane: &mut Dataplane,
+        needed: &BTreeMap<u32, String>,
+        all: &[lb_network::Interface],
+        troubles: &mut Troubles,
+    ) -> Result<()> {
+        let wanted = |index: u32| self.wanted.iter().any(|&(_, its)| its == Some(index));
+        let needed: BTreeMap<_, _> = needed
+            .iter()
+            .filter(|&(&index, _)| !wanted(index))
+            .map(|(&index, because)| (index, because.clone()))
+            .collect();
+        let surplus: Vec<u32> = dataplane
+            .attached()?
+            .into_iter()
+            .filter(|&index| !wanted(index) && !needed.contains_key(&index))
+            .collect();
+        for index in surplus {
+            let name = self.attached.remove(&index).map(|it| it.name);
+            let name = name.unwrap_or_else(|| name_of(index, all));
+            dataplane.detach(index)?;
+            tracing::info!("{name}: XDP program detached");
         }
-        self.attached.retain(|name, _| names.contains(name));
-        self.wanted = names.to_vec();
+        for (&index, because) in &needed {
+            if self.attached.contains_key(&index) {
+                continue;
+            }
+            let name = name_of(index, all);
+            let outcome = self.attach(dataplane, &[(name.clone(), index)], all);
+            if outcome.is_ok() {
+                tracing::info!("{name} is not among `interfaces`, but {because}: attached to it");
+            }
+            troubles.note(
+                &name,
+                outcome.map_err(|error| error.context(because.clone())),
+            );
+        }
+        self.needed = needed;
         Ok(())
     }
 
@@ -93,8 +216,11 @@ impl Interfaces {
         all: &[lb_network::Interface],
     ) -> Result<()> {
         tell(dataplane, all)?;
+        let generic = self.attached.values().any(|it| it.mode == Mode::Generic);
         let modes: &[Mode] = match self.choice {
             ModeChoice::Only(mode) => &[mode],
+            // From native to generic, most drivers would send nothing.
+            ModeChoice::Auto if generic => &[Mode::Generic],
             ModeChoice::Auto if native_serves(interfaces, all) => &[Mode::Native, Mode::Generic],
             ModeChoice::Auto => &[Mode::Generic],
         };
@@ -118,16 +244,17 @@ impl Interfaces {
         let before = dataplane.attached()?;
         for (done, (name, index)) in interfaces.iter().enumerate() {
             if let Err(error) = dataplane.attach(name, *index, mode) {
-                for (name, index) in &interfaces[..done] {
+                for (_, index) in &interfaces[..done] {
                     if !before.contains(index) {
                         dataplane.detach(*index)?;
-                        self.attached.remove(name);
+                        self.attached.remove(index);
                     }
                 }
                 return Err(error);
             }
-            self.attached.insert(name.clone(), (*index, mode));
+            let name = name.clone();
             tracing::info!("{name}: XDP program attached, {} mode", mode.name());
+            self.attached.insert(*index, Attached { name, mode });
         }
         Ok(())
     }
@@ -136,33 +263,70 @@ impl Interfaces {
     pub async fn changed(
         &mut self,
         dataplane: &mut Dataplane,
-        complaints: &mut Complaints,
+        troubles: &mut Troubles,
     ) -> Result<()> {
-        tell(dataplane, &self.routing.interfaces().await?)?;
-        self.reattach(dataplane, complaints).await
+        let all = self.routing.interfaces().await?;
+        tell(dataplane, &all)?;
+        self.follow(dataplane, &all)?;
+        self.reattach(dataplane, &all, troubles)
     }
 
-    /// Attaches to interfaces that went away and came back.
-    async fn reattach(
+    /// Follows interfaces that got another name, and gives up those that are gone.
+    fn follow(&mut self, dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> {
+        let mut gone = Vec::new();
+        for (&index, attached) in &mut self.attached {
+            let Some(now) = all.iter().find(|known| known.index == index) else {
+                gone.push(index);
+                continue;
+            };
+            if now.name != attached.name {
+                let before = std::mem::replace(&mut attached.name, now.name.clone());
+                tracing::warn!(
+                    "{before} is called {} now: the XDP program stays attached to it",
+                    now.name
+                );
+            }
+        }
+        for index in gone {
+            if let Some(Attached { name, .. }) = self.attached.remove(&index) {
+                tracing::warn!("{name} went away");
+            }
+            dataplane.detach(index)?;
+            self.needed.remove(&index);
+            for (_, its) in &mut self.wanted {
+                its.take_if(|its| *its == index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches to desired interfaces that are not attached: they went away and came back, or
+    /// somebody detached them.
+    fn reattach(
         &mut self,
         dataplane: &mut Dataplane,
-        complaints: &mut Complaints,
+        all: &[lb_network::Interface],
+        troubles: &mut Troubles,
     ) -> Result<()> {
-        for name in self.wanted.clone() {
-            let now = self.routing.index(&name).await?;
-            let then = self.attached.get(&name).map(|&(index, _)| index);
-            if now == then {
+        for place in 0..self.wanted.len() {
+            let (name, index) = self.wanted[place].clone();
+            if index.is_some_and(|index| self.attached.contains_key(&index)) {
                 continue;
             }
-            if let Some(old) = then {
-                tracing::warn!("{name} went away");
-                dataplane.detach(old)?;
-                self.attached.remove(&name);
-            }
-            if let Some(new) = now {
-                let all = self.routing.interfaces().await?;
-                let outcome = self.attach(dataplane, &[(name.clone(), new)], &all);
-                complaints.note(&name, outcome);
+            let called_so = all.iter().find(|known| known.name == name);
+            let Some(now) = index.or(called_so.map(|known| known.index)) else {
+                troubles.note(&name, Err(anyhow!("the interface does not exist")));
+                continue;
+            };
+            self.wanted[place].1 = Some(now);
+            let outcome = self.attach(dataplane, &[(name_of(now, all), now)], all);
+            troubles.note(&name, outcome);
+        }
+        for (index, because) in self.needed.clone() {
+            if !self.attached.contains_key(&index) {
+                let name = name_of(index, all);
+                let outcome = self.attach(dataplane, &[(name.clone(), index)], all);
+                troubles.note(&name, outcome.map_err(|error| error.context(because)));
             }
         }
         Ok(())
@@ -172,45 +336,38 @@ impl Interfaces {
     pub async fn audit(
         &mut self,
         dataplane: &mut Dataplane,
-        complaints: &mut Complaints,
+        troubles: &mut Troubles,
     ) -> Result<()> {
-        for (name, (index, _)) in self.attached.clone() {
+        for (index, Attached { name, .. }) in self.attached.clone() {
             if let Err(error) = dataplane.repair_link(&name, index) {
                 // Somebody detached it, or the interface is gone, and perhaps back.
                 tracing::warn!("{name}: {error:#}: attaching anew");
                 dataplane.detach(index)?;
-                self.attached.remove(&name);
+                self.attached.remove(&index);
             }
         }
-        let missing = |name: &String| !self.attached.contains_key(name);
-        if self.wanted.iter().any(missing) {
-            self.reattach(dataplane, complaints).await?;
+        let missing = |index: &u32| !self.attached.contains_key(index);
+        let wanted = self.wanted.iter();
+        if wanted
+            .clone()
+            .any(|(_, index)| index.is_none_or(|index| missing(&index)))
+            || self.needed.keys().any(missing)
+        {
+            let all = self.routing.interfaces().await?;
+            self.follow(dataplane, &all)?;
+            self.reattach(dataplane, &all, troubles)?;
         }
         Ok(())
     }
+}
 
-    /// Warns of servers behind other interfaces: native XDP sends only by interfaces whose driver
-    /// was told to expect it, which for most drivers means by those that run XDP.
-    pub fn warn_of_ways_out(&self, services: &[Effective]) {
-        let modes = self.attached.values().map(|&(_, mode)| mode);
-        if modes.into_iter().all(|mode| mode == Mode::Generic) {
-            return;
-        }
-        let reaches = services.iter().flat_map(|service| service.reaches.values());
-        let ways_out: BTreeSet<_> = reaches
-            .filter_map(|reach| match reach {
-                Reach::Hop(hop) => Some(&hop.interface_name),
-                _ => None,
-            })
-            .filter(|name| !self.attached.contains_key(*name))
-            .collect();
-        for name in ways_out {
-            tracing::warn!(
-                "servers are behind {name}, which is not among `interfaces`: in native mode most \
-                 drivers send nothing there; add it"
-            );
-        }
-    }
+/// What an interface is called.
+pub fn name_of(index: u32, all: &[lb_network::Interface]) -> String {
+    let known = all.iter().find(|known| known.index == index);
+    known.map_or_else(
+        || format!("the interface with index {index}"),
+        |known| known.name.clone(),
+    )
 }
 
 /// Tells the packet path of all interfaces.

@@ -7,16 +7,17 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
+//! - `needs`, `troubles`: what the machine lacks for what is desired, and what is told of that
 //! - `requests`, `report`: what is answered without the core
 
 mod care;
-mod complaints;
 pub mod core;
 mod daemon;
 mod hands;
 mod interfaces;
 mod log;
 mod machine;
+mod needs;
 mod options;
 mod pace;
 pub mod record;
@@ -26,6 +27,7 @@ mod requests;
 mod scouts;
 mod shell;
 mod startup;
+mod troubles;
 
 use anyhow::{Context as _, Result};
 use lb_api::Instance;

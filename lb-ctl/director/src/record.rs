@@ -8,6 +8,8 @@
 
 pub mod file;
 
+use std::collections::BTreeMap;
+
 use lb_model::{Change, Desired, Undo, merge::Written};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,12 @@ pub enum Line {
         desired: Box<Desired>,
         /// The files.
         files: Box<Files>,
+        /// The indices of interfaces, by the names that `desired` has for them.
+        #[serde(default)]
+        interfaces: BTreeMap<String, u32>,
     },
+    /// The interfaces that the packet path is attached to now: see [`Line::Snapshot`].
+    Interfaces(BTreeMap<String, u32>),
     /// Changes that are about to be made.
     Batch {
         /// Higher than that of the batch before.
@@ -70,6 +77,8 @@ pub struct Recorded {
     pub desired: Desired,
     /// The files.
     pub files: Files,
+    /// The indices of interfaces, by the names that they are desired by: they may have others now.
+    pub interfaces: BTreeMap<String, u32>,
     /// The number of the last batch.
     pub number: u64,
     /// The last batches, if the daemon ended before the packet path had done them. There is more
@@ -131,6 +140,7 @@ pub fn begin(boot: &str, recorded: &Recorded) -> Vec<u8> {
         number: recorded.number,
         desired: Box::new(recorded.desired.clone()),
         files: Box::new(recorded.files.clone()),
+        interfaces: recorded.interfaces.clone(),
     };
     [encode(&header), encode(&snapshot)].concat()
 }
@@ -154,11 +164,13 @@ pub fn read(bytes: &[u8], boot: &str) -> Read {
                     number,
                     desired,
                     files,
+                    interfaces,
                 },
             ) => {
                 recorded = Some(Recorded {
                     desired: *desired,
                     files: *files,
+                    interfaces,
                     number,
                     doubts: Vec::new(),
                 });
@@ -227,6 +239,10 @@ impl Recorded {
                     undo,
                     files: before,
                 });
+                Ok(())
+            }
+            Line::Interfaces(interfaces) => {
+                self.interfaces = interfaces;
                 Ok(())
             }
             Line::Done { number } if number == self.number => {

@@ -10,7 +10,11 @@ use lb_api::{
 use lb_dataplane::{self as dataplane, Cursor, Dataplane, ServerNumbers, Standing};
 use lb_model::{Desired, Server, Service, ServiceId, ServiceRef};
 
-use crate::{core::Reaches, interfaces::Interfaces};
+use crate::{
+    core::Reaches,
+    interfaces::{Interfaces, Shown},
+    troubles::Troubles,
+};
 
 /// What can be told.
 pub struct Report<'a> {
@@ -22,6 +26,8 @@ pub struct Report<'a> {
     pub dataplane: &'a Dataplane,
     /// The interfaces.
     pub interfaces: &'a Interfaces,
+    /// What keeps packets from being served.
+    pub troubles: &'a Troubles,
     /// Since when the daemon runs.
     pub since: Instant,
 }
@@ -36,7 +42,6 @@ impl Report<'_> {
             packets,
         };
         let services = self.desired.services.iter();
-        let interfaces = self.desired.interfaces.iter();
         Ok(Stats {
             services: services
                 .map(|service| self.service(service, Numbers::Total))
@@ -53,7 +58,8 @@ impl Report<'_> {
                 slots: self.dataplane.slots().into(),
             },
             memory: self.dataplane.memory(),
-            interfaces: interfaces.map(|name| self.interface(name)).collect(),
+            interfaces: self.interfaces.shown().iter().map(interface).collect(),
+            troubles: self.troubles.all(),
             uptime: self.since.elapsed().as_secs(),
             pid: std::process::id(),
         })
@@ -103,15 +109,6 @@ impl Report<'_> {
         Reply::Error {
             kind: ErrorKind::NoService,
             message: lb_model::ChangeError::no_such_service(wanted, self.desired).to_string(),
-        }
-    }
-
-    fn interface(&self, name: &str) -> InterfaceStats {
-        let mode = self.interfaces.mode(name);
-        InterfaceStats {
-            name: name.to_owned(),
-            mode: mode.map_or("none", |mode| mode.name()).to_owned(),
-            attached: mode.is_some(),
         }
     }
 
@@ -171,6 +168,15 @@ impl Report<'_> {
             Standing::Reachable => "up",
             Standing::Unreachable => "next hop unknown",
         }
+    }
+}
+
+fn interface(shown: &Shown<'_>) -> InterfaceStats {
+    InterfaceStats {
+        name: shown.name.to_owned(),
+        mode: shown.mode.map_or("none", |mode| mode.name()).to_owned(),
+        attached: shown.mode.is_some(),
+        because: shown.because.map(str::to_owned),
     }
 }
 

@@ -1,19 +1,21 @@
 //! Carries out what the core orders: the record, the packet path, its interfaces, and the
 //! questions to the network are here. It decides nothing.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use lb_dataplane::Dataplane;
+use lb_model::Method;
 use lb_network::{Hop, Reach, Routing};
 
 use crate::{
     care::Care,
-    core::{Event, Order, Reaches, Record as _, Work},
+    core::{Core, Effective, Event, Order, Reaches, Record as _, Work},
     hands::{Hands, next_hop},
     interfaces::Interfaces,
     log,
-    record::{Recorded, file::RecordFile},
+    needs::{Machine, Needs, needs},
+    record::{Line, Recorded, file::RecordFile},
     replies::Replies,
     scouts::Scouts,
 };
@@ -34,23 +36,27 @@ pub struct Shell {
     pub care: Care,
     /// Clients that wait for the core's reply.
     pub replies: Replies,
+    /// Index by name, as the record has them.
+    pub recorded_interfaces: BTreeMap<String, u32>,
+    /// Something has changed that [`needs`] follow from.
+    pub needs_changed: bool,
 }
 
 impl Shell {
-    /// Carries an order out. Gives the outcome, where it is known at once, as an event. `reaches`
-    /// are the core's.
-    pub async fn carry_out(&mut self, order: Order, reaches: &Reaches) -> Option<Event> {
+    /// Carries an order of this core out. Gives the outcome, where it is known at once, as an event.
+    pub async fn carry_out(&mut self, order: Order, core: &Core) -> Option<Event> {
         match order {
             Order::Explore { epoch, addresses } => self.scouts.explore(epoch, addresses),
             Order::Update(addresses) => self.scouts.update(addresses),
-            Order::Work(work) => return Some(self.work(work).await),
+            Order::Work(work) => return Some(self.work(work, core).await),
             Order::NextHop { address, reach } => {
                 self.dataplane.set_next_hop(address, &next_hop(&reach));
+                self.needs_changed = true;
             }
             Order::RoutesChanged => self.dataplane.routes_changed(),
             Order::Forget => {
                 self.dataplane.forget_unused();
-                return Some(self.unused(reaches));
+                return Some(self.unused(core.reaches()));
             }
             Order::Record(line) => {
                 // Where that fails, the record is written anew.
@@ -65,7 +71,7 @@ impl Shell {
         None
     }
 
-    async fn work(&mut self, work: Work) -> Event {
+    async fn work(&mut self, work: Work, core: &Core) -> Event {
         let found = match &work.interfaces {
             Some(names) => Some(self.interfaces.look_up(names).await),
             None => None,
@@ -77,11 +83,57 @@ impl Shell {
             found,
         };
         let outcome = work.carry_out(&mut hands);
-        if outcome.is_ok() {
-            self.interfaces.warn_of_ways_out(&work.put);
+        self.needs_changed = true;
+        if outcome.is_ok() && work.interfaces.is_some() {
+            self.record_interfaces();
+        }
+        if outcome.is_ok() && (work.interfaces.is_some() || self.lacks_interface(&work.put)) {
+            self.see_to_needs(core).await;
         }
         let work = work.number;
         Event::Worked { work, outcome }
+    }
+
+    /// True where NAT servers are behind an interface that the program is not attached to.
+    fn lacks_interface(&self, services: &[Effective]) -> bool {
+        let translated = services.iter().filter(|effective| {
+            let service = &effective.service;
+            let methods = service.servers.iter().map(|server| service.method(server));
+            methods.into_iter().any(|method| method == Method::Nat)
+        });
+        translated
+            .flat_map(|effective| effective.reaches.values())
+            .any(|reach| match reach {
+                Reach::Hop(hop) => !self.interfaces.attached().contains_key(&hop.interface),
+                _ => false,
+            })
+    }
+
+    /// Attaches to interfaces that are needed, and finds VIPs that clients may not reach, if
+    /// anything has changed that this follows from.
+    pub async fn see_to_needs(&mut self, core: &Core) {
+        if std::mem::take(&mut self.needs_changed) {
+            let outcome = self.try_needs(core).await;
+            self.needs_changed = outcome.is_err();
+            self.care.troubles.note("needed interfaces", outcome);
+        }
+    }
+
+    async fn try_needs(&mut self, core: &Core) -> Result<()> {
+        let interfaces = self.routing.interfaces().await?;
+        let addresses = self.routing.addresses().await?;
+        let machine = Machine {
+            interfaces: &interfaces,
+            addresses: &addresses,
+            attached: self.interfaces.attached(),
+        };
+        let wanted = self.interfaces.wanted();
+        let Needs { attach, vips } = needs(core.desired(), core.reaches(), &machine, &wanted);
+        let (dataplane, troubles) = (&mut self.dataplane, &mut self.care.troubles);
+        self.interfaces
+            .need(dataplane, &attach, &interfaces, troubles)?;
+        troubles.set("vips", vips);
+        Ok(())
     }
 
     /// The addresses that the core knows and the packet path has no server at.
@@ -91,25 +143,45 @@ impl Shell {
         Event::Unused(addresses)
     }
 
+    /// Notes which interfaces the names in the file mean: they may get others.
+    fn record_interfaces(&mut self) {
+        let bindings = self.interfaces.bindings();
+        if self.recorded_interfaces == bindings {
+            return;
+        }
+        self.recorded_interfaces = bindings.clone();
+        let line = Line::Interfaces(bindings);
+        if let Err(fault) = self.record.append(&line) {
+            tracing::error!("{fault}");
+        }
+    }
+
     /// Writes the record anew.
     pub fn rewrite(&mut self, recorded: &Recorded) {
-        let outcome = self.record.rewrite(recorded);
+        let recorded = Recorded {
+            interfaces: self.interfaces.bindings(),
+            ..recorded.clone()
+        };
+        let outcome = self.record.rewrite(&recorded);
         let outcome = outcome.context("changes cannot be recorded, and are refused");
-        self.care.complaints.note("record", outcome);
+        self.care.troubles.note("record", outcome);
     }
 
     /// Looks up interfaces again after some of them have changed.
     pub async fn interfaces_changed(&mut self) {
-        let complaints = &mut self.care.complaints;
-        let outcome = self.interfaces.changed(&mut self.dataplane, complaints);
+        self.needs_changed = true;
+        let troubles = &mut self.care.troubles;
+        let outcome = self.interfaces.changed(&mut self.dataplane, troubles);
         let outcome = outcome.await;
-        complaints.note("interfaces", outcome);
+        troubles.note("interfaces", outcome);
+        self.record_interfaces();
     }
 
     /// Looks up this machine's addresses again after some of them have changed.
     pub async fn addresses_changed(&mut self) {
         let outcome = self.tell_addresses().await;
-        self.care.complaints.note("addresses", outcome);
+        self.needs_changed = true;
+        self.care.troubles.note("addresses", outcome);
     }
 
     /// Tells the packet path which addresses no client can have.

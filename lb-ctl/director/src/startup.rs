@@ -1,7 +1,7 @@
 //! What the daemon finds when it starts: the record of the one before, and the packet path that
 //! is running, or else a new one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use lb_dataplane::{Dataplane, Size};
@@ -58,7 +58,12 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
     }
     let (routing, changes) = Routing::open().await?;
     let routing = Arc::new(routing);
-    let interfaces = Interfaces::new(options.mode, Arc::clone(&routing));
+    let running = lb_dataplane::attached(options.instance.as_str())?;
+    let remembered = recorded.iter().flat_map(|recorded| &recorded.interfaces);
+    let remembered = remembered.filter(|(_, index)| running.contains(index));
+    let remembered = remembered.map(|(name, &index)| (name.clone(), index));
+    let remembered = remembered.collect();
+    let interfaces = Interfaces::new(options.mode, Arc::clone(&routing), remembered);
     interfaces.look_up(&wanted.interfaces).await?;
     let dataplane = Dataplane::open(options.instance.as_str(), size(&wanted))?;
     if dataplane.adopted() {
@@ -93,6 +98,8 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
         scouts,
         care: Care::new(),
         replies: Replies::new(),
+        needs_changed: true,
+        recorded_interfaces: BTreeMap::new(),
     };
     Ok(Opened {
         shell,

@@ -34,7 +34,6 @@ fn assert_refused(output: &Output, said: &[&str]) {
 fn a_start_that_fails_for_want_of_open_files_leaves_nothing() {
     let (_lab, director) = ended();
     let mut failed = 0;
-    let mut attached = 0;
     for files in 8.. {
         // Ended as soon as it is ready.
         let script = format!(
@@ -50,11 +49,9 @@ fn a_start_that_fails_for_want_of_open_files_leaves_nothing() {
         assert!(!director.pins().exists(), "{files} files: {output:?}");
         assert_eq!(director.attached("eth0").unwrap(), None, "{files} files");
         failed += 1;
-        attached += u32::from(output.stdout.contains("attached"));
         assert!(files < 200, "it never starts: {output:?}");
     }
     assert!(failed > 10, "only {failed} starts failed");
-    assert!(attached > 0, "none failed after the program was attached");
 }
 
 #[test]

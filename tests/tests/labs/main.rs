@@ -10,6 +10,7 @@
 mod adoption;
 mod bad_input;
 mod growth;
+mod interfaces;
 mod ipvsadm;
 mod l1_nat_weighted;
 mod l2_nat_port_mapping;

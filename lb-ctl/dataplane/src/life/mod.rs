@@ -266,6 +266,14 @@ pub fn take_down(instance: &str) -> Result<Vec<PathBuf>> {
     take_down::take_down(&pins)
 }
 
+/// The interfaces that the packet path of an instance is attached to, by index; none if there is no
+/// packet path.
+pub fn attached(instance: &str) -> Result<Vec<u32>> {
+    let pins = Pins::of(instance, Bpffs::find());
+    pins.check_owners()?;
+    Links::new(pins).alive()
+}
+
 /// The size of a room that has to hold this much, and no less than the one `before`; refuses what
 /// does not fit into memory.
 pub fn larger(needed: room::Size, before: room::Size) -> Result<room::Size> {

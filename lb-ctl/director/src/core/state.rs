@@ -1,6 +1,6 @@
 //! What is desired and what is known, and the works that follow from both.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use lb_model::{Desired, Service, ServiceId, Undo};
 
@@ -39,6 +39,8 @@ impl State {
         Recorded {
             desired: self.desired.clone(),
             files: self.files.clone(),
+            // The core does not know them.
+            interfaces: BTreeMap::new(),
             number: self.number,
             doubts: Vec::new(),
         }

@@ -16,6 +16,7 @@ pub struct StatsJson<'a> {
     connections: TableStats,
     memory: u64,
     interfaces: &'a [InterfaceStats],
+    troubles: &'a [String],
     uptime: u64,
     pid: u32,
 }
@@ -54,6 +55,7 @@ pub fn stats(stats: &Stats) -> StatsJson<'_> {
         connections: stats.connections,
         memory: stats.memory,
         interfaces: &stats.interfaces,
+        troubles: &stats.troubles,
         uptime: stats.uptime,
         pid: stats.pid,
     }

@@ -70,7 +70,9 @@ pub fn stats() -> Stats {
             name: "eth0".into(),
             mode: "native".into(),
             attached: true,
+            because: None,
         }],
+        troubles: vec!["the cable is out".into()],
         uptime: 61,
         pid: 4711,
     }

@@ -167,11 +167,19 @@ fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
             } else {
                 ", not attached"
             };
-            format!("{} ({}{missing})", interface.name, interface.mode)
+            let unnamed = if interface.because.is_some() {
+                ", needed"
+            } else {
+                ""
+            };
+            format!("{} ({}{missing}{unnamed})", interface.name, interface.mode)
         })
         .collect();
     if !interfaces.is_empty() {
         writeln!(to, "interfaces: {}", interfaces.join(", "))?;
+    }
+    for trouble in &stats.troubles {
+        writeln!(to, "trouble: {trouble}")?;
     }
     Ok(())
 }
@@ -198,6 +206,7 @@ connections: 25 of 1000000 (3000000 slots, 100.0 MiB in all)
 dropped: no_server 3, ttl_expired 1
 left to the kernel: forged_source 2
 interfaces: eth0 (native)
+trouble: the cable is out
 "
         );
     }

@@ -1,0 +1,107 @@
+//! Which interfaces the director needs besides those that it was told to attach to, and what keeps
+//! clients from its services: decided from what is desired and what the machine is like.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use lb_dataplane::Mode;
+use lb_model::{Desired, Method, ServiceId};
+use lb_network::{Address, Interface, Reach};
+
+use crate::{core::Reaches, interfaces::Attached};
+
+/// What the machine is like.
+pub struct Machine<'a> {
+    /// All Ethernet interfaces.
+    pub interfaces: &'a [Interface],
+    /// All addresses.
+    pub addresses: &'a [Address],
+    /// The interfaces that the program is attached to, by index.
+    pub attached: &'a BTreeMap<u32, Attached>,
+}
+
+/// What follows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The interfaces to attach to, by index, and why.
+    pub attach: BTreeMap<u32, String>,
+    /// VIPs that clients may not reach, and why.
+    pub vips: BTreeMap<String, String>,
+}
+
+/// What the director needs. Interfaces that are attached because of an earlier need are needed
+/// again.
+pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted: &[u32]) -> Needs {
+    let mut needs = Needs::default();
+    let mut vips: BTreeSet<Ipv4Addr> = desired
+        .services
+        .iter()
+        .filter_map(|service| match service.id {
+            ServiceId::Address { at, .. } => match at.ip() {
+                IpAddr::V4(vip) => Some(vip),
+                IpAddr::V6(_) => None,
+            },
+            ServiceId::Mark { .. } => None,
+        })
+        .collect();
+    for own in machine.addresses {
+        // One that has a VIP for the machine only, as `lo` and `dummy` do, gets no packets.
+        let receives = |it: &&Interface| it.index == own.interface && it.kind != "dummy";
+        if vips.remove(&own.address)
+            && let Some(interface) = machine.interfaces.iter().find(receives)
+            && !machine.sees(interface.index, wanted)
+        {
+            let because = format!("it has the VIP {}", own.address);
+            needs.attach.entry(interface.index).or_insert(because);
+        }
+    }
+    for vip in vips {
+        needs.vips.insert(
+            vip.to_string(),
+            format!(
+                "no interface of this machine has the VIP {vip}: it is served only where a \
+                     router sends its packets here. Otherwise add it: `ip address add {vip}/32 dev \
+                     INTERFACE`"
+            ),
+        );
+    }
+    let native = wanted
+        .iter()
+        .filter_map(|index| machine.attached.get(index))
+        .any(|attached| attached.mode == Mode::Native);
+    for service in desired.services.iter() {
+        for server in &service.servers {
+            let Reach::Hop(hop) = reaches.get(server.id.address) else {
+                continue;
+            };
+            if machine.sees(hop.interface, wanted) {
+                continue;
+            }
+            let because = match service.method(server) {
+                Method::Nat => format!("replies of NAT servers come in by it ({})", server.id),
+                // In native mode, most drivers send only by interfaces that run XDP, too.
+                _ if native => format!("the server {} is behind it", server.id),
+                _ => continue,
+            };
+            needs.attach.entry(hop.interface).or_insert(because);
+        }
+    }
+    needs
+}
+
+impl Machine<'_> {
+    /// True if the program sees the packets that an interface receives: it is attached to it, or
+    /// to the one below it, or to one of its members.
+    fn sees(&self, index: u32, wanted: &[u32]) -> bool {
+        let is_wanted = |index| wanted.contains(&index);
+        let interface = self.interfaces.iter().find(|it| it.index == index);
+        is_wanted(index)
+            || interface.is_some_and(|it| it.below.is_some_and(is_wanted))
+            || self
+                .interfaces
+                .iter()
+                .any(|it| it.member_of == Some(index) && is_wanted(it.index))
+    }
+}

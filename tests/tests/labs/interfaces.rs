@@ -1,0 +1,277 @@
+//! Interfaces: which ones the director needs, whatever they are called, and what they carry.
+
+use std::net::Ipv4Addr;
+
+use anyhow::ensure;
+use etherparse::PacketBuilder;
+use lb_common::layout::interface::INTERFACES;
+use lb_lab::{lab::Lab, wait::wait_until};
+use lb_tests::{
+    director::{Director, Mode},
+    labs::l1_nat_weighted::{SERVICE, topology},
+};
+use nix::{
+    net::if_::if_nametoindex,
+    sys::{
+        signal::Signal,
+        socket::{
+            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+        },
+    },
+};
+use std::os::fd::AsRawFd as _;
+
+/// NAT, with only the interface that clients are behind.
+const ONE_INTERFACE: &str = "
+interfaces: [eth0]
+services:
+  - address: 172.16.10.21:80
+    name: web
+    scheduler: rr
+    forward: nat
+    servers:
+      - {address: 192.168.100.39}
+      - {address: 192.168.100.23}
+";
+
+/// Waits until a line of the log has these words.
+#[track_caller]
+fn assert_logged(director: &Director, words: &str) {
+    wait_until(words, || {
+        let log = director.log()?;
+        ensure!(log.contains(words), "{log}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn nat_attaches_to_the_interface_that_servers_are_behind() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(4).unwrap();
+    let shown = director.stats().unwrap().interfaces;
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    let because = shown[1].because.as_deref().unwrap_or_default();
+    assert!(because.contains("NAT servers"), "{shown:?}");
+    assert!(shown[0].because.is_none(), "{shown:?}");
+
+    // A daemon that starts anew does not let go of it meanwhile.
+    let mut director = director;
+    let mut connection = client.connect().unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    director.run("lb.yaml").unwrap();
+    assert_eq!(director.attached("eth1").unwrap(), Some(Mode::Native));
+    connection.get("/").unwrap();
+
+    // Without its servers, it is not needed any more.
+    director.command(&["service", "del", "web"]).unwrap();
+    wait_until("eth1 is let go of", || {
+        ensure!(director.attached("eth1")?.is_none());
+        Ok(())
+    })
+    .unwrap();
+    // And needed again as soon as there is a server behind it, before the command ends.
+    for command in [
+        "service add tcp/172.16.10.21:80 --name web",
+        "server add web 192.168.100.39 --forward nat",
+    ] {
+        let words: Vec<_> = command.split(' ').collect();
+        director.command(&words).unwrap();
+    }
+    assert!(director.attached("eth1").unwrap().is_some());
+    client.servers(2).unwrap();
+}
+
+#[test]
+fn a_vip_has_its_interface_attached() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start_in(Mode::Generic, &lab, ONE_INTERFACE).unwrap();
+    director.command(&["service", "del", "web"]).unwrap();
+    wait_until("eth1 is let go of", || {
+        ensure!(director.attached("eth1")?.is_none());
+        Ok(())
+    })
+    .unwrap();
+    let add = ["service", "add", "tcp/192.168.100.17:80"];
+    director.command(&add).unwrap();
+    wait_until("it is attached to", || {
+        ensure!(director.attached("eth1")?.is_some());
+        Ok(())
+    })
+    .unwrap();
+    assert_logged(&director, "it has the VIP 192.168.100.17");
+}
+
+#[test]
+fn a_vip_that_no_interface_has_is_told_until_one_has_it() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    assert_eq!(director.stats().unwrap().troubles, [""; 0]);
+    let add = ["service", "add", "tcp/10.99.0.1:80"];
+    director.command(&add).unwrap();
+    let trouble = "no interface of this machine has the VIP 10.99.0.1";
+    wait_until("stats shows it", || {
+        let troubles = director.stats()?.troubles;
+        ensure!(
+            troubles.iter().any(|it| it.contains(trouble)),
+            "{troubles:?}"
+        );
+        Ok(())
+    })
+    .unwrap();
+    assert_logged(&director, trouble);
+    let machine = lab.host("director").unwrap();
+    machine.ip(["address add 10.99.0.1/32 dev lo"]).unwrap();
+    wait_until("it is over", || {
+        let troubles = director.stats()?.troubles;
+        ensure!(troubles.is_empty(), "{troubles:?}");
+        Ok(())
+    })
+    .unwrap();
+    assert_logged(&director, &format!("over: {trouble}"));
+}
+
+#[test]
+fn an_interface_is_followed_under_another_name() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut connection = client.connect().unwrap();
+    let program = director.program("eth0").unwrap();
+    let machine = lab.host("director").unwrap();
+    machine.ip(["link set eth0 name wan0"]).unwrap();
+    assert_logged(&director, "eth0 is called wan0 now");
+    connection.get("/").unwrap();
+    assert_eq!(director.program("wan0").unwrap(), program);
+    assert_eq!(director.stats().unwrap().interfaces[0].name, "wan0");
+
+    // The file still has the old name: it means the same interface.
+    let file = director.path("lb.yaml").display().to_string();
+    director.command(&["apply", &file]).unwrap();
+    connection.get("/").unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    director.run("lb.yaml").unwrap();
+    assert_logged(&director, "interface eth0 does not exist");
+    connection.get("/").unwrap();
+    client.servers(2).unwrap();
+
+    // Another interface takes the name.
+    machine.ip(["link set eth1 name eth0"]).unwrap();
+    assert_logged(&director, "eth1 is called eth0 now");
+    connection.get("/").unwrap();
+    client.servers(2).unwrap();
+    assert!(!director.log().unwrap().contains("went away"));
+}
+
+#[test]
+fn an_interface_whose_index_has_the_same_lower_bits_hides_no_other() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut connection = client.connect().unwrap();
+    connection.get("/").unwrap();
+    let machine = lab.host("director").unwrap();
+    for name in ["eth0", "eth1"] {
+        let index = machine.inside(|| Ok(if_nametoindex(name)?)).unwrap();
+        let far = index + INTERFACES;
+        machine
+            .ip([format!(
+                "link add far{index} index {far} type veth peer name peer{index}"
+            )])
+            .unwrap();
+    }
+    wait_until("the daemon has heard of them", || {
+        connection.get("/")?;
+        client.servers(1)?;
+        ensure!(director.log()?.matches("attached").count() >= 2);
+        Ok(())
+    })
+    .unwrap();
+    client.servers(4).unwrap();
+    connection.get("/").unwrap();
+    for name in ["far", "peer"] {
+        let index = machine.inside(|| Ok(if_nametoindex("eth0")?)).unwrap();
+        let _ = machine.ip([format!("link del {name}{index}")]);
+    }
+    connection.get("/").unwrap();
+    client.servers(4).unwrap();
+}
+
+#[test]
+fn replies_too_large_for_the_clients_link_arrive_in_smaller_packets() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let machine = lab.host("director").unwrap();
+    machine.ip(["link set eth0 mtu 1400"]).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    const BYTES: u64 = 200_000;
+    let download = client.connect().unwrap().download(BYTES).unwrap();
+    assert_eq!(download.finish().unwrap(), BYTES);
+    assert!(director.stats().unwrap().count("too_big") > 0);
+}
+
+#[test]
+fn a_packet_from_the_directors_own_address_opens_no_connection() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let vip = Ipv4Addr::new(172, 16, 10, 21);
+    let mut sent = 0;
+    // Its own on either side, its networks' broadcast addresses, and the VIP.
+    for source in [
+        [172, 16, 10, 21],
+        [192, 168, 100, 17],
+        [172, 16, 10, 255],
+        [192, 168, 100, 255],
+    ] {
+        forge(&lab, source.into(), vip);
+        sent += 1;
+        wait_until("it is counted", || {
+            let stats = director.stats()?;
+            ensure!(stats.count("forged_source") == sent, "{:?}", stats.passes);
+            Ok(())
+        })
+        .unwrap();
+    }
+    // An address that it gets later is its own as well, until it loses it.
+    let machine = lab.host("director").unwrap();
+    let other = Ipv4Addr::new(172, 16, 10, 77);
+    machine
+        .ip([format!("address add {other}/32 dev eth0")])
+        .unwrap();
+    wait_until("it is counted", || {
+        forge(&lab, other, vip);
+        ensure!(director.stats()?.count("forged_source") > sent);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(director.stats().unwrap().connections.used, 0);
+    machine
+        .ip([format!("address del {other}/32 dev eth0")])
+        .unwrap();
+    wait_until("it is a client's", || {
+        forge(&lab, other, vip);
+        ensure!(director.stats()?.connections.used == 1);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Sends a SYN from the client's machine that says that it comes from another address.
+fn forge(lab: &Lab, source: Ipv4Addr, vip: Ipv4Addr) {
+    let syn = PacketBuilder::ipv4(source.octets(), vip.octets(), 64);
+    let mut packet = Vec::new();
+    let syn = syn.tcp(4000, 80, 1, 64_000).syn();
+    syn.write(&mut packet, &[]).unwrap();
+    let client = lab.host("client").unwrap();
+    client
+        .inside(|| {
+            let raw = SockProtocol::Raw;
+            let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), raw)?;
+            let to = SockaddrIn::from(std::net::SocketAddrV4::new(vip, 0));
+            sendto(socket.as_raw_fd(), &packet, &to, MsgFlags::empty())?;
+            Ok(())
+        })
+        .unwrap();
+}
