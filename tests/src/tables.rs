@@ -86,6 +86,8 @@ pub struct Server {
     pub server: String,
     /// Its share of new connections.
     pub weight: u32,
+    /// `up`, or what keeps it from being served.
+    pub state: String,
     /// Its counters.
     #[serde(flatten)]
     pub counters: Counters,

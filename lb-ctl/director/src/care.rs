@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lb_dataplane::{Dataplane, Swept};
 
-use crate::{interfaces::Interfaces, pace::Pace, troubles::Troubles};
+use crate::{interfaces::Interfaces, losses::Losses, pace::Pace, troubles::Troubles};
 
 /// A sweep of the whole table costs 1/200 of a processor, unless it would come less often than
 /// every 30 seconds.
@@ -25,6 +25,8 @@ pub struct Care {
     sweeps: Pace,
     /// True if no server had a connection when rates were estimated last.
     idle: bool,
+    /// Packets that are lost.
+    pub losses: Losses,
     /// What was logged and is not over.
     pub troubles: Troubles,
 }
@@ -37,6 +39,7 @@ impl Care {
             audits: Pace::default(),
             sweeps: Pace::default(),
             idle: false,
+            losses: Losses::default(),
             troubles: Troubles::default(),
         }
     }

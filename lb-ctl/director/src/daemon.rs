@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use lb_api::{Call, Reply};
 use lb_dataplane::{Dataplane, Logger};
 use lb_model::{merge::Written, spelling};
+use lb_network::netfilter;
 use tokio::{
     io::unix::AsyncFd,
     signal::unix::{Signal, SignalKind, signal},
@@ -66,6 +67,7 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
         spelling::count(daemon.core.desired().services.len(), "service"),
         socket.path().display()
     );
+    warn_of_firewall();
     let end = daemon.serve(calls, signals, &mut news).await?;
     drop(news);
     server.await?;
@@ -80,6 +82,26 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Warns of rules that packets to services do not meet any more.
+fn warn_of_firewall() {
+    let chains = netfilter::chains().unwrap_or_else(|error| {
+        tracing::debug!("netfilter: {error}");
+        Vec::new()
+    });
+    let chains = chains.iter().map(|it| format!("{} {}", it.table, it.name));
+    let old = netfilter::old_tables().into_iter();
+    let old = old.map(|table| format!("iptables {table}"));
+    let all: Vec<_> = chains.chain(old).collect();
+    if !all.is_empty() {
+        tracing::warn!(
+            "this machine has rules of netfilter ({}): packets that are forwarded to servers, and \
+             replies of NAT servers, do not meet them, nor rp_filter; filter in front of the \
+             director, or on the servers",
+            all.join(", ")
+        );
+    }
 }
 
 /// Why the daemon ends.
@@ -204,6 +226,7 @@ impl Daemon {
                 _ = tick.tick() => {
                     self.keep_record();
                     self.shell.see_to_needs(&self.core).await;
+                    self.shell.look_for_losses(&self.core);
                     self.happen(Event::Tick).await;
                 }
                 said = flush(&mut packet_log) => said?,
@@ -223,6 +246,7 @@ impl Daemon {
             dataplane: &self.shell.dataplane,
             interfaces: &self.shell.interfaces,
             troubles: &self.shell.care.troubles,
+            losses: &self.shell.care.losses,
             since: self.since,
         };
         // A client that has gone needs no reply.

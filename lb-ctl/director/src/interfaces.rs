@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use lb_dataplane::{Dataplane, Interface, Mode};
-use lb_network::Routing;
+use lb_network::{Routing, offload};
 
 use crate::{options::ModeChoice, troubles::Troubles};
 
@@ -226,7 +226,7 @@ impl Interfaces {
         };
         let mut outcome = Ok(());
         for &mode in modes {
-            outcome = self.attach_all(dataplane, interfaces, mode);
+            outcome = self.attach_all(dataplane, interfaces, mode, all);
             match &outcome {
                 Ok(()) => break,
                 Err(error) => tracing::debug!("{} mode: {error:#}", mode.name()),
@@ -240,6 +240,7 @@ impl Interfaces {
         dataplane: &mut Dataplane,
         interfaces: &[(String, u32)],
         mode: Mode,
+        all: &[lb_network::Interface],
     ) -> Result<()> {
         let before = dataplane.attached()?;
         for (done, (name, index)) in interfaces.iter().enumerate() {
@@ -254,6 +255,9 @@ impl Interfaces {
             }
             let name = name.clone();
             tracing::info!("{name}: XDP program attached, {} mode", mode.name());
+            if mode == Mode::Generic {
+                warn_of_merging(*index, all);
+            }
             self.attached.insert(*index, Attached { name, mode });
         }
         Ok(())
@@ -368,6 +372,31 @@ pub fn name_of(index: u32, all: &[lb_network::Interface]) -> String {
         || format!("the interface with index {index}"),
         |known| known.name.clone(),
     )
+}
+
+/// In generic mode, the program sees packets after the driver of the interface, or of one below it,
+/// has merged them.
+fn warn_of_merging(index: u32, all: &[lb_network::Interface]) {
+    let interface = all.iter().find(|known| known.index == index);
+    let below = |other: &&lb_network::Interface| {
+        other.index == index
+            || other.member_of == Some(index)
+            || interface.is_some_and(|it| it.below == Some(other.index))
+    };
+    let merging: Vec<_> = all
+        .iter()
+        .filter(below)
+        .filter(|it| offload::merges(&it.name).unwrap_or(false))
+        .map(|it| format!("`ethtool -K {} gro off`", it.name))
+        .collect();
+    if !merging.is_empty() {
+        tracing::warn!(
+            "{}: in generic mode, packets that the machine has merged (GRO) are dropped as \
+             `merged`: turn that off by {}",
+            name_of(index, all),
+            merging.join(" and ")
+        );
+    }
 }
 
 /// Tells the packet path of all interfaces.

@@ -7,7 +7,7 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
-//! - `needs`, `troubles`: what the machine lacks for what is desired, and what is told of that
+//! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
 //! - `requests`, `report`: what is answered without the core
 
 mod care;
@@ -16,6 +16,7 @@ mod daemon;
 mod hands;
 mod interfaces;
 mod log;
+mod losses;
 mod machine;
 mod needs;
 mod options;

@@ -13,6 +13,7 @@ use lb_model::{Desired, Server, Service, ServiceId, ServiceRef};
 use crate::{
     core::Reaches,
     interfaces::{Interfaces, Shown},
+    losses::Losses,
     troubles::Troubles,
 };
 
@@ -28,6 +29,8 @@ pub struct Report<'a> {
     pub interfaces: &'a Interfaces,
     /// What keeps packets from being served.
     pub troubles: &'a Troubles,
+    /// Packets that are lost.
+    pub losses: &'a Losses,
     /// Since when the daemon runs.
     pub since: Instant,
 }
@@ -148,7 +151,9 @@ impl Report<'_> {
             id: server.id,
             options: server.options.clone(),
             method,
-            state: self.state(counted.standing(method), server).to_owned(),
+            state: self
+                .state(counted.standing(method), service, server)
+                .to_owned(),
             load: counted.load(),
             persistent: 0,
             counters: match numbers {
@@ -160,11 +165,12 @@ impl Report<'_> {
         }
     }
 
-    fn state(&self, standing: Standing, server: &Server) -> &'static str {
+    fn state(&self, standing: Standing, service: &Service, server: &Server) -> &'static str {
         match standing {
             Standing::Removed => "removed",
             Standing::Local => "local",
             _ if self.reaches.is_silent(server.id.address) => "next hop silent",
+            Standing::Reachable if self.losses.is_mute(service.id, server.id) => "no replies",
             Standing::Reachable => "up",
             Standing::Unreachable => "next hop unknown",
         }

@@ -109,6 +109,15 @@ impl Shell {
             })
     }
 
+    /// Finds out which packets are being lost.
+    pub fn look_for_losses(&mut self, core: &Core) {
+        let Care {
+            losses, troubles, ..
+        } = &mut self.care;
+        let outcome = losses.look(core.desired(), &self.dataplane, troubles);
+        troubles.note("counters", outcome);
+    }
+
     /// Attaches to interfaces that are needed, and finds VIPs that clients may not reach, if
     /// anything has changed that this follows from.
     pub async fn see_to_needs(&mut self, core: &Core) {

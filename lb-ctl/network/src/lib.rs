@@ -12,6 +12,8 @@ mod interfaces;
 mod kernel;
 mod listener;
 mod neighbours;
+pub mod netfilter;
+pub mod offload;
 mod reach;
 mod routes;
 mod shared;

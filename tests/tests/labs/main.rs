@@ -28,6 +28,7 @@ mod modes;
 mod neighbours;
 mod restart;
 mod selftest;
+mod silence;
 mod socket;
 mod survival;
 mod tampering;

@@ -22,7 +22,11 @@ const NEEDS: [Need; 4] = [
 ];
 
 /// Further programs that the tests use: they were not written for this project.
-const LABS: [Need; 2] = [("socat", "socat"), ("ldirectord", "ldirectord")];
+const LABS: [Need; 3] = [
+    ("socat", "socat"),
+    ("ldirectord", "ldirectord"),
+    ("nft", "nftables"),
+];
 
 /// For the virtual machine, and for what is measured in it.
 const GUEST: [Need; 5] = [

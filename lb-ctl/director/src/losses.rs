@@ -1,0 +1,225 @@
+//! Packets that are lost while they are lost: which reasons count, and which NAT servers answer
+//! nobody. Looked at every second.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use lb_dataplane::Dataplane;
+use lb_model::{Desired, Method, Protocol, ServerId, ServiceId};
+
+use crate::troubles::Troubles;
+
+/// A loss is over when nothing was lost for so long.
+const CALM: Duration = Duration::from_secs(10);
+
+/// So many looks in a row a server must have got packets and sent none.
+const MUTE: u32 = 2;
+
+/// What was counted when it was looked at last.
+#[derive(Default)]
+pub struct Losses {
+    counts: HashMap<&'static str, Count>,
+    servers: HashMap<(ServiceId, ServerId), Replies>,
+}
+
+#[derive(Default)]
+struct Count {
+    packets: u64,
+    grew: Option<Instant>,
+}
+
+/// How a NAT server answers.
+#[derive(Clone, Copy, Default)]
+struct Replies {
+    from_clients: u64,
+    to_clients: u64,
+    /// How often in a row it was sent packets and none came back.
+    mute: u32,
+}
+
+impl Losses {
+    /// Looks again.
+    pub fn look(
+        &mut self,
+        desired: &Desired,
+        dataplane: &Dataplane,
+        troubles: &mut Troubles,
+    ) -> Result<()> {
+        let drops = dataplane.drops()?.into_iter();
+        let drops = drops.map(|(reason, packets)| (reason.name(), packets));
+        let passes = dataplane.passes()?.into_iter();
+        let passes = passes.map(|(reason, packets)| (reason.name(), packets));
+        troubles.set("losses", self.growing(drops.chain(passes), Instant::now()));
+        troubles.set("mute", self.mute(desired, dataplane));
+        Ok(())
+    }
+
+    /// True for a NAT server whose replies do not come back.
+    pub fn is_mute(&self, service: ServiceId, server: ServerId) -> bool {
+        let replies = self.servers.get(&(service, server));
+        replies.is_some_and(|replies| replies.mute >= MUTE)
+    }
+
+    fn growing(
+        &mut self,
+        counts: impl Iterator<Item = (&'static str, u64)>,
+        now: Instant,
+    ) -> BTreeMap<String, String> {
+        let mut troubles = BTreeMap::new();
+        for (reason, packets) in counts {
+            let Some(advice) = advice(reason) else {
+                continue;
+            };
+            // What an earlier daemon saw counts as seen.
+            let count = self.counts.entry(reason).or_insert(Count {
+                packets,
+                grew: None,
+            });
+            if packets > count.packets {
+                count.packets = packets;
+                count.grew = Some(now);
+            }
+            if count.grew.is_some_and(|grew| now - grew < CALM) {
+                troubles.insert(reason.to_owned(), advice.to_owned());
+            }
+        }
+        troubles
+    }
+
+    fn mute(&mut self, desired: &Desired, dataplane: &Dataplane) -> BTreeMap<String, String> {
+        let (mut troubles, mut now) = (BTreeMap::new(), HashMap::new());
+        for service in desired.services.iter() {
+            // Other protocols have services that answer nobody.
+            let is_tcp = matches!(
+                service.id,
+                ServiceId::Address {
+                    protocol: Protocol::Tcp,
+                    ..
+                }
+            );
+            let translated = |server: &&lb_model::Server| service.method(server) == Method::Nat;
+            for server in service.servers.iter().filter(translated).filter(|_| is_tcp) {
+                let key = (service.id, server.id);
+                let total = dataplane.numbers(service.id).server(server.id).total();
+                let replies = self.servers.get(&key).copied();
+                let replies = Replies::seen(replies, total.in_packets, total.out_packets);
+                if replies.mute >= MUTE {
+                    troubles.insert(
+                        format!("{} {}", service.id, server.id),
+                        format!(
+                            "server {} of {} is sent packets by NAT, and none of its replies come \
+                             back through the director: it is down, or its route to the clients \
+                             does not lead here",
+                            server.id, service.id
+                        ),
+                    );
+                }
+                now.insert(key, replies);
+            }
+        }
+        self.servers = now;
+        troubles
+    }
+}
+
+impl Replies {
+    fn seen(before: Option<Self>, from_clients: u64, to_clients: u64) -> Self {
+        let before = before.unwrap_or(Self {
+            from_clients,
+            to_clients,
+            mute: 0,
+        });
+        let mute = if to_clients > before.to_clients {
+            0
+        } else if from_clients > before.from_clients {
+            before.mute + 1
+        } else {
+            before.mute
+        };
+        Self {
+            from_clients,
+            to_clients,
+            mute,
+        }
+    }
+}
+
+/// What to do about packets that are lost for a reason. Nothing for reasons that are no fault of
+/// the machine or its settings, and for those that the packet path logs itself.
+fn advice(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "merged" => {
+            "packets are dropped because they are larger than their interface can receive: they were \
+             merged on this machine (`ethtool -K INTERFACE gro off`, also on the interfaces below a \
+             bridge, a bond or a macvlan), or their sender on this machine did not split them \
+             (`ethtool -K ITS_INTERFACE tso off gso off`) [merged]"
+        }
+        "fragment" => {
+            "fragments of packets to services are dropped: only whole packets are served \
+                       [fragment]"
+        }
+        "no_route" => {
+            "replies of NAT servers are dropped because the interface that their client is \
+                       behind is gone [no_route]"
+        }
+        "no_headroom" => {
+            "packets are dropped because a driver leaves no room for the outer header \
+                          of a tunnel [no_headroom]"
+        }
+        "same_replies" => {
+            "new connections are refused because their clients use the same port for \
+                           another service with the same NAT server, address and port \
+                           [same_replies]"
+        }
+        "other_mac" => {
+            "frames to services are not served because they are for a MAC address that \
+                        no interface of this machine has: clients or routers have an old ARP entry, \
+                        or a virtual MAC address (VRRP) is on no interface here [other_mac]"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_mute_if_it_is_sent_packets_twice_and_none_come_back() {
+        let looks = [
+            (5, 0),
+            (6, 0),
+            (6, 0),
+            (7, 0),
+            (8, 0),
+            (9, 1),
+            (9, 1),
+            (12, 1),
+        ];
+        let mut replies = None;
+        let mute = looks.map(|(from, to)| {
+            replies = Some(Replies::seen(replies, from, to));
+            replies.is_some_and(|replies| replies.mute >= MUTE)
+        });
+        let expected = [false, false, false, true, true, false, false, false];
+        assert_eq!(mute, expected);
+    }
+
+    #[test]
+    fn a_loss_is_over_when_it_has_been_calm() {
+        let mut losses = Losses::default();
+        let start = Instant::now();
+        let mut look = |after: u64, merged: u64| {
+            let counts = [("merged", merged), ("too_big", merged)].into_iter();
+            losses
+                .growing(counts, start + Duration::from_secs(after))
+                .len()
+        };
+        // What was there before is no news, and packets that are too big are no fault.
+        assert_eq!([look(0, 7), look(1, 7), look(2, 8)], [0, 0, 1]);
+        assert_eq!([look(11, 8), look(12, 8), look(13, 9)], [1, 0, 1]);
+    }
+}
