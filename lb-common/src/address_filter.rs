@@ -33,6 +33,9 @@ pub const fn place(address: u32) -> (u32, u64) {
     (mark / 8, (ADDRESS as u64) << (mark % 8 * 8))
 }
 
+/// The bits of a word that [`place`] gives, all of them.
+pub const ADDRESS_IN_WORD: u64 = u64::from_ne_bytes([ADDRESS; 8]);
+
 /// The bits to set in every word to have all addresses looked at, and to clear to end that.
 /// Marks of single addresses are not affected.
 pub const ALL_IN_WORD: u64 = u64::from_ne_bytes([ALL; 8]);

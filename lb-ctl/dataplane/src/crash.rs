@@ -41,6 +41,8 @@ pub enum Step {
     ServerWritten,
     /// The address of a service or a server is marked: the program looks at its packets.
     AddressWritten,
+    /// The mark of an address is cleared, which nobody needs any more.
+    AddressCleared,
     /// The new next hop of a server is written.
     NextHopWritten,
     /// The counters of a service's former servers are set to zero.
@@ -101,7 +103,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, with its name.
-    pub const ALL: [(Self, &'static str); 40] = [
+    pub const ALL: [(Self, &'static str); 41] = [
         (Self::FolderMade, "folder-made"),
         (Self::MapsPinned, "maps-pinned"),
         (Self::SettingsWritten, "settings-written"),
@@ -114,6 +116,7 @@ impl Step {
         (Self::CountersCleared, "counters-cleared"),
         (Self::ServerWritten, "server-written"),
         (Self::AddressWritten, "address-written"),
+        (Self::AddressCleared, "address-cleared"),
         (Self::NextHopWritten, "next-hop-written"),
         (Self::ServiceCountCleared, "service-count-cleared"),
         (Self::RosterWritten, "roster-written"),

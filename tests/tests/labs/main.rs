@@ -23,6 +23,7 @@ mod lab;
 mod ldirectord;
 mod live_edits;
 mod machine;
+mod marks;
 mod mixed_methods;
 mod modes;
 mod neighbours;

@@ -42,6 +42,7 @@ pub fn steps() -> impl Iterator<Item = (&'static str, When)> {
             | Step::CountersCleared
             | Step::ServerWritten
             | Step::AddressWritten
+            | Step::AddressCleared
             | Step::ServiceCountCleared
             | Step::RosterWritten
             | Step::ServiceWritten

@@ -70,7 +70,7 @@ pub fn identity(entry: &Entry) -> Option<Identity> {
 
 /// The addresses, as on the wire, whose packets concern the director because of this entry:
 /// clients' packets go to the VIP, replies of a NAT server come from its address.
-pub fn concerns(entry: &Entry) -> impl Iterator<Item = u32> {
+pub fn concerns(entry: &Entry) -> impl Iterator<Item = u32> + use<> {
     let reply = (entry.method == MethodNumber::Nat as u8).then_some(entry.address);
     [entry.service_address].into_iter().chain(reply)
 }

@@ -155,6 +155,12 @@ impl Servers {
             .map(|(index, entry)| (index, entry.service))
     }
 
+    /// The entries in use themselves.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let indices = self.by_identity.values();
+        indices.filter_map(|&index| self.entries.read(index))
+    }
+
     /// The index of a server's entry; a free one if it has none.
     pub fn place(&self, identity: &Identity) -> Result<u32> {
         let known = self.by_identity.get(identity);
@@ -212,21 +218,22 @@ impl Servers {
         retired
     }
 
-    /// Frees the entries of removed servers to which no connection refers; true if there were
-    /// any.
-    pub fn forget_unused(&mut self, is_used: impl Fn(u32) -> bool) -> bool {
+    /// Frees the entries of removed servers to which no connection refers; gives what they were.
+    pub fn forget_unused(&mut self, is_used: impl Fn(u32) -> bool) -> Vec<Entry> {
         let unused: Vec<_> = self
             .removed
             .iter()
             .filter(|&&index| !is_used(index))
             .filter_map(|&index| Some((self.identity(index)?, index)))
             .collect();
+        let mut forgotten = Vec::with_capacity(unused.len());
         for &(identity, index) in &unused {
+            forgotten.extend(self.entries.read(index));
             self.entries.write(index, Entry::default());
             crash::after(Step::ServerForgotten);
             self.forget(index, &identity);
         }
-        !unused.is_empty()
+        forgotten
     }
 
     /// Changes the next hop of all servers with this address.

@@ -67,6 +67,10 @@ impl Tables {
             .flatten()
             .try_for_each(|vip| this.own.add_vip(vip))?;
         this.finish();
+        let Self {
+            servers, addresses, ..
+        } = &mut this;
+        addresses.adopt(servers.entries().flat_map(|entry| encode::concerns(&entry)));
         Ok(this)
     }
 

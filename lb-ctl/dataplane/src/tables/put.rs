@@ -31,12 +31,15 @@ impl Tables {
         for server in &service.servers {
             let (identity, weight) = encode::roster_entry(service, server);
             let index = self.servers.place(&identity)?;
-            if !self.servers.has(&identity) {
+            let is_new = !self.servers.has(&identity);
+            if is_new {
                 self.counts.begin_server(index);
             }
             let next_hop = next_hop(identity.server.address);
             let entry = self.servers.put(index, &identity, row, &next_hop)?;
-            encode::concerns(&entry).for_each(|address| self.addresses.mark(address));
+            if is_new {
+                encode::concerns(&entry).for_each(|address| self.addresses.add(address));
+            }
             members.insert(identity.server);
             entries.push(Entry {
                 server: index,
@@ -131,6 +134,10 @@ impl Tables {
     /// any.
     pub fn forget_unused(&mut self) -> bool {
         let counts = &self.counts;
-        self.servers.forget_unused(|index| counts.has_load(index))
+        let forgotten = self.servers.forget_unused(|index| counts.has_load(index));
+        for address in forgotten.iter().flat_map(encode::concerns) {
+            self.addresses.remove(address);
+        }
+        !forgotten.is_empty()
     }
 }
