@@ -112,8 +112,11 @@ pub struct TableStats {
 /// An interface of the director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceStats {
-    /// Its name.
+    /// Its name now.
     pub name: String,
+    /// Its name in the configuration, if it was renamed since the program was attached.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub configured: Option<String>,
     /// `native` or `generic`.
     pub mode: String,
     /// Whether the XDP program is attached to it.

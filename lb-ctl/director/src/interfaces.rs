@@ -40,6 +40,8 @@ pub struct Attached {
 pub struct Shown<'a> {
     /// What it is called now, if it exists.
     pub name: &'a str,
+    /// What the configuration calls it, where that is another name.
+    pub configured: Option<&'a str>,
     /// How the program is attached, if it is.
     pub mode: Option<Mode>,
     /// Why the program is attached although nobody named it.
@@ -87,8 +89,10 @@ impl Interfaces {
         let attached = |index: u32| self.attached.get(&index);
         let wanted = self.wanted.iter().map(|(name, index)| {
             let there = index.and_then(attached);
+            let now = there.map_or(name, |there| &there.name);
             Shown {
-                name: there.map_or(name, |there| &there.name),
+                name: now,
+                configured: (now != name).then_some(name),
                 mode: there.map(|there| there.mode),
                 because: None,
             }
@@ -97,6 +101,7 @@ impl Interfaces {
             let there = attached(index)?;
             Some(Shown {
                 name: &there.name,
+                configured: None,
                 mode: Some(there.mode),
                 because: Some(because),
             })
@@ -112,36 +117,50 @@ impl Interfaces {
             .collect()
     }
 
-    /// Asks the kernel for interfaces; an error where one does not exist. One that the packet path
-    /// is attached to may have got another name.
+    /// Asks the kernel for interfaces; an error where one does not exist. A name means the interface
+    /// that the packet path is attached to under it, also where that one is called otherwise now,
+    /// unless its new name is among the names, too.
     pub async fn look_up(&self, names: &[String]) -> Result<Found> {
         let all = self.routing.interfaces().await?;
         let mut indices = HashMap::new();
         for name in names {
-            let index = match self.routing.index(name).await? {
-                Some(index) => index,
-                None => self.renamed(name, &all).ok_or_else(|| {
-                    anyhow!(
-                        "interface {name} does not exist; see `ip -brief link` for those that do"
-                    )
-                })?,
-            };
+            let called_so = self.routing.index(name).await?;
+            let renamed = self.renamed(name, names, called_so, &all);
+            let index = renamed.or(called_so).ok_or_else(|| {
+                anyhow!("interface {name} does not exist; see `ip -brief link` for those that do")
+            })?;
             indices.insert(name.clone(), index);
         }
         Ok(Found { indices, all })
     }
 
-    /// The interface that had this name when the packet path was attached to it.
-    fn renamed(&self, name: &str, all: &[lb_network::Interface]) -> Option<u32> {
+    /// The interface that had this name when the packet path was attached to it, and has another
+    /// one now.
+    fn renamed(
+        &self,
+        name: &str,
+        names: &[String],
+        called_so: Option<u32>,
+        all: &[lb_network::Interface],
+    ) -> Option<u32> {
         let bound = self.wanted.iter().find(|(wanted, _)| wanted == name);
         let bound = bound.and_then(|(_, index)| *index);
         let index = bound.or_else(|| self.remembered.get(name).copied())?;
-        let now = all.iter().find(|known| known.index == index)?;
-        tracing::warn!(
-            "interface {name} does not exist: it is called {} now, and the XDP program stays \
-             attached to it; correct the name in the file",
-            now.name
-        );
+        let now = &all.iter().find(|known| known.index == index)?.name;
+        if now == name || names.contains(now) {
+            return None;
+        }
+        match called_so {
+            None => tracing::warn!(
+                "interface {name} does not exist: it is called {now} now, and the XDP program \
+                 stays attached to it; correct the name in the file"
+            ),
+            Some(other) => tracing::warn!(
+                "interface {name} is called {now} now, and the XDP program stays attached to it; \
+                 the one that is called {name} since (index {other}) is not meant. Correct the \
+                 name in the file; `interfaces: [{now}, {name}]` means both"
+            ),
+        }
         Some(index)
     }
 
@@ -156,12 +175,18 @@ impl Interfaces {
     ) -> Result<()> {
         let new: Vec<_> = names
             .iter()
-            .filter_map(|name| Some((name.clone(), *found.indices.get(name)?)))
+            .filter_map(|name| Some((name, *found.indices.get(name)?)))
             .filter(|(_, index)| !self.attached.contains_key(index))
+            .map(|(name, index)| {
+                let now = found.all.iter().find(|known| known.index == index);
+                (now.map_or(name, |known| &known.name).clone(), index)
+            })
             .collect();
         self.attach(dataplane, &new, &found.all)?;
         let bound = |name: &String| (name.clone(), found.indices.get(name).copied());
         self.wanted = names.iter().map(bound).collect();
+        // From now on, a name that is new means whichever interface has it.
+        self.remembered.clear();
         Ok(())
     }
 

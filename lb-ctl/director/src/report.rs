@@ -182,6 +182,7 @@ fn interface(shown: &Shown<'_>) -> InterfaceStats {
         name: shown.name.to_owned(),
         mode: shown.mode.map_or("none", |mode| mode.name()).to_owned(),
         attached: shown.mode.is_some(),
+        configured: shown.configured.map(str::to_owned),
         because: shown.because.map(str::to_owned),
     }
 }

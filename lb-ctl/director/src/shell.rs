@@ -224,11 +224,12 @@ impl Shell {
             let Reach::Unresolved {
                 interface,
                 next_hop,
+                ..
             } = reach
             else {
                 return None;
             };
-            let interface = interfaces.iter().find(|known| known.name == *interface)?;
+            let interface = interfaces.iter().find(|known| known.index == *interface)?;
             let last = self.dataplane.next_hop(*address, interface.index)?;
             let hop = Hop {
                 interface: interface.index,

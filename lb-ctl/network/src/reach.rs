@@ -11,8 +11,10 @@ pub enum Reach {
     Hop(Hop),
     /// There is a route, but the next hop has not answered ARP (yet).
     Unresolved {
-        /// Name of the interface that the route leaves by.
-        interface: String,
+        /// Index of the interface that the route leaves by.
+        interface: u32,
+        /// Its name.
+        interface_name: String,
         /// The one who should answer: the gateway, or the address itself.
         next_hop: Ipv4Addr,
     },
@@ -63,9 +65,10 @@ impl fmt::Display for Reach {
                 )
             }
             Self::Unresolved {
-                interface,
+                interface_name,
                 next_hop,
-            } => write!(f, "{next_hop} does not answer ARP on {interface}"),
+                ..
+            } => write!(f, "{next_hop} does not answer ARP on {interface_name}"),
             Self::None(why) => f.write_str(why),
         }
     }

@@ -116,7 +116,8 @@ impl Tables {
                 next_hop: via.next_hop,
             }),
             None => Reach::Unresolved {
-                interface: interface.name.clone(),
+                interface: interface.index,
+                interface_name: interface.name.clone(),
                 next_hop: via.next_hop,
             },
         })

@@ -31,12 +31,13 @@ const NEW_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
 #[test]
 fn a_neighbour_that_is_not_known_is_resolved() -> Result<()> {
     in_a_lab(async |_, routing, _| {
+        let eth0 = interface(routing, "eth0").await?;
         let unresolved = Reach::Unresolved {
-            interface: "eth0".to_owned(),
+            interface: eth0.index,
+            interface_name: "eth0".to_owned(),
             next_hop: SERVER,
         };
         assert_eq!(routing.reach(SERVER).await?, unresolved);
-        let eth0 = interface(routing, "eth0").await?;
         let expected = Hop {
             interface: eth0.index,
             interface_name: "eth0".to_owned(),
@@ -117,7 +118,8 @@ fn without_an_answer_to_arp_patience_ends() -> Result<()> {
         let start = Instant::now();
         let reach = routing.resolve(NOBODY, patience).await?;
         let unresolved = Reach::Unresolved {
-            interface: "eth0".to_owned(),
+            interface: interface(routing, "eth0").await?.index,
+            interface_name: "eth0".to_owned(),
             next_hop: NOBODY,
         };
         assert_eq!(reach, unresolved);

@@ -27,6 +27,7 @@ mod marks;
 mod mixed_methods;
 mod modes;
 mod neighbours;
+mod renamed;
 mod restart;
 mod selftest;
 mod silence;

@@ -17,8 +17,8 @@ const SILENT_ROUNDS: u64 = 10;
 /// No round probes more: thousands of ARP requests in a second are a nuisance to a network.
 const AT_ONCE: usize = 100;
 
-/// A next hop: the interface, and the address of the gateway or of the server itself.
-type Key = (String, Ipv4Addr);
+/// A next hop: the interface's index, and the address of the gateway or of the server itself.
+type Key = (u32, Ipv4Addr);
 
 /// When next hops are probed: each once, however many servers are behind it.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +48,10 @@ impl Probing {
         let silent = silent || matches!(reach, Reach::Unresolved { .. });
         let (round, new) = (self.round, &mut self.new);
         let queue = &mut self.queue;
-        let hop = self.hops.entry(key.clone()).or_insert_with(|| {
+        let hop = self.hops.entry(key).or_insert_with(|| {
             *new += 1;
             let due = round + 1 + *new % ROUNDS;
-            queue.insert((due, key.clone()));
+            queue.insert((due, key));
             Hop {
                 addresses: BTreeSet::new(),
                 due,
@@ -117,11 +117,12 @@ impl Hop {
 /// The next hop, where there is one.
 fn key(reach: &Reach) -> Option<Key> {
     match reach {
-        Reach::Hop(hop) => Some((hop.interface_name.clone(), hop.next_hop)),
+        Reach::Hop(hop) => Some((hop.interface, hop.next_hop)),
         Reach::Unresolved {
             interface,
             next_hop,
-        } => Some((interface.clone(), *next_hop)),
+            ..
+        } => Some((*interface, *next_hop)),
         Reach::Local | Reach::None(_) => None,
     }
 }

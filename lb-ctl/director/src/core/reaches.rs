@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_network::Reach;
+use lb_network::{Hop, Reach};
 
 use super::{
     probing::Probing,
@@ -108,7 +108,7 @@ impl Reaches {
                 self.note(address, Known { reach, silent });
                 continue;
             }
-            if reach != known.reach {
+            if is_other_way(&known.reach, &reach) {
                 lines.push(format!("server {address}: {reach}"));
                 changed.push((address, reach.clone()));
             }
@@ -146,6 +146,21 @@ impl Reaches {
     }
 }
 
+/// False where only the interface's name has changed, which packets do not notice.
+fn is_other_way(before: &Reach, now: &Reach) -> bool {
+    match (before, now) {
+        (Reach::Hop(before), Reach::Hop(now)) => {
+            let interface_name = before.interface_name.clone();
+            let renamed = Hop {
+                interface_name,
+                ..now.clone()
+            };
+            *before != renamed
+        }
+        _ => before != now,
+    }
+}
+
 fn is_same_hop_fallen_silent(before: &Reach, now: &Reach) -> bool {
     match (before, now) {
         (
@@ -153,8 +168,9 @@ fn is_same_hop_fallen_silent(before: &Reach, now: &Reach) -> bool {
             Reach::Unresolved {
                 interface,
                 next_hop,
+                ..
             },
-        ) => hop.interface_name == *interface && hop.next_hop == *next_hop,
+        ) => hop.interface == *interface && hop.next_hop == *next_hop,
         _ => false,
     }
 }

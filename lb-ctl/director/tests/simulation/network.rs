@@ -50,7 +50,8 @@ impl Way {
             Self::OtherMac => hop(0, 3),
             Self::OtherInterface => hop(1, 2),
             Self::Unresolved => Reach::Unresolved {
-                interface: "eth0".to_owned(),
+                interface: 0,
+                interface_name: "eth0".to_owned(),
                 next_hop,
             },
             Self::Local => Reach::Local,

@@ -71,6 +71,7 @@ pub fn stats() -> Stats {
             mode: "native".into(),
             attached: true,
             because: None,
+            configured: None,
         }],
         troubles: vec!["the cable is out".into()],
         uptime: 61,

@@ -172,7 +172,14 @@ fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
             } else {
                 ""
             };
-            format!("{} ({}{missing}{unnamed})", interface.name, interface.mode)
+            let renamed = match &interface.configured {
+                Some(name) => format!(", {name} in the configuration"),
+                None => String::new(),
+            };
+            format!(
+                "{} ({}{missing}{unnamed}{renamed})",
+                interface.name, interface.mode
+            )
         })
         .collect();
     if !interfaces.is_empty() {
