@@ -3,16 +3,22 @@
 use std::{ffi::OsString, path::PathBuf, process::Command};
 
 use anyhow::Result;
-use xtask::toolchain::{Package, target_dir};
+use xtask::{
+    arguments::BENCH,
+    toolchain::{Package, target_dir},
+};
 
 use crate::{
-    build,
+    build, help,
     run::{become_command, cargo, release, run, step, target},
     setup,
 };
 
 /// Builds, then replaces this process by the benchmark, which gets the arguments.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
+    BENCH
+        .check(arguments)
+        .map_err(|reason| help::refuse("bench", &reason))?;
     let toolchain = setup::toolchain()?;
     setup::bench_packages()?;
     let binary = build::build()?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    failure::no_arguments,
+    help::no_arguments,
     run::{cargo, release, run, step},
     setup,
 };
@@ -30,7 +30,7 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
 
 /// Builds lb-ctl for release, and returns its path.
 pub fn build() -> Result<PathBuf> {
-    let title = "build lb-ctl (eBPF programs first)";
+    let title = "build lb-ctl with its eBPF programs (the first time, this takes minutes)";
     let mut command = cargo(&["build", "--release", "--package", "lb-ctl"]);
     step(title, || run(title, &mut command))?;
     release("lb-ctl")

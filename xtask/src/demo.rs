@@ -2,11 +2,11 @@
 
 use std::{ffi::OsString, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use xtask::arguments::DEMO;
 
 use crate::{
-    build,
-    failure::Usage,
+    build, help,
     run::{become_command, cargo, release, run, step},
     setup,
 };
@@ -14,11 +14,12 @@ use crate::{
 /// Builds, then replaces this process by the demo. So Ctrl-C reaches the demo, which removes its
 /// lab.
 pub fn verb(arguments: &[OsString]) -> Result<()> {
-    let known = |argument: &&OsString| *argument != "--keep" && *argument != "--down";
-    if let Some(argument) = arguments.iter().find(known) {
-        bail!(Usage(format!(
-            "unknown argument {argument:?}\nusage: cargo xtask demo [--keep | --down]"
-        )));
+    DEMO.check(arguments)
+        .map_err(|reason| help::refuse("demo", &reason))?;
+    let demo = release("demo")?;
+    // A demo that runs was built before: to end it, nothing need be built.
+    if arguments.iter().any(|argument| argument == "--down") && demo.exists() {
+        return become_command(Command::new(demo).args(arguments));
     }
     setup::toolchain()?;
     setup::test_packages()?;
@@ -26,9 +27,5 @@ pub fn verb(arguments: &[OsString]) -> Result<()> {
     let title = "build the demo";
     let mut command = cargo(&["build", "--release", "--package", "lb-tests", "--bins"]);
     step(title, || run(title, &mut command))?;
-    become_command(
-        Command::new(release("demo")?)
-            .args(arguments)
-            .env("LB_CTL", binary),
-    )
+    become_command(Command::new(demo).args(arguments).env("LB_CTL", binary))
 }

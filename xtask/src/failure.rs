@@ -32,16 +32,6 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Fails if a verb that takes no arguments got some.
-pub fn no_arguments(verb: &str, arguments: &[std::ffi::OsString]) -> Result<(), Usage> {
-    match arguments.first() {
-        None => Ok(()),
-        Some(argument) => Err(Usage(format!(
-            "`{verb}` takes no arguments, but got {argument:?}"
-        ))),
-    }
-}
-
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

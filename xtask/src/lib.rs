@@ -1,6 +1,7 @@
-//! The part of xtask that lb-dataplane's build script uses: how the eBPF programs are compiled, and by
-//! which tools.
+//! The part of xtask that other crates use: how the eBPF programs are compiled, and by
+//! which tools, for build scripts; and what verbs hand on, for tests.
 
+pub mod arguments;
 pub mod environment;
 pub mod toolchain;
 

@@ -5,6 +5,8 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::Command,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,13 +28,41 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a step. Prints its title before, and its duration after.
+/// Runs a step. Prints its title before, and its duration after; in between, from time to time,
+/// that it still runs: cargo prints nothing while it links, which takes minutes.
 pub fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     eprintln!("==> {title}");
     let start = Instant::now();
-    action()?;
+    with_reminder(
+        REMINDER,
+        |elapsed| eprintln!("==> {title}: still running after {elapsed}"),
+        action,
+    )?;
     eprintln!("==> {title}: done in {}", seconds(start.elapsed()));
     Ok(())
+}
+
+/// How often a step says that it still runs.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Runs an action; tells every so often for how long it has been running.
+fn with_reminder<T>(
+    every: Duration,
+    remind: impl Fn(String) + Send,
+    action: impl FnOnce() -> T,
+) -> T {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let (end, ended) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                remind(seconds(start.elapsed()));
+            }
+        });
+        let result = action();
+        drop(end);
+        result
+    })
 }
 
 /// Runs a command and waits for its end.
@@ -71,4 +101,28 @@ pub fn release(name: &str) -> Result<PathBuf> {
 /// A duration in words.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_long_step_says_that_it_still_runs_until_it_ends() {
+        let (told, two) = mpsc::channel();
+        let told = Mutex::new(told);
+        let remind = |elapsed| {
+            // Nobody listens any more after the second time.
+            let _ = told.lock().map(|told| told.send(elapsed));
+        };
+        let said = with_reminder(Duration::from_millis(10), remind, move || {
+            [two.recv(), two.recv()].map(Result::unwrap_or_default)
+        });
+        assert!(
+            said.iter().all(|elapsed| elapsed.ends_with(" s")),
+            "{said:?}"
+        );
+    }
 }

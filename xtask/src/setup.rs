@@ -28,7 +28,7 @@ use self::{
     machine::Machine,
     plan::{Next, next},
 };
-use crate::failure::no_arguments;
+use crate::help::no_arguments;
 
 /// Installs everything that is missing, and prints what is used.
 pub fn verb(arguments: &[OsString]) -> Result<()> {

@@ -19,7 +19,7 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
                 "lb-verbs",
             ],
             &[],
-            &["lb-config"],
+            &["lb-config", "xtask"],
         ],
     ),
     ("lb-bench-ebpf", [&[], &[], &[]]),
@@ -66,7 +66,7 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
         [
             &["lb-api", "lb-config", "lb-ipvsadm", "lb-model"],
             &[],
-            &["lb-model"],
+            &["lb-model", "xtask"],
         ],
     ),
     ("xtask", [&[], &[], &[]]),

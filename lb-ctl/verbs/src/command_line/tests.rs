@@ -162,6 +162,24 @@ fn the_daemon_takes_interfaces_and_a_mode() {
 }
 
 #[test]
+fn xtask_knows_the_daemons_options_and_refuses_others_before_it_builds() {
+    let mut command = CommandLine::command();
+    command.build();
+    let run = command.find_subcommand("run").unwrap();
+    let taken = run
+        .get_arguments()
+        .filter(|argument| argument.get_id() != "help");
+    let mut taken: Vec<_> = taken
+        .map(|argument| format!("--{}", argument.get_long().unwrap()))
+        .collect();
+    let known = xtask::arguments::RUN.flags.iter();
+    let mut known: Vec<_> = known.map(|flag| flag.name.to_owned()).collect();
+    taken.sort();
+    known.sort();
+    assert_eq!(known, taken);
+}
+
+#[test]
 fn wrong_values_are_refused_with_what_is_right() {
     for (line, expected) in [
         ("lb-ctl service add 192.168.1.1:80", "write tcp/IP:PORT"),

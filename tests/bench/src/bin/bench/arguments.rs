@@ -11,8 +11,8 @@ use lb_bench::{GROUPS, Group, Length, Report};
 
 /// Measures what the director costs
 ///
-/// Rows appear as they come: the median of several values, what the middle eight tenths of
-/// them lie between, and whether the target is met. Exits with 1 when something could not be measured,
+/// Rows appear as they come: the median of several values, the 10th to 90th
+/// percentile of them, and whether the target is met. Exits with 1 when something could not be measured,
 /// or got worse than --compare's.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", version, after_long_help = groups_explained())]
@@ -177,6 +177,26 @@ mod tests {
     fn arguments_are_well_formed() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn xtask_knows_the_arguments_and_refuses_others_before_it_builds() {
+        use clap::CommandFactory;
+        use xtask::arguments::{BENCH, Value};
+        let command = Arguments::command();
+        let mut taken: Vec<_> = command
+            .get_opts()
+            .filter_map(|option| Some((option.get_long()?, option.get_action().takes_values())))
+            .collect();
+        let known = BENCH.flags.iter();
+        let mut known: Vec<_> = known
+            .map(|flag| (flag.name.trim_start_matches('-'), flag.value != Value::None))
+            .collect();
+        taken.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, taken);
+        let groups: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
+        assert_eq!(BENCH.words, groups);
     }
 
     #[test]
