@@ -70,4 +70,13 @@ mod tests {
             assert_eq!(Drop::of_number(row as u32), Some(reason));
         }
     }
+
+    #[test]
+    fn the_readme_explains_every_reason() {
+        let readme = include_str!("../../README.md");
+        for reason in Drop::ALL {
+            let row = std::format!("| `{}` |", reason.name());
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
 }
