@@ -117,6 +117,27 @@ fn an_interface_that_carries_another_program_is_refused() {
 }
 
 #[test]
+fn an_interface_whose_mtu_is_too_large_for_native_mode_says_so() {
+    let (lab, director) = lab();
+    let large = "ip link add big0 mtu 9000 up type veth peer name big1 mtu 9000";
+    assert_eq!(director.script(large).unwrap().code, Some(0));
+    let other = format!("{}-2", director.instance());
+    let start = format!(
+        "echo 'interfaces: [big0]' | lb-ctl --instance {other} run --mode native --config -"
+    );
+    let output = director.script(&start).unwrap();
+    let parts = [
+        "big0 in native mode",
+        "MTU is too large to set XDP",
+        "it is 9000",
+        "--mode generic",
+    ];
+    assert_refused(&output, 1, &parts);
+    assert!(!director.pins().with_file_name(&other).exists());
+    assert_as_before(&lab, &director);
+}
+
+#[test]
 fn a_command_without_a_daemon_says_how_to_start_one() {
     let (_lab, mut director) = lab();
     director.end(Signal::SIGTERM).unwrap();

@@ -3,5 +3,6 @@
 pub mod bpffs;
 pub mod clock;
 pub mod namespace;
+pub mod rejection;
 pub mod syscall;
 pub mod xdp;

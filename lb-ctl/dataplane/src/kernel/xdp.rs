@@ -6,7 +6,7 @@ use std::io;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use super::syscall;
 
@@ -36,7 +36,8 @@ pub enum How {
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const NLM_F_REQUEST: u16 = 1;
-const IFLA_XDP: u16 = 43;
+const IFLA_MTU: u16 = 4;
+pub const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
 /// `struct nlmsghdr` and `struct ifinfomsg`, 16 bytes each.
@@ -44,12 +45,29 @@ const HEADERS: usize = 32;
 
 /// Looks at an interface of this network namespace.
 pub fn attached(interface: u32) -> io::Result<Option<Attached>> {
-    let socket = socket(
+    Ok(read(&listing(interface)?))
+}
+
+/// The largest packet that an interface of this network namespace sends, in bytes.
+pub fn mtu(interface: u32) -> Option<u32> {
+    let answer = listing(interface).ok()?;
+    let bytes = attribute(answer.get(HEADERS..)?, IFLA_MTU)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+/// Netlink to the part of the kernel that knows interfaces.
+pub fn route_socket() -> io::Result<OwnedFd> {
+    Ok(socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkRoute,
-    )?;
+    )?)
+}
+
+/// The kernel's answer to the question about an interface.
+fn listing(interface: u32) -> io::Result<Vec<u8>> {
+    let socket = route_socket()?;
     let mut question = [0u8; HEADERS];
     question[0..4].copy_from_slice(&(HEADERS as u32).to_ne_bytes());
     question[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
@@ -58,7 +76,8 @@ pub fn attached(interface: u32) -> io::Result<Option<Attached>> {
     send(socket.as_raw_fd(), &question, MsgFlags::empty())?;
     let mut answer = vec![0u8; 1 << 16];
     let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    Ok(read(&answer[..length]))
+    answer.truncate(length);
+    Ok(answer)
 }
 
 fn read(answer: &[u8]) -> Option<Attached> {
@@ -81,7 +100,7 @@ fn read(answer: &[u8]) -> Option<Attached> {
 }
 
 /// The contents of an attribute.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+pub fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     /// The upper bits say what an attribute contains.
     const KIND: u16 = 0x3fff;
     loop {
@@ -152,5 +171,6 @@ mod tests {
     #[test]
     fn the_loopback_interface_has_no_program() {
         assert_eq!(attached(1).unwrap(), None);
+        assert_eq!(mtu(1), Some(65_536));
     }
 }

@@ -15,30 +15,16 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::{occupant::occupied, pins::Pins};
+use super::{
+    mode::Mode,
+    occupant::occupied,
+    pins::Pins,
+    refused::{Refused, refused},
+};
 use crate::{
     crash::{self, Step},
-    kernel::syscall,
+    kernel::{rejection, syscall, xdp},
 };
-
-/// Where in the kernel the program handles packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the network stack, after the kernel has made an skb: slower, but every interface can.
-    Generic,
-}
-
-impl Mode {
-    /// As in listings and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
 
 /// The links to interfaces. Their pins let them outlive the daemon; the daemon holds them open,
 /// which lets them outlive their pins.
@@ -91,9 +77,10 @@ impl Links {
             Mode::Native => XdpMode::Driver,
             Mode::Generic => XdpMode::Skb,
         };
-        let id = program
-            .attach_to_if_index(index, flags)
-            .map_err(|error| explain(name, index, mode, &self.pins, error))?;
+        let id = match program.attach_to_if_index(index, flags) {
+            Ok(id) => id,
+            Err(error) => return Err(self.explain(program, name, index, mode, error)),
+        };
         let link: FdLink = program.take_link(id)?.try_into().map_err(|_| {
             anyhow!("{name}: this kernel has no links for XDP; Linux 5.17 is needed")
         })?;
@@ -152,34 +139,46 @@ impl Links {
         end(&self.pins.link(index))
     }
 
+    /// Says why the program cannot be attached, and what helps.
+    fn explain(
+        &self,
+        program: &Xdp,
+        name: &str,
+        index: u32,
+        mode: Mode,
+        error: ProgramError,
+    ) -> anyhow::Error {
+        let errno = match &error {
+            ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
+            _ => None,
+        };
+        match errno {
+            Some(Errno::EBUSY | Errno::EEXIST) => occupied(name, index, &self.pins),
+            Some(Errno::EPERM) => anyhow!(
+                "{name}: not permitted to attach XDP programs; be root (CAP_BPF, CAP_NET_ADMIN)"
+            ),
+            Some(errno) => refused(&Refused {
+                name,
+                mode,
+                errno,
+                said: program.fd().ok().and_then(|program| {
+                    rejection::reason(index, program.as_fd(), mode == Mode::Native)
+                }),
+                mtu: xdp::mtu(index),
+            }),
+            None => anyhow!(error).context(format!(
+                "cannot attach the XDP program to {name} in {} mode",
+                mode.name()
+            )),
+        }
+    }
+
     fn hold(&mut self, index: u32) -> Result<()> {
         let pin = self.pins.link(index);
         let link = syscall::open(&pin)
             .with_context(|| format!("cannot open the pinned link {}", pin.display()))?;
         self.held.insert(index, link);
         Ok(())
-    }
-}
-
-fn explain(name: &str, index: u32, mode: Mode, pins: &Pins, error: ProgramError) -> anyhow::Error {
-    let errno = match &error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
-        _ => None,
-    };
-    match errno {
-        Some(Errno::EBUSY | Errno::EEXIST) => occupied(name, index, pins),
-        Some(Errno::EOPNOTSUPP) if mode == Mode::Native => anyhow!(
-            "{name}: its driver has no native XDP; use --mode generic (slower) or --mode auto"
-        ),
-        Some(Errno::EPERM) => {
-            anyhow!(
-                "{name}: not permitted to attach XDP programs; be root (CAP_BPF, CAP_NET_ADMIN)"
-            )
-        }
-        _ => anyhow!(error).context(format!(
-            "cannot attach the XDP program to {name} in {} mode",
-            mode.name()
-        )),
     }
 }
 

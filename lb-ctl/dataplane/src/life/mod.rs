@@ -5,9 +5,11 @@ mod adopt;
 mod held;
 pub mod links;
 mod load;
+mod mode;
 pub mod object;
 mod occupant;
 pub mod pins;
+mod refused;
 pub mod room;
 mod spec;
 mod take_down;
@@ -29,7 +31,7 @@ use self::{
     room::{RoomMaps, let_packets_pass},
     unfinished::Unfinished,
 };
-pub use self::{links::Mode, spec::Size};
+pub use self::{mode::Mode, spec::Size};
 use crate::{
     arrays::mapped::Mapped,
     crash::{self, Step},
