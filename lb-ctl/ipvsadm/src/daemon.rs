@@ -8,7 +8,7 @@ use lb_model::{
     sync::{Role, Sync},
 };
 
-use crate::kernel::{Failure, Kernel};
+use crate::kernel::{Failure, Kernel, Refused};
 
 /// The daemon of an instance.
 pub struct Daemon {
@@ -27,11 +27,7 @@ impl Daemon {
 }
 
 impl Kernel for Daemon {
-    fn change(
-        &mut self,
-        changes: Vec<Change>,
-        command: &str,
-    ) -> Result<Vec<(usize, Refusal)>, Failure> {
+    fn change(&mut self, changes: Vec<Change>, command: &str) -> Result<Vec<Refused>, Failure> {
         let request = Request::Change {
             changes,
             tell: false,
@@ -40,7 +36,13 @@ impl Kernel for Daemon {
         match self.ask(&request)? {
             Reply::Changed { refused, .. } => {
                 let refused = refused.into_iter();
-                Ok(refused.map(|it| (it.place, it.refusal)).collect())
+                Ok(refused
+                    .map(|it| Refused {
+                        place: it.place,
+                        refusal: it.refusal,
+                        limit: (it.refusal == Refusal::NoMemory).then_some(it.message),
+                    })
+                    .collect())
             }
             other => Err(unexpected(other)),
         }

@@ -10,11 +10,7 @@ use lb_model::{
 pub trait Kernel {
     /// Makes changes, each judged by itself in this order. Gives those that were refused, by
     /// their places. `command` is what asks for them, for the log.
-    fn change(
-        &mut self,
-        changes: Vec<Change>,
-        command: &str,
-    ) -> Result<Vec<(usize, Refusal)>, Failure>;
+    fn change(&mut self, changes: Vec<Change>, command: &str) -> Result<Vec<Refused>, Failure>;
 
     /// All services, or one; nothing where there is no such service.
     fn list(
@@ -38,6 +34,17 @@ pub trait Kernel {
     fn greet(&mut self) -> Result<(), Failure> {
         self.timeouts().map(|_| ())
     }
+}
+
+/// A change that was not made.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its place among the changes.
+    pub place: usize,
+    /// Why, as a number of the kernel.
+    pub refusal: Refusal,
+    /// The limit that is reached, where IPVS would have had room.
+    pub limit: Option<String>,
 }
 
 /// Why the kernel cannot be asked.

@@ -40,7 +40,7 @@ use lb_api::Instance;
 use self::{daemon::Daemon, input::Stdin, names::Resolver};
 pub use self::{
     input::Lines,
-    kernel::{Failure, Kernel},
+    kernel::{Failure, Kernel, Refused},
     names::Names,
     program::Program,
     session::{End, Session},

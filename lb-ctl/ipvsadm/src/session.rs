@@ -202,11 +202,15 @@ impl<K: Kernel, I: Lines, O: Write, E: Write> Session<'_, K, I, O, E> {
     fn change(&mut self, changes: Vec<Change>, command: &str) -> Result<u8, End> {
         let last = changes.len().saturating_sub(1);
         let mut code = 0;
-        for (place, refusal) in self.kernel.change(changes.clone(), command)? {
-            if let Some(change) = changes.get(place) {
-                self.complain(messages::refusal(change, refusal))?;
+        for refused in self.kernel.change(changes.clone(), command)? {
+            if let Some(change) = changes.get(refused.place) {
+                self.complain(messages::refusal(change, refused.refusal))?;
             }
-            if place == last {
+            // ipvsadm's message does not say which limit it is.
+            if let Some(limit) = refused.limit {
+                self.complain(&limit)?;
+            }
+            if refused.place == last {
                 code = REFUSED;
             }
         }

@@ -8,9 +8,9 @@
 use std::{collections::VecDeque, io, time::Instant};
 
 use lb_api::{Connection, Listing, MAX_REQUEST, Numbers, Page, Request};
-use lb_ipvsadm::{End, Failure, Kernel, Lines, Names, Program, Session};
+use lb_ipvsadm::{End, Failure, Kernel, Lines, Names, Program, Refused, Session};
 use lb_model::{
-    Change, Desired, Method, Protocol, Refusal, ServiceId, State, Timeouts, Undo,
+    Change, Desired, Method, Protocol, ServiceId, State, Timeouts, Undo,
     sync::{Role, Sync},
 };
 
@@ -34,11 +34,7 @@ impl Noted {
 }
 
 impl Kernel for &mut Noted {
-    fn change(
-        &mut self,
-        changes: Vec<Change>,
-        command: &str,
-    ) -> Result<Vec<(usize, Refusal)>, Failure> {
+    fn change(&mut self, changes: Vec<Change>, command: &str) -> Result<Vec<Refused>, Failure> {
         let asked = format!("{} changes: {command}", changes.len());
         let request = Request::Change {
             changes,

@@ -400,6 +400,24 @@ fn ipvsadm_is_a_verb_too() {
 }
 
 #[test]
+fn a_limit_that_ipvs_does_not_have_is_named() {
+    let (_lab, director) = empty(&l3_direct_one_subnet::topology());
+    let rules = "
+        echo '-A -t 10.9.9.9:80 -s rr'
+        for port in $(seq 1024); do
+            echo \"-a -t 10.9.9.9:80 -r 192.168.100.47:$port -m\"
+        done
+    ";
+    director
+        .done(&format!("({rules}) > rules; ipvsadm -R < rules"))
+        .unwrap();
+    let one_more = "ipvsadm -a -t 10.9.9.9:80 -r 192.168.100.47:2000 -m";
+    let limit = "Memory allocation problem\n\
+                 1025 servers, but a service has at most 1024: spread them over several services\n";
+    assert_says(&director.script(one_more).unwrap(), 255, limit);
+}
+
+#[test]
 fn hundreds_of_changes_that_cannot_be_done_leave_what_was_made() {
     let (_lab, director) = empty(&l3_direct_one_subnet::topology());
     // NAT to a server on the director itself cannot be refused before the routes are asked.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use lb_api::{Connection, ListedServer, ListedService, Listing, Numbers, Page};
-use lb_ipvsadm::{Failure, Kernel};
+use lb_ipvsadm::{Failure, Kernel, Refused};
 use lb_model::{
     Change, Counters, End, Endpoint, Load, Method, Patch, Refusal, ServerOptions, ServiceId,
     ServiceOptions, ServiceRef, Timeouts, Tunnel,
@@ -212,14 +212,20 @@ fn zero(service: &mut ListedService) {
 }
 
 impl Kernel for &mut Memory {
-    fn change(&mut self, changes: Vec<Change>, _: &str) -> Result<Vec<(usize, Refusal)>, Failure> {
+    fn change(&mut self, changes: Vec<Change>, _: &str) -> Result<Vec<Refused>, Failure> {
         // As they come through the socket.
         let json = serde_json::to_string(&changes).unwrap();
         let changes: Vec<Change> = serde_json::from_str(&json).unwrap();
         let outcomes = changes.into_iter().map(|change| self.make(change));
         let refused = outcomes.enumerate();
         Ok(refused
-            .filter_map(|(place, outcome)| Some((place, outcome.err()?)))
+            .filter_map(|(place, outcome)| {
+                Some(Refused {
+                    place,
+                    refusal: outcome.err()?,
+                    limit: None,
+                })
+            })
             .collect())
     }
 

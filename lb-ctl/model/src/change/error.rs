@@ -45,6 +45,9 @@ pub enum ChangeError {
     /// A number is too large or too small.
     #[error(transparent)]
     OutOfRange(Fault),
+    /// There is no room for more.
+    #[error(transparent)]
+    Full(Fault),
     /// A value breaks another rule.
     #[error(transparent)]
     Invalid(#[from] Fault),
@@ -71,6 +74,7 @@ impl ChangeError {
             Self::NoSuchService { .. } | Self::NoSync => Refusal::NoService,
             Self::NoSuchServer { .. } => Refusal::NotFound,
             Self::OutOfRange(_) => Refusal::OutOfRange,
+            Self::Full(_) => Refusal::NoMemory,
             Self::Invalid(_) | Self::NameTaken(..) => Refusal::Invalid,
             Self::NotYet(not_yet) => not_yet.refusal,
         }

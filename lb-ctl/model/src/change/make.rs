@@ -72,7 +72,7 @@ impl Change {
                     return Err(ChangeError::ServerExists(service.id, server.id));
                 }
                 check_server(service, &server)?;
-                rules::server_count(service.servers.len() + 1)?;
+                rules::server_count(service.servers.len() + 1).map_err(ChangeError::Full)?;
                 server.follow(service.options.forward);
                 let id = service.id;
                 undo.keep(desired, id);

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{seconds::Seconds, value::Value};
-use crate::{fault::Fault, rules, spelling::as_text};
+use crate::{
+    fault::Fault,
+    rules,
+    spelling::{alternatives, as_text, did_you_mean},
+};
 
 /// How long clients keep their server, and which clients are taken for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,8 @@ pub struct Persistence {
     #[serde(default)]
     pub netmask: Mask,
 }
+
+const KEYS: [&str; 2] = ["timeout", "netmask"];
 
 impl Value for Persistence {
     const HINT: &'static str = "TIME[/NETMASK]";
@@ -47,6 +53,21 @@ impl Value for Persistence {
                 "expected a mapping such as `{timeout: 60s, netmask: 255.255.255.0}`",
             ));
         };
+        let unknown: Vec<_> = keys
+            .keys()
+            .filter(|key| !KEYS.contains(&key.as_str()))
+            .collect();
+        if !unknown.is_empty() {
+            let unknown: Vec<_> = unknown
+                .iter()
+                .map(|key| format!("`{}`{}", key.escape_debug(), did_you_mean(key, &KEYS)))
+                .collect();
+            return Err(Fault::new(format!(
+                "there is no such key as {}: use {}",
+                alternatives(&unknown.iter().map(String::as_str).collect::<Vec<_>>()),
+                alternatives(&KEYS)
+            )));
+        }
         let mut persistence = Self {
             timeout: Seconds(rules::DEFAULT_PERSISTENCE),
             netmask: Mask::Whole,
@@ -60,12 +81,7 @@ impl Value for Persistence {
                         .map_or_else(|| value.to_string(), str::to_owned);
                     persistence.netmask = word.parse()?;
                 }
-                other => {
-                    return Err(Fault::new(format!(
-                        "there is no such key as `{}`: use timeout or netmask",
-                        other.escape_debug()
-                    )));
-                }
+                _ => {} // refused above
             }
         }
         Ok(persistence)
@@ -134,6 +150,8 @@ as_text!(Mask);
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::values::round_trip::comes_back;
 
@@ -144,6 +162,27 @@ mod tests {
                 timeout: Seconds(60),
                 netmask,
             });
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_told_together_with_what_is_likely_meant() {
+        for (keys, told) in [
+            (
+                json!({"timout": "60s", "mask": 24}),
+                &[
+                    "`timout` (did you mean `timeout`?)",
+                    "`mask` (did you mean `netmask`?)",
+                ][..],
+            ),
+            (json!({"ttl": 60}), &["`ttl` (did you mean `timeout`?)"]),
+            (json!({"granularity": 24}), &["(did you mean `netmask`?)"]),
+            (json!({"x": 1}), &["as `x`: use timeout or netmask"]),
+        ] {
+            let fault = Persistence::from_file(&keys).unwrap_err().to_string();
+            for words in told {
+                assert!(fault.contains(words), "{fault}");
+            }
         }
     }
 }
