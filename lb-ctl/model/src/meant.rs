@@ -29,6 +29,11 @@ const WORDS: &[(&str, &str)] = &[
     ("weighted_least_connections", "wlc"),
     // States of connections.
     ("est", "ESTABLISHED"),
+    ("estab", "ESTABLISHED"),
+    ("syn_r", "SYN_RECV"),
+    ("fin_w", "FIN_WAIT"),
+    ("time_w", "TIME_WAIT"),
+    ("close_w", "CLOSE_WAIT"),
     ("timewait", "TIME_WAIT"),
     ("fin", "FIN_WAIT"),
     ("syn", "SYN_RECV"),

@@ -59,7 +59,11 @@ impl Conns {
         let Shown { rows, found } = if self.json {
             show(next_page, self.limit, &mut JsonRows::begin(output)?)?
         } else {
-            show(next_page, self.limit, &mut TextRows::begin(output))?
+            show(
+                next_page,
+                self.limit,
+                &mut TextRows::begin(output.width, output),
+            )?
         };
         if rows < found {
             output.flush()?;
@@ -118,15 +122,17 @@ trait Rows {
 /// As `ipvsadm -lnc` shows them.
 struct TextRows<'a, W> {
     table: Table,
+    /// Where lines have a width, states are short.
+    width: Option<usize>,
     to: &'a mut W,
 }
 
 impl<'a, W: Write> TextRows<'a, W> {
-    fn begin(to: &'a mut W) -> Self {
+    fn begin(width: Option<usize>, to: &'a mut W) -> Self {
         let mut table = Table::default();
         let heads = ["pro", "expire", "state", "source", "virtual", "destination"];
         table.row(heads.map(left).into());
-        Self { table, to }
+        Self { table, width, to }
     }
 }
 
@@ -136,17 +142,32 @@ impl<W: Write> Rows for TextRows<'_, W> {
             self.table.row(vec![
                 left(row.protocol.to_string().to_uppercase()),
                 right(format!("{:02}:{:02}", row.expires / 60, row.expires % 60)),
-                left(row.state.name()),
+                left(match self.width {
+                    Some(_) => short(row.state.name()),
+                    None => row.state.name(),
+                }),
                 left(row.client),
                 left(row.service),
                 left(row.server),
             ]);
         }
-        self.table.render(self.to)
+        self.table.render(self.width, self.to)
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.table.render(self.to)
+        self.table.render(self.width, self.to)
+    }
+}
+
+/// As `ss` shortens them: a whole row fits into 80 columns, with addresses of usual length.
+fn short(state: &str) -> &str {
+    match state {
+        "ESTABLISHED" => "ESTAB",
+        "SYN_RECV" => "SYN_R",
+        "FIN_WAIT" => "FIN_W",
+        "TIME_WAIT" => "TIME_W",
+        "CLOSE_WAIT" => "CLOSE_W",
+        other => other,
     }
 }
 
@@ -217,7 +238,7 @@ mod tests {
             row(Protocol::Udp, State::Udp, 6_001),
         ];
         let mut text = Vec::new();
-        let mut shown = TextRows::begin(&mut text);
+        let mut shown = TextRows::begin(None, &mut text);
         shown.show(&rows).unwrap();
         shown.end().unwrap();
         assert_eq!(
@@ -227,6 +248,23 @@ pro expire state       source             virtual         destination
 TCP  14:57 ESTABLISHED 172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
 UDP 100:01 UDP         172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
 "
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_a_row_fits_into_80_columns() {
+        let mut long = row(Protocol::Tcp, State::Established, 897);
+        long.client = "198.51.100.255:65535".parse().unwrap();
+        long.service = "203.0.113.100:443".parse().unwrap();
+        long.server = "192.168.100.123:8080".parse().unwrap();
+        let mut text = Vec::new();
+        let mut shown = TextRows::begin(Some(80), &mut text);
+        shown.show(&[long]).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(
+            text.contains(" 14:57 ESTAB 198.51.100.255:65535 "),
+            "{text}"
         );
     }
 
@@ -251,7 +289,7 @@ UDP 100:01 UDP         172.16.10.22:40000 172.16.10.21:80 192.168.100.23:8080
             let listed: Vec<serde_json::Value> = serde_json::from_slice(&json).unwrap();
             assert_eq!(listed.len() as u64, rows);
             let mut text = Vec::new();
-            show(pages(found), limit, &mut TextRows::begin(&mut text)).unwrap();
+            show(pages(found), limit, &mut TextRows::begin(None, &mut text)).unwrap();
             let lines = String::from_utf8(text).unwrap().lines().count();
             assert_eq!(lines as u64, 1 + rows);
         }

@@ -108,7 +108,7 @@ fn list(instance: &Instance, json: bool, output: &mut Output<impl Write>) -> Res
     if json {
         output.json(&json::services(&listing.services))?;
     } else {
-        list::services(&listing.services, output)?;
+        list::services(&listing.services, output.width, output)?;
     }
     Ok(())
 }

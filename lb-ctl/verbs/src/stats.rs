@@ -70,7 +70,7 @@ impl Stats {
         if self.json {
             output.json(&json::stats(&stats))?;
         } else {
-            render(&stats, Columns::Totals, output)?;
+            render(&stats, Columns::Totals, output.width, output)?;
         }
         Ok(())
     }
@@ -181,7 +181,12 @@ fn show(
         if output.terminal {
             block.extend_from_slice(b"\x1b[H\x1b[J");
         }
-        render(stats, Columns::Rates(rates.as_deref()), &mut block)?;
+        render(
+            stats,
+            Columns::Rates(rates.as_deref()),
+            output.width,
+            &mut block,
+        )?;
         if !output.terminal {
             block.push(b'\n');
         }

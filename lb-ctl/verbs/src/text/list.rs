@@ -8,7 +8,11 @@ use lb_model::{Family, Options, ServiceId};
 use super::table::{Table, left, right};
 
 /// As `ipvsadm -ln` shows them.
-pub fn services(services: &[ListedService], to: &mut impl Write) -> io::Result<()> {
+pub fn services(
+    services: &[ListedService],
+    width: Option<usize>,
+    to: &mut impl Write,
+) -> io::Result<()> {
     let mut table = Table::default();
     table.row(vec![left("Prot LocalAddress:Port"), left("Scheduler")]);
     table.row(vec![
@@ -35,7 +39,7 @@ pub fn services(services: &[ListedService], to: &mut impl Write) -> io::Result<(
             table.row_with_note(row, server_note(server));
         }
     }
-    table.render(to)
+    table.render(width, to)
 }
 
 /// `TCP  192.168.100.11:80`
@@ -83,7 +87,7 @@ mod tests {
 
     fn listed(list: &[ListedService]) -> String {
         let mut text = Vec::new();
-        services(list, &mut text).unwrap();
+        services(list, None, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 

@@ -3,6 +3,8 @@
 use std::{
     env,
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    mem,
+    os::fd::AsRawFd,
 };
 
 use serde::Serialize;
@@ -12,6 +14,9 @@ pub struct Output<W: Write> {
     to: W,
     /// Whether a terminal shows it.
     pub terminal: bool,
+    /// How many characters a line may have; no limit in a pipe or a file, where nobody would see
+    /// what is left out.
+    pub width: Option<usize>,
     colour: bool,
 }
 
@@ -22,11 +27,32 @@ impl Output<BufWriter<StdoutLock<'static>>> {
         let stdout = io::stdout();
         Self {
             terminal: stdout.is_terminal(),
+            width: width_of(&stdout),
             colour: colour_for(&stdout),
             to: BufWriter::new(stdout.lock()),
         }
     }
 }
+
+/// The width that the user asks for by `COLUMNS`, or the terminal's.
+fn width_of(stream: &(impl IsTerminal + AsRawFd)) -> Option<usize> {
+    let asked = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let width = asked.or_else(|| {
+        if !stream.is_terminal() {
+            return None;
+        }
+        // SAFETY: all of its fields are numbers.
+        let mut size: libc::winsize = unsafe { mem::zeroed() };
+        // SAFETY: the kernel writes a `winsize` to `size`.
+        let outcome = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+        (outcome == 0).then(|| usize::from(size.ws_col))
+    });
+    // A terminal that does not know its size says 0.
+    width.map(|width| if width == 0 { USUAL_WIDTH } else { width })
+}
+
+/// Of a terminal.
+pub const USUAL_WIDTH: usize = 80;
 
 /// Whether a stream gets colour: if it is a terminal, and `NO_COLOR` is not set.
 pub fn colour_for(stream: &impl IsTerminal) -> bool {
@@ -73,6 +99,7 @@ impl Output<Vec<u8>> {
         Self {
             to: Vec::new(),
             terminal,
+            width: terminal.then_some(USUAL_WIDTH),
             colour: terminal,
         }
     }

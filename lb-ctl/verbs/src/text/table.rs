@@ -1,4 +1,5 @@
-//! Tables for people: each column is as wide as its widest cell.
+//! Tables for people: each column is as wide as its widest cell. Lists that are too long for the
+//! screen are broken between their items.
 
 use std::io::{self, Write};
 
@@ -51,8 +52,14 @@ impl Table {
         self.rows.push(Row { cells, note });
     }
 
-    /// Writes all rows. Further rows can follow: their columns are at least as wide.
-    pub fn render(&mut self, to: &mut impl Write) -> io::Result<()> {
+    /// Whether all columns fit into so many characters.
+    pub fn fits(&mut self, width: Option<usize>) -> bool {
+        self.measure();
+        let columns: usize = self.widths.iter().map(|width| width + 1).sum();
+        width.is_none_or(|width| columns.saturating_sub(1) <= width)
+    }
+
+    fn measure(&mut self) {
         for row in &self.rows {
             let columns = self.widths.len().max(row.cells.len());
             self.widths.resize(columns, 0);
@@ -60,6 +67,12 @@ impl Table {
                 *width = (*width).max(cell.text.chars().count());
             }
         }
+    }
+
+    /// Writes all rows. Further rows can follow: their columns are at least as wide. A note for
+    /// which there is no room gets lines of its own.
+    pub fn render(&mut self, width: Option<usize>, to: &mut impl Write) -> io::Result<()> {
+        self.measure();
         for row in self.rows.drain(..) {
             let mut line = String::new();
             for (Cell { text, right }, &width) in row.cells.iter().zip(&self.widths) {
@@ -70,10 +83,62 @@ impl Table {
                 };
                 line.push_str(&padded);
             }
-            line.push_str(&row.note);
-            writeln!(to, "{}", line.trim_end())?;
+            let length = line.chars().count() + row.note.chars().count();
+            if width.is_none_or(|width| length <= width) {
+                line.push_str(&row.note);
+                writeln!(to, "{}", line.trim_end())?;
+            } else {
+                writeln!(to, "{}", line.trim_end())?;
+                list("    ", &row.note, width, to)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Writes a list, broken into several lines where that is needed.
+pub fn list(
+    before: &str,
+    items: &str,
+    width: Option<usize>,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let mut line = before.to_owned();
+    let mut empty = true;
+    for word in items.split(' ') {
+        let length = line.chars().count() + 1 + word.chars().count();
+        if !empty && width.is_some_and(|width| length > width) {
+            writeln!(to, "{line}")?;
+            line = format!("    {word}");
+            continue;
+        }
+        if !std::mem::take(&mut empty) {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    writeln!(to, "{line}")
+}
+
+/// A number in at most five characters: `99999`, `123K`, `12.3M`. Smaller parts are left out.
+pub fn short(number: u64) -> String {
+    if number < 100_000 {
+        return number.to_string();
+    }
+    let units = [
+        ("K", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("P", 1_000_000_000_000_000),
+        ("E", 1_000_000_000_000_000_000u64),
+    ];
+    let unit = units.iter().rfind(|(_, size)| number >= *size);
+    let (letter, size) = unit.copied().unwrap_or(units[0]);
+    let (whole, tenth) = (number / size, number % size * 10 / size);
+    match whole {
+        0..=99 => format!("{whole}.{tenth}{letter}"),
+        _ => format!("{whole}{letter}"),
     }
 }
 
@@ -88,7 +153,7 @@ mod tests {
         table.row_with_note(vec![left("a"), right(7)], "first".into());
         table.row(vec![left("longer"), right(1_234_567), left("up")]);
         let mut text = Vec::new();
-        table.render(&mut text).unwrap();
+        table.render(None, &mut text).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "name     count state\n\
@@ -97,7 +162,41 @@ mod tests {
         );
         let mut text = Vec::new();
         table.row(vec![left("b"), right(8), left("down")]);
-        table.render(&mut text).unwrap();
+        table.render(None, &mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "b            8 down\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_broken_between_words() {
+        let mut table = Table::default();
+        table.row_with_note(
+            vec![left("name"), right(7)],
+            "a note of six words here".into(),
+        );
+        assert!(table.fits(Some(6)) && !table.fits(Some(5)));
+        let mut text = Vec::new();
+        table.render(Some(16), &mut text).unwrap();
+        list("dropped: ", "no_server 3, too_big 1", Some(20), &mut text).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "name 7\n    a note of\n    six words\n    here\n\
+             dropped: no_server\n    3, too_big 1\n"
+        );
+    }
+
+    #[test]
+    fn short_numbers_have_at_most_five_characters() {
+        for (number, shown) in [
+            (0, "0"),
+            (99_999, "99999"),
+            (100_000, "100K"),
+            (999_999, "999K"),
+            (1_000_000, "1.0M"),
+            (12_345_678, "12.3M"),
+            (999_999_999_999, "999G"),
+            (u64::MAX, "18.4E"),
+        ] {
+            assert_eq!(short(number), shown);
+        }
     }
 }

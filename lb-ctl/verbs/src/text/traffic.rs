@@ -8,7 +8,7 @@ use lb_model::{Counters, Load};
 use super::{
     list::{local_address, note, server_note},
     rates::{Rates, ServiceRates},
-    table::{Cell, Table, left, right},
+    table::{Cell, Table, left, list, right, short},
 };
 
 /// What the columns of numbers show.
@@ -49,9 +49,57 @@ impl Columns<'_> {
     }
 }
 
-/// As `ipvsadm -ln --stats` or `--rate` shows them; then the table, drops and interfaces.
-pub fn render(stats: &Stats, columns: Columns, to: &mut impl Write) -> io::Result<()> {
+/// As `ipvsadm -ln --stats` or `--rate` shows them; then the table, drops and interfaces. Where
+/// the lines have a width that this does not fit into, numbers and heads are shorter.
+pub fn render(
+    stats: &Stats,
+    columns: Columns,
+    width: Option<usize>,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let mut table = table(stats, columns, Style::Whole);
+    if !table.fits(width) {
+        table = self::table(stats, columns, Style::Short);
+    }
+    table.render(width, to)?;
+    render_rest(stats, width, to)
+}
+
+/// How much is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    /// All digits; a server's state in a column.
+    Whole,
+    /// The first digits of large numbers; a server's state at the end of the line.
+    Short,
+}
+
+impl Style {
+    fn number(self, number: u64) -> Cell {
+        match self {
+            Self::Whole => right(number),
+            Self::Short => right(short(number)),
+        }
+    }
+}
+
+fn table(stats: &Stats, columns: Columns, style: Style) -> Table {
     let mut table = Table::default();
+    match style {
+        Style::Whole => add_heads(columns, &mut table),
+        Style::Short => add_short_heads(columns, &mut table),
+    }
+    for (place, service) in stats.services.iter().enumerate() {
+        add_service(service, columns.of_service(place), style, &mut table);
+        for (server_place, server) in service.servers.iter().enumerate() {
+            let numbers = columns.of_server(place, server_place);
+            add_server(server, numbers, style, &mut table);
+        }
+    }
+    table
+}
+
+fn add_heads(columns: Columns, table: &mut Table) {
     let heads = match columns {
         Columns::Totals => ["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"],
         Columns::Rates(_) => ["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"],
@@ -72,44 +120,69 @@ pub fn render(stats: &Stats, columns: Columns, to: &mut impl Write) -> io::Resul
         right("Weight"),
         left("State"),
     ]);
-    for (place, service) in stats.services.iter().enumerate() {
-        add_service(service, place, columns, &mut table);
-    }
-    table.render(to)?;
-    render_rest(stats, to)
 }
 
-fn add_service(service: &ListedService, place: usize, columns: Columns, table: &mut Table) {
+fn add_short_heads(columns: Columns, table: &mut Table) {
+    let heads = match columns {
+        Columns::Totals => ["Conns", "Pkts", "Pkts", "Bytes", "Bytes"],
+        Columns::Rates(_) => ["CPS", "PPS", "PPS", "BPS", "BPS"],
+    };
+    let mut first = vec![
+        left("Prot LocalAddress:Port"),
+        left("Sched"),
+        right(""),
+        right("Act"),
+        right("InAct"),
+    ];
+    first.extend(heads.map(right));
+    table.row(first);
+    let mut second = vec![
+        left("  -> RemoteAddress:Port"),
+        left("Fwd"),
+        right("Wt"),
+        right("Conn"),
+        right("Conn"),
+    ];
+    second.extend(["", "in", "out", "in", "out"].map(right));
+    table.row(second);
+}
+
+fn add_service(service: &ListedService, columns: Numbers, style: Style, table: &mut Table) {
     let mut row = vec![
         left(local_address(service.id)),
         left(&service.options.scheduler),
         right(""),
-        left(""),
     ];
-    row.extend(numbers(
-        service.load(),
-        service.counters,
-        columns.of_service(place),
-    ));
-    table.row_with_note(row, note(service));
-    for (server_place, server) in service.servers.iter().enumerate() {
-        let numbers = columns.of_server(place, server_place);
-        add_server(server, numbers, table);
+    if style == Style::Whole {
+        row.push(left(""));
     }
+    row.extend(numbers(service.load(), service.counters, columns, style));
+    table.row_with_note(row, note(service));
 }
 
-fn add_server(server: &ListedServer, columns: Numbers, table: &mut Table) {
+fn add_server(server: &ListedServer, columns: Numbers, style: Style, table: &mut Table) {
     let mut row = vec![
         left(format!("  -> {}", server.id)),
         left(server.method),
         right(server.options.weight),
-        left(&server.state),
     ];
-    row.extend(numbers(server.load, server.counters, columns));
-    table.row_with_note(row, server_note(server));
+    let mut note = server_note(server);
+    match style {
+        Style::Whole => row.push(left(&server.state)),
+        Style::Short if note.is_empty() => note.clone_from(&server.state),
+        Style::Short => note = format!("{}, {note}", server.state),
+    }
+    row.extend(numbers(server.load, server.counters, columns, style));
+    table.row_with_note(row, note);
 }
 
-fn numbers(load: Load, counters: Counters, numbers: Numbers) -> impl Iterator<Item = Cell> {
+fn numbers(
+    load: Load,
+    counters: Counters,
+    numbers: Numbers,
+    style: Style,
+) -> impl Iterator<Item = Cell> {
+    let number = |number| style.number(number);
     let traffic = match numbers {
         Numbers::Totals => [
             counters.connections,
@@ -118,7 +191,7 @@ fn numbers(load: Load, counters: Counters, numbers: Numbers) -> impl Iterator<It
             counters.in_bytes,
             counters.out_bytes,
         ]
-        .map(right),
+        .map(number),
         Numbers::Rates(rates) => [
             rates.connections,
             rates.in_packets,
@@ -126,16 +199,18 @@ fn numbers(load: Load, counters: Counters, numbers: Numbers) -> impl Iterator<It
             rates.in_bytes,
             rates.out_bytes,
         ]
-        .map(|rate| right(format_args!("{rate:.0}"))),
+        // The nearest even number where it is in the middle, as `{:.0}` writes it.
+        .map(|rate| number(rate.round_ties_even() as u64)),
         Numbers::Unknown => ["-"; 5].map(right),
     };
-    [right(load.active), right(load.inactive)]
+    [load.active, load.inactive]
+        .map(number)
         .into_iter()
         .chain(traffic)
 }
 
 /// The connection table, drops and interfaces.
-fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
+fn render_rest(stats: &Stats, width: Option<usize>, to: &mut impl Write) -> io::Result<()> {
     let table = stats.connections;
     writeln!(
         to,
@@ -155,7 +230,7 @@ fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
             .map(|count| format!("{} {}", count.reason, count.packets))
             .collect();
         if !counts.is_empty() {
-            writeln!(to, "{what}: {}", counts.join(", "))?;
+            list(&format!("{what}: "), &counts.join(", "), width, to)?;
         }
     }
     let interfaces: Vec<_> = stats
@@ -183,10 +258,10 @@ fn render_rest(stats: &Stats, to: &mut impl Write) -> io::Result<()> {
         })
         .collect();
     if !interfaces.is_empty() {
-        writeln!(to, "interfaces: {}", interfaces.join(", "))?;
+        list("interfaces: ", &interfaces.join(", "), width, to)?;
     }
     for trouble in &stats.troubles {
-        writeln!(to, "trouble: {trouble}")?;
+        list("trouble: ", trouble, width, to)?;
     }
     Ok(())
 }
@@ -199,7 +274,7 @@ mod tests {
     #[test]
     fn counters_are_shown_in_columns() {
         let mut output = Output::memory(false);
-        render(&sample::stats(), Columns::Totals, &mut output).unwrap();
+        render(&sample::stats(), Columns::Totals, None, &mut output).unwrap();
         assert_eq!(
             output.text(),
             "\
@@ -216,5 +291,43 @@ interfaces: eth0 (native)
 trouble: the cable is out
 "
         );
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_shorter_numbers_and_no_longer_lines() {
+        let mut stats = sample::stats();
+        let [first, second] = &mut stats.services[0].servers[..] else {
+            panic!("two servers");
+        };
+        first.state = "next hop unknown".into();
+        first.id = "255.255.255.255:65535".parse().unwrap();
+        first.options.weight = 10;
+        second.counters.out_bytes = 1_234_567_890;
+        second.load.active = 2_000_000;
+        stats.troubles = vec!["one word after the other ".repeat(8).trim().into()];
+        let mut output = Output::memory(true);
+        render(&stats, Columns::Totals, Some(80), &mut output).unwrap();
+        let text = output.text();
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert_eq!(
+            text.lines().take(7).collect::<Vec<_>>().join("\n"),
+            "\
+Prot LocalAddress:Port     Sched     Act InAct Conns Pkts Pkts Bytes Bytes
+  -> RemoteAddress:Port    Fwd   Wt Conn  Conn         in  out    in   out
+TCP  172.16.10.21:80       wrr      2.0M    24    25  113   95  9040  123K web
+  -> 255.255.255.255:65535 nat   10    0    15    15   67   55  5360 71500
+    next hop unknown
+  -> 192.168.100.39:80     nat    2 2.0M     9    10   46   40  3680  1.2G up
+UDP  172.16.10.21:53       wlc         0     0     0    0    0     0     0"
+        );
+        let mut output = Output::memory(true);
+        render(&stats, Columns::Rates(None), Some(80), &mut output).unwrap();
+        assert!(output.text().lines().all(|line| line.chars().count() <= 80));
+        let mut output = Output::memory(false);
+        render(&stats, Columns::Totals, None, &mut output).unwrap();
+        assert!(output.text().contains("1234567890"));
     }
 }

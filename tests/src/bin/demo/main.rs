@@ -115,7 +115,9 @@ fn tell(screen: &mut Screen<impl io::Write>, story: Story) -> Result<Running> {
     )?;
     screen.served(&served, &tally(&served))?;
 
-    screen.table("lb-ctl stats", &director.command(&["stats"])?)?;
+    // The screen indents the table by four.
+    let stats = director.done("COLUMNS=76 lb-ctl stats")?;
+    screen.table("lb-ctl stats", &stats)?;
     Ok(Running {
         story,
         director,
