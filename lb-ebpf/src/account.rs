@@ -2,9 +2,13 @@
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_log_ebpf::warn;
-use lb_common::{drops::Drop, layout::key::Key, passes::Pass, server::Counters, state::time::age};
+use lb_common::{
+    drops::Drop, layout::key::Key, passes::Pass, server::Counters, state::time::age,
+    table::steps::Steps,
+};
 
 use crate::{
+    connection::table::Connections,
     frame::Packet,
     machine::{clock, constants},
     maps, settings,
@@ -95,7 +99,10 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
         ),
         Drop::NextHopUnknown => warn!(
             &context,
-            "next hop unknown: client {:i}, service {:i}:{}", client, service, port
+            "next hop unknown: server {:i}, service {:i}:{}",
+            core::net::Ipv4Addr::from_bits(u32::from_be(server_of(key))),
+            service,
+            port
         ),
         Drop::Inconsistent | Drop::UnknownScheduler => warn!(
             &context,
@@ -110,4 +117,12 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
         | Drop::Merged
         | Drop::SameReplies => {}
     }
+}
+
+/// The address (as on the wire) of the server of a client's connection; 0 if there is none.
+#[inline(never)]
+fn server_of(key: Key) -> u32 {
+    let entry = Connections.find(&key);
+    let server = entry.and_then(|entry| maps::SERVERS.get(entry.constant.server()));
+    server.map_or(0, |server| server.address)
 }
