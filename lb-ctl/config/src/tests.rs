@@ -215,7 +215,7 @@ services:
         format!(
             "\
 lb.yaml:1:1: interface: there is no such key (did you mean `interfaces`?): \
-use interfaces, connections, timeouts or services
+use interfaces, connections, timeouts, unreachable or services
 lb.yaml:2:12: timeouts.tpc: there is no such key (did you mean `tcp`?): use tcp, tcpfin or udp
 lb.yaml:5:5: services[0].schedular: there is no such key (did you mean `scheduler`?): use {of_service}
 lb.yaml:6:5: services[0].health_check: there is no such key: the director does not check servers: \

@@ -41,7 +41,7 @@ mod told;
 
 use std::{collections::HashSet, net::IpAddr};
 
-use lb_model::{Desired, Fault};
+use lb_model::{Desired, Fault, ServiceId};
 
 use self::{
     batch::{Made, Running},
@@ -67,6 +67,8 @@ pub struct Core {
     running: Option<Running>,
     /// The work that puts right what is broken in the packet path.
     repair: Option<u64>,
+    /// The work that follows a change of how servers are reached, and the services in it.
+    following: Option<(u64, Vec<ServiceId>)>,
 }
 
 impl Core {
@@ -96,7 +98,10 @@ impl Core {
     /// Takes in an event, and says what is to be done.
     pub fn handle(&mut self, event: Event) -> Vec<Order> {
         let State {
-            network, orders, ..
+            network,
+            orders,
+            desired,
+            ..
         } = &mut self.state;
         match event {
             Event::Started(start) => {
@@ -108,8 +113,8 @@ impl Core {
                 epoch,
                 remembered,
                 found,
-            } => network.explored(epoch, remembered, found, orders),
-            Event::Updated(found) => network.updated(found, orders),
+            } => network.explored(epoch, remembered, found, desired, orders),
+            Event::Updated(found) => network.updated(found, desired, orders),
             Event::NetworkChanged { answers } => network.changed(answers, orders),
             Event::Worked { work, outcome } => self.worked(work, outcome),
             Event::Unused(addresses) => self.forget(&addresses),
@@ -145,13 +150,35 @@ impl Core {
 
     /// Begins tasks, as long as none is running that has to be waited for.
     fn proceed(&mut self) {
-        while self.running.is_none() && self.repair.is_none() {
+        while !self.is_busy() {
+            self.follow();
+            if self.is_busy() {
+                return;
+            }
             let Some(place) = (0..self.waiting.len()).find(|&place| self.is_ready(place)) else {
                 return;
             };
             let task = self.waiting.remove(place);
             self.running = begin(&mut self.state, task);
         }
+    }
+
+    /// True while a work is being carried out.
+    fn is_busy(&self) -> bool {
+        self.running.is_some() || self.repair.is_some() || self.following.is_some()
+    }
+
+    /// Gives servers that cannot be reached any more no new connections, where that is wanted, and
+    /// those that can be reached again their share.
+    fn follow(&mut self) {
+        let services = self.state.turned();
+        if services.is_empty() {
+            return;
+        }
+        let mut work = self.state.work_on(&services);
+        work.number = self.state.number + 1;
+        self.following = Some((work.number, services));
+        self.state.orders.give(Order::Work(work));
     }
 
     fn is_ready(&self, place: usize) -> bool {
@@ -173,6 +200,15 @@ impl Core {
             }
             return;
         }
+        if let Some((_, services)) = self.following.take_if(|(number, _)| *number == work) {
+            if let Err(fault) = outcome {
+                let broken = self.state.broken.get_or_insert_default();
+                broken.extend(services);
+                let line = format!("the packet path does not do what is desired: {fault}");
+                self.state.orders.say(Level::Error, line);
+            }
+            return;
+        }
         let running = self.running.take_if(|running| running.batch.number == work);
         if let Some(running) = running {
             self.running = outcome::of(&mut self.state, running, outcome);
@@ -184,7 +220,7 @@ impl Core {
         let Some(broken) = &self.state.broken else {
             return;
         };
-        if self.running.is_some() || self.repair.is_some() {
+        if self.is_busy() {
             return;
         }
         let mut work = self.state.whole_work(broken.iter());

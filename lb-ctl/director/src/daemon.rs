@@ -69,6 +69,7 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
     );
     warn_of_firewall();
     let end = daemon.serve(calls, signals, &mut news).await?;
+    daemon.shell.log.end();
     drop(news);
     server.await?;
     match end {
@@ -227,6 +228,7 @@ impl Daemon {
                     self.keep_record();
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses(&self.core);
+                    self.shell.log.tick(Instant::now());
                     self.happen(Event::Tick).await;
                 }
                 said = flush(&mut packet_log) => said?,

@@ -7,6 +7,7 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
+//! - `log`, `repeats`: the core's lines in the log, and those that come too often
 //! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
 //! - `requests`, `report`: what is answered without the core
 
@@ -22,6 +23,7 @@ mod needs;
 mod options;
 mod pace;
 pub mod record;
+mod repeats;
 mod replies;
 mod report;
 mod requests;

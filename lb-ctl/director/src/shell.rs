@@ -1,7 +1,7 @@
 //! Carries out what the core orders: the record, the packet path, its interfaces, and the
 //! questions to the network are here. It decides nothing.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
 use lb_dataplane::Dataplane;
@@ -13,7 +13,7 @@ use crate::{
     core::{Core, Effective, Event, Order, Reaches, Record as _, Work},
     hands::{Hands, next_hop},
     interfaces::Interfaces,
-    log,
+    log::Log,
     needs::{Machine, Needs, needs},
     record::{Line, Recorded, file::RecordFile},
     replies::Replies,
@@ -36,6 +36,8 @@ pub struct Shell {
     pub care: Care,
     /// Clients that wait for the core's reply.
     pub replies: Replies,
+    /// The core's lines in the log.
+    pub log: Log,
     /// Index by name, as the record has them.
     pub recorded_interfaces: BTreeMap<String, u32>,
     /// Something has changed that [`needs`] follow from.
@@ -65,7 +67,7 @@ impl Shell {
                 }
             }
             Order::Rewrite(recorded) => self.rewrite(&recorded),
-            Order::Tell(told) => log::tell(&told),
+            Order::Tell(told) => self.log.tell(told, Instant::now()),
             Order::Reply(token, reply) => self.replies.give(token, reply),
         }
         None

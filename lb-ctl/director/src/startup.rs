@@ -13,6 +13,7 @@ use crate::{
     care::Care,
     core::Event,
     interfaces::Interfaces,
+    log::Log,
     options::Options,
     record::{
         Recorded,
@@ -98,6 +99,7 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
         scouts,
         care: Care::new(),
         replies: Replies::new(),
+        log: Log::default(),
         needs_changed: true,
         recorded_interfaces: BTreeMap::new(),
     };

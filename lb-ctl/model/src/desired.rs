@@ -9,7 +9,7 @@ use crate::{
     ids::{ServerId, ServiceId, ServiceRef},
     options::{ServerOptions, ServiceOptions, Timeouts},
     rules,
-    values::{Method, Name},
+    values::{Method, Name, Unreachable},
 };
 
 /// All that an operator wants.
@@ -22,6 +22,9 @@ pub struct Desired {
     pub connections: u32,
     /// Timeouts of connections.
     pub timeouts: Timeouts,
+    /// Whether servers that cannot be reached get new connections.
+    #[serde(default)]
+    pub unreachable: Unreachable,
     /// The services.
     pub services: Services,
 }
@@ -57,6 +60,7 @@ impl Default for Desired {
             interfaces: Vec::new(),
             connections: rules::DEFAULT_CONNECTIONS,
             timeouts: Timeouts::default(),
+            unreachable: Unreachable::default(),
             services: Services::default(),
         }
     }

@@ -22,6 +22,12 @@ pub fn between(before: &Desired, after: &Desired) -> Vec<String> {
         ));
     }
     timeouts(&before.timeouts, &after.timeouts, &mut lines);
+    if before.unreachable != after.unreachable {
+        lines.push(format!(
+            "~ unreachable {} -> {}",
+            before.unreachable, after.unreachable
+        ));
+    }
     let all_before: Vec<_> = before.services.iter().collect();
     let all_after: Vec<_> = after.services.iter().collect();
     let lists = Lists::of(&all_before, &all_after, |service| service.id);

@@ -48,6 +48,6 @@ pub use self::{
     traffic::{Counters, Load},
     values::{
         Checksum, Engine, Mask, Method, Name, Persistence, Scheduler, SchedulerFlags, Seconds,
-        Text, Tunnel,
+        Text, Tunnel, Unreachable,
     },
 };

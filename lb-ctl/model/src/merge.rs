@@ -15,6 +15,7 @@ use crate::{
     desired::{Desired, Server, Service},
     options::{Options, Patch, Timeouts},
     rules,
+    values::Unreachable,
 };
 
 /// What a file says. What it leaves out is `None`, or not in the patch.
@@ -27,6 +28,8 @@ pub struct Written {
     pub connections: Option<u32>,
     /// Those timeouts that it names.
     pub timeouts: Patch,
+    /// `unreachable:`
+    pub unreachable: Option<Unreachable>,
     /// `services:`
     pub services: Option<Vec<Service>>,
 }
@@ -83,6 +86,11 @@ impl Written {
         match (self.connections, last.connections) {
             (Some(now), then) if all || then != Some(now) => after.connections = now,
             (None, Some(_)) => after.connections = rules::DEFAULT_CONNECTIONS,
+            (Some(_) | None, _) => {}
+        }
+        match (self.unreachable, last.unreachable) {
+            (Some(now), then) if all || then != Some(now) => after.unreachable = now,
+            (None, Some(_)) => after.unreachable = Unreachable::default(),
             (Some(_) | None, _) => {}
         }
         for row in Timeouts::ROWS {
@@ -223,6 +231,7 @@ mod tests {
             interfaces: Some(desired.interfaces.clone()),
             connections: Some(desired.connections),
             timeouts: Patch::of(&desired.timeouts, &keys),
+            unreachable: Some(desired.unreachable),
             services: Some(desired.services.iter().cloned().collect()),
         }
     }

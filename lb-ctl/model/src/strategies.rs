@@ -8,8 +8,8 @@ use proptest::{collection, option, prelude::*, sample};
 use crate::{
     Change, Checksum, Desired, End, Endpoint, Engine, Mask, Method, Name, Patch, Persistence,
     Protocol, Scheduler, SchedulerFlags, Seconds, Server, ServerId, ServerOptions, Service,
-    ServiceId, ServiceOptions, ServiceRef, Text, Timeouts, Tunnel, options::Options, packet_path,
-    rules, spelling::Named,
+    ServiceId, ServiceOptions, ServiceRef, Text, Timeouts, Tunnel, Unreachable, options::Options,
+    packet_path, rules, spelling::Named,
 };
 
 /// A valid configuration.
@@ -26,14 +26,16 @@ pub fn desired() -> impl Strategy<Value = Desired> {
     let connections = prop_oneof![Just(rules::DEFAULT_CONNECTIONS), 1..=100_000_000u32];
     let interfaces = interfaces.prop_shuffle();
     let services = collection::vec(service(), 0..5);
-    (interfaces, connections, timeouts, services).prop_map(
-        |(interfaces, connections, timeouts, mut services)| {
+    let unreachable = sample::select(Unreachable::ALL);
+    (interfaces, connections, timeouts, unreachable, services).prop_map(
+        |(interfaces, connections, timeouts, unreachable, mut services)| {
             keep_first(&mut services, |s| Some(s.id));
             keep_first(&mut services, |s| s.options.name.clone());
             Desired {
                 interfaces: interfaces.into_iter().map(str::to_owned).collect(),
                 connections,
                 timeouts,
+                unreachable,
                 services: services.into_iter().collect(),
             }
         },

@@ -5,7 +5,7 @@
 //!
 //! - `value`: what all of them have in common
 //! - `plain`, `seconds`, `text`: numbers, times, texts
-//! - `scheduler`, `method`: words out of a few (`named`)
+//! - `scheduler`, `method`, `unreachable`: words out of a few (`named`)
 //! - `persistence`, `tunnel`: values that consist of several
 //! - `word`: what a file writes, before it is known what it should be
 
@@ -19,6 +19,7 @@ mod scheduler;
 mod seconds;
 mod text;
 mod tunnel;
+mod unreachable;
 mod value;
 mod word;
 
@@ -29,6 +30,7 @@ pub use self::{
     seconds::Seconds,
     text::{Engine, Name, Text},
     tunnel::{Checksum, Tunnel},
+    unreachable::Unreachable,
     value::Value,
     word::{text, word},
 };

@@ -1,6 +1,6 @@
 //! Real servers whose MAC address is not known, or has changed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use lb_lab::{
@@ -142,4 +142,78 @@ fn assert_asked_every_few_seconds(capture: &mut Capture, next_hops: &[&str]) {
     let seconds = begin.elapsed().as_secs_f64();
     let most = next_hops.len() as f64 * (seconds / 4.0 + 1.0);
     assert!((more as f64) < most, "{more} requests in {seconds} s");
+}
+
+#[test]
+fn a_server_that_does_not_answer_gets_no_new_connections_if_that_is_wanted() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let file = format!("unreachable: skip\n{CONFIGURATION}");
+    let director = Director::start(&lab, &file).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(3).unwrap();
+    // As if it was unplugged: nobody answers for it.
+    let unplugged = lab.host("web47").unwrap();
+    unplugged.ip(["link set eth0 down"]).unwrap();
+    wait_until("it gets no connections", || {
+        let log = director.log()?;
+        ensure!(log.contains("192.168.100.47 does not answer ARP"), "{log}");
+        let served = client.servers(4)?;
+        ensure!(served.iter().all(|name| name == "web23"), "{served:?}");
+        Ok(())
+    })
+    .unwrap();
+    // The weight that the operator gave stays, and is back as soon as the server is.
+    let stats = director.stats().unwrap();
+    let service = stats.service(&format!("tcp/{SERVICE}")).unwrap();
+    assert_eq!(service.server("192.168.100.47:80").unwrap().weight, 2);
+    unplugged.ip(["link set eth0 up"]).unwrap();
+    wait_until("it gets connections again", || {
+        let log = director.log()?;
+        ensure!(log.contains("192.168.100.47: answers again"), "{log}");
+        let served = client.servers(3)?;
+        ensure!(served.iter().any(|name| name == "web47"), "{served:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_server_that_changes_its_mac_address_all_the_time_does_not_fill_the_log() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let machine = lab.host("director").unwrap();
+    let replace = "neigh replace 192.168.100.47 dev eth0 nud reachable lladdr";
+    for last in 0..100 {
+        machine
+            .ip([format!("{replace} 02:00:00:00:48:{last:02x}")])
+            .unwrap();
+    }
+    machine.ip(["neigh flush dev eth0"]).unwrap();
+    wait_until("both serve", || client.servers(3)).unwrap();
+    let log = director.log().unwrap();
+    let lines = log.matches("server 192.168.100.47: ").count();
+    assert!((2..=5).contains(&lines), "{lines} lines:\n{log}");
+}
+
+#[test]
+fn a_packet_that_is_dropped_because_its_next_hop_is_unknown_is_logged_with_its_server() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let service = format!("tcp/{SERVICE}");
+    for server in ["192.168.100.47", "192.168.100.23"] {
+        let drain = ["server", "drain", &service, server];
+        director.command(&drain).unwrap();
+    }
+    let add = ["server", "add", &service, "192.168.100.99"];
+    director.command(&add).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    wait_until("it is logged", || {
+        let _ = client.connect_within(Duration::from_millis(20));
+        let log = director.log()?;
+        let line = "next hop unknown: server 192.168.100.99, service 192.168.100.11:80";
+        ensure!(log.contains(line), "{log}");
+        Ok(())
+    })
+    .unwrap();
 }

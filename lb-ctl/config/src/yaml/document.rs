@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::LazyLock};
 
 use lb_model::{
     Endpoint, Family, Fault, Method, Options, Patch, Protocol, Server, ServerOptions, Service,
-    ServiceId, ServiceOptions, Timeouts, addressing, meant,
+    ServiceId, ServiceOptions, Timeouts, Unreachable, addressing, meant,
     merge::Written,
     not_yet::{self, NotYet},
     packet_path, rules,
@@ -19,7 +19,13 @@ use super::{
 };
 
 static DOCUMENT: LazyLock<Known> = LazyLock::new(|| Known {
-    usable: vec!["interfaces", "connections", "timeouts", "services"],
+    usable: vec![
+        "interfaces",
+        "connections",
+        "timeouts",
+        "unreachable",
+        "services",
+    ],
     unused: Vec::new(),
 });
 static TIMEOUTS: LazyLock<Known> = LazyLock::new(|| Known::with::<Timeouts>(&[], &[], &[]));
@@ -77,6 +83,9 @@ pub fn read(root: &Node, faults: &mut Faults) -> Written {
             .get("timeouts")
             .map(|node| timeouts(&path.key("timeouts"), node, faults))
             .unwrap_or_default(),
+        unreachable: keys.value("unreachable", faults, |value| {
+            Unreachable::parse(&word(value)?)
+        }),
         services: keys
             .get("services")
             .map(|node| services(&path.key("services"), node, faults)),

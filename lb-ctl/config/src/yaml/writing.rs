@@ -6,7 +6,8 @@ use std::{
 };
 
 use lb_model::{
-    Desired, Family, Options, Protocol, Server, Service, ServiceId, Timeouts, options::Row, rules,
+    Desired, Family, Options, Protocol, Server, Service, ServiceId, Timeouts, Unreachable,
+    options::Row, rules,
 };
 use serde_json::Value as Json;
 
@@ -21,6 +22,9 @@ pub fn write(desired: &Desired, mut to: impl Write) -> io::Result<()> {
     }
     if desired.timeouts != Timeouts::default() {
         writeln!(to, "timeouts: {}", flow(&said(&desired.timeouts, |_| true)))?;
+    }
+    if desired.unreachable != Unreachable::default() {
+        writeln!(to, "unreachable: {}", desired.unreachable)?;
     }
     if desired.services.is_empty() {
         // A file that leaves them out says nothing of them.

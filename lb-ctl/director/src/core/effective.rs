@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_model::{Method, Server, ServerId, Service, ServiceId};
+use lb_model::{Method, Server, ServerId, Service, ServiceId, Unreachable};
 use lb_network::Reach;
 
 use super::reaches::Reaches;
@@ -19,13 +19,13 @@ pub struct Effective {
 
 /// What the packet path is to do with a service.
 #[must_use]
-pub fn service(desired: &Service, reaches: &Reaches) -> Effective {
+pub fn service(desired: &Service, unreachable: Unreachable, reaches: &Reaches) -> Effective {
     let mut service = desired.clone();
     let mut of_servers = BTreeMap::new();
     for server in &mut service.servers {
-        let reach = reaches.get(server.id.address);
-        server.options.weight = weight(server, &reach);
-        of_servers.insert(server.id.address, reach);
+        let address = server.id.address;
+        server.options.weight = weight(server, unreachable, reaches.is_reachable(address));
+        of_servers.insert(address, reaches.get(address));
     }
     Effective {
         service,
@@ -35,11 +35,15 @@ pub fn service(desired: &Service, reaches: &Reaches) -> Effective {
 
 /// A server's share of new connections. No other function computes it.
 ///
-/// How the server is reached does not count: as in IPVS, one whose next hop is unknown keeps its
-/// share. This is the place where the results of health checks will count.
+/// Unless the operator wants it, it does not count how the server is reached: as in IPVS, one whose
+/// next hop is unknown keeps its share. This is the place where the results of health checks will
+/// count.
 #[must_use]
-pub fn weight(desired: &Server, _observed: &Reach) -> u32 {
-    desired.options.weight
+pub fn weight(desired: &Server, unreachable: Unreachable, is_reachable: bool) -> u32 {
+    match unreachable {
+        Unreachable::Skip if !is_reachable => 0,
+        Unreachable::Skip | Unreachable::Keep => desired.options.weight,
+    }
 }
 
 /// Why a server cannot be served by its method.

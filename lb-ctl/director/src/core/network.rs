@@ -1,10 +1,11 @@
 //! What is known of the network, and what is being asked of it.
 
-use std::{collections::HashSet, mem, net::IpAddr};
+use std::{cell::OnceCell, collections::HashSet, mem, net::IpAddr};
 
+use lb_model::Desired;
 use lb_network::Reach;
 
-use super::{order::Order, orders::Orders, reaches::Reaches};
+use super::{addresses, order::Order, orders::Orders, reaches::Reaches};
 
 /// What is known of the network, and what is being asked of it.
 #[derive(Debug, Default)]
@@ -50,12 +51,15 @@ impl Network {
         epoch: u64,
         remembered: Vec<(IpAddr, Reach)>,
         found: Vec<(IpAddr, Reach)>,
+        desired: &Desired,
         orders: &mut Orders,
     ) {
         for (address, _) in &found {
             self.exploring.remove(address);
         }
-        orders.tell(self.reaches.learn(remembered, found));
+        let servers = OnceCell::new();
+        let wanted = |address| is_wanted(&servers, desired, address);
+        orders.tell(self.reaches.learn(remembered, found, wanted));
         if epoch != self.epoch {
             self.update(orders);
         }
@@ -72,8 +76,10 @@ impl Network {
     }
 
     /// Takes in how all known addresses are reached now.
-    pub fn updated(&mut self, found: Vec<(IpAddr, Reach)>, orders: &mut Orders) {
-        let (changed, told) = self.reaches.update(found);
+    pub fn updated(&mut self, found: Vec<(IpAddr, Reach)>, desired: &Desired, orders: &mut Orders) {
+        let servers = OnceCell::new();
+        let wanted = |address| is_wanted(&servers, desired, address);
+        let (changed, told) = self.reaches.update(found, wanted);
         orders.tell(told);
         for (address, reach) in changed {
             orders.give(Order::NextHop { address, reach });
@@ -95,4 +101,11 @@ impl Network {
             orders.give(Order::Update(known));
         }
     }
+}
+
+/// True where a server that is desired has the address. A removed one is known as long as it has
+/// connections, and nobody wants to hear of it. All servers are collected when one is asked for.
+fn is_wanted(servers: &OnceCell<HashSet<IpAddr>>, desired: &Desired, address: IpAddr) -> bool {
+    let servers = servers.get_or_init(|| addresses::desired(desired).into_iter().collect());
+    servers.contains(&address)
 }

@@ -53,6 +53,7 @@ impl Orders {
             level,
             lines: vec![line],
             by: Some(by.clone()),
+            about: None,
         }]);
     }
 }

@@ -74,7 +74,8 @@ fn done(state: &mut State, running: Running) -> Option<Running> {
 /// starts after a crash must not try it again.
 fn put_back(state: &mut State, mut running: Running, why: String) -> Running {
     let Running { task, batch } = &mut running;
-    let touched = batch.undo.touched(&state.desired);
+    let mut touched = batch.undo.touched(&state.desired);
+    let unreachable = state.desired.unreachable;
     let (timeouts, interfaces) = (
         state.desired.timeouts.clone(),
         state.desired.interfaces.clone(),
@@ -82,6 +83,9 @@ fn put_back(state: &mut State, mut running: Running, why: String) -> Running {
     mem::take(&mut batch.undo).revert(&mut state.desired);
     if let Some(files) = batch.files.take() {
         state.files = files;
+    }
+    if unreachable != state.desired.unreachable {
+        state.add_all(&mut touched);
     }
     let mut work = state.work_on(&touched);
     if timeouts != state.desired.timeouts {

@@ -1,12 +1,16 @@
 //! How the addresses of servers are reached, as far as is known.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    net::IpAddr,
+};
 
 use lb_network::{Hop, Reach};
 
 use super::{
     probing::Probing,
-    told::{Level, Told, first},
+    told::{Level, SHOWN, Told, first},
 };
 
 /// What is known of the servers' addresses.
@@ -15,6 +19,8 @@ pub struct Reaches {
     known: BTreeMap<IpAddr, Known>,
     /// When their next hops are probed.
     probing: Probing,
+    /// Those that could be reached and cannot be any more, or the other way round.
+    turned: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +60,18 @@ impl Reaches {
         self.known.get(&address).is_some_and(|known| known.silent)
     }
 
+    /// True where the way to an address is known, and its next hop answers.
+    #[must_use]
+    pub fn is_reachable(&self, address: IpAddr) -> bool {
+        self.known.get(&address).is_some_and(Known::is_reachable)
+    }
+
+    /// The addresses that could be reached when this was asked last, and cannot be any more, or
+    /// the other way round.
+    pub fn take_turned(&mut self) -> BTreeSet<IpAddr> {
+        mem::take(&mut self.turned)
+    }
+
     /// All addresses of which something is known.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
@@ -66,7 +84,9 @@ impl Reaches {
         &mut self,
         remembered: Vec<(IpAddr, Reach)>,
         found: Vec<(IpAddr, Reach)>,
+        wanted: impl Fn(IpAddr) -> bool,
     ) -> Vec<Told> {
+        let at_start: Vec<_> = remembered.iter().map(|(address, _)| *address).collect();
         for (address, reach) in remembered {
             let silent = false;
             self.note(address, Known { reach, silent });
@@ -74,7 +94,7 @@ impl Reaches {
         let (known, new): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|(address, _)| self.knows(*address));
-        let (_, mut lines) = self.update(known);
+        let (_, mut lines) = self.update(known, wanted);
         let mut unreached = Vec::new();
         for (address, reach) in new {
             if !reach.is_known() {
@@ -83,15 +103,26 @@ impl Reaches {
             let silent = false;
             self.note(address, Known { reach, silent });
         }
+        // What is put into the packet path first is told of it then.
+        for address in at_start {
+            self.turned.remove(&address);
+        }
         let unreached = first(unreached, "and", "more servers cannot be reached yet");
         lines.extend(Told::lines(Level::Warn, unreached));
         lines
     }
 
     /// Takes in how addresses are reached now; gives those that are reached otherwise than
-    /// before.
-    pub fn update(&mut self, found: Vec<(IpAddr, Reach)>) -> (Vec<(IpAddr, Reach)>, Vec<Told>) {
-        let (mut changed, mut lines, mut fallen) = (Vec::new(), Vec::new(), Vec::new());
+    /// before, and what the log says of those that are `wanted`.
+    pub fn update(
+        &mut self,
+        found: Vec<(IpAddr, Reach)>,
+        wanted: impl Fn(IpAddr) -> bool,
+    ) -> (Vec<(IpAddr, Reach)>, Vec<Told>) {
+        let (mut changed, mut news) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+        let mut tell = |news_of, address: IpAddr, line: String| {
+            news.entry(news_of).or_default().push((address, line));
+        };
         for (address, reach) in found {
             let Some(known) = self.known.get(&address) else {
                 continue;
@@ -101,40 +132,45 @@ impl Reaches {
                 continue;
             }
             if silent {
-                fallen.push(format!(
-                    "server {address}: {reach}; packets go where they went before"
-                ));
+                let line = format!("{reach}; packets go where they went before");
+                tell(News::Silent, address, line);
                 let reach = known.reach.clone();
                 self.note(address, Known { reach, silent });
                 continue;
             }
             if is_other_way(&known.reach, &reach) {
-                lines.push(format!("server {address}: {reach}"));
+                match (reach.is_known(), known.reach.is_known() && !known.silent) {
+                    (false, _) => tell(News::Lost, address, reach.to_string()),
+                    (true, false) => tell(News::Back, address, format!("answers again, {reach}")),
+                    (true, true) => tell(News::Moved, address, reach.to_string()),
+                }
                 changed.push((address, reach.clone()));
+            } else if known.silent {
+                tell(News::Back, address, "answers again".to_owned());
             }
             self.note(address, Known { reach, silent });
         }
-        let fallen = first(fallen, "and", "more servers do not answer any more");
-        let lines = first(
-            lines,
-            "and",
-            "more servers are reached otherwise than before",
-        );
-        let fallen = Told::lines(Level::Warn, fallen);
-        let all = fallen.into_iter().chain(Told::lines(Level::Info, lines));
-        (changed, all.collect())
+        let told = news.into_iter().flat_map(|(news, mut lines)| {
+            lines.retain(|(address, _)| wanted(*address));
+            news.told(&lines)
+        });
+        (changed, told.collect())
     }
 
     /// Forgets an address.
     pub fn forget(&mut self, address: IpAddr) {
         if let Some(known) = self.known.remove(&address) {
             self.probing.leave(address, &known.reach);
+            self.turned.remove(&address);
         }
     }
 
     fn note(&mut self, address: IpAddr, known: Known) {
         if let Some(before) = self.known.get(&address) {
             self.probing.leave(address, &before.reach);
+            if before.is_reachable() != known.is_reachable() && !self.turned.remove(&address) {
+                self.turned.insert(address);
+            }
         }
         self.probing.note(address, &known.reach, known.silent);
         self.known.insert(address, known);
@@ -143,6 +179,45 @@ impl Reaches {
     /// An address behind each next hop that is to be probed now. To be called every 100 ms.
     pub fn due(&mut self) -> Vec<IpAddr> {
         self.probing.due()
+    }
+}
+
+impl Known {
+    fn is_reachable(&self) -> bool {
+        self.reach.is_known() && !self.silent
+    }
+}
+
+/// What the log tells of servers, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    Lost,
+    Silent,
+    Back,
+    Moved,
+}
+
+impl News {
+    /// A line for each of the first servers, and how many more there are.
+    fn told(self, servers: &[(IpAddr, String)]) -> Vec<Told> {
+        let (level, more) = match self {
+            Self::Lost => (Level::Warn, "more servers cannot be reached any more"),
+            Self::Silent => (Level::Warn, "more servers do not answer any more"),
+            Self::Back => (Level::Info, "more servers answer again"),
+            Self::Moved => (
+                Level::Info,
+                "more servers are reached otherwise than before",
+            ),
+        };
+        let shown = servers.iter().take(SHOWN);
+        let mut told: Vec<_> = shown
+            .map(|(address, line)| Told::about(level, format!("server {address}"), line))
+            .collect();
+        if servers.len() > SHOWN {
+            let line = format!("and {} {more}", servers.len() - SHOWN);
+            told.extend(Told::lines(level, vec![line]));
+        }
+        told
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use lb_model::{Desired, Service, ServiceId, Undo};
+use lb_model::{Desired, Service, ServiceId, Undo, Unreachable};
 
 use super::{
     effective::{self, Effective},
@@ -62,8 +62,12 @@ impl State {
     /// What the packet path has to be told after changes.
     #[must_use]
     pub fn work_since(&self, undo: &Undo) -> Work {
-        let mut work = self.work_on(&undo.touched(&self.desired));
         let before = undo.all_before();
+        let mut touched = undo.touched(&self.desired);
+        if before.is_some_and(|all| all.unreachable != self.desired.unreachable) {
+            self.add_all(&mut touched);
+        }
+        let mut work = self.work_on(&touched);
         let timeouts = before.map(|all| &all.timeouts).or(undo.timeouts_before());
         if timeouts.is_some_and(|before| *before != self.desired.timeouts) {
             work.timeouts = Some(self.desired.timeouts.clone());
@@ -88,7 +92,28 @@ impl State {
         }
     }
 
+    /// All services that are desired, besides these.
+    pub fn add_all(&self, services: &mut Vec<ServiceId>) {
+        let those: HashSet<_> = services.iter().copied().collect();
+        let all = self.desired.services.iter().map(|service| service.id);
+        services.extend(all.filter(|id| !those.contains(id)));
+    }
+
+    /// The services that have to be put again, because some of their servers can be reached now and
+    /// could not be before, or the other way round.
+    pub fn turned(&mut self) -> Vec<ServiceId> {
+        let turned = self.network.reaches.take_turned();
+        if turned.is_empty() || self.desired.unreachable == Unreachable::Keep {
+            return Vec::new();
+        }
+        let services = self.desired.services.iter().filter(|service| {
+            let mut servers = service.servers.iter();
+            servers.any(|server| turned.contains(&server.id.address))
+        });
+        services.map(|service| service.id).collect()
+    }
+
     fn effective(&self, service: &Service) -> Effective {
-        effective::service(service, &self.network.reaches)
+        effective::service(service, self.desired.unreachable, &self.network.reaches)
     }
 }

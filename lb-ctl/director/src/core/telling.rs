@@ -26,6 +26,9 @@ impl Edited {
         if file.timeouts != live.timeouts {
             edited.insert("timeouts".to_owned());
         }
+        if file.unreachable != live.unreachable {
+            edited.insert("unreachable".to_owned());
+        }
         for then in file.services.iter() {
             let Some(now) = live.services.get(then.id) else {
                 edited.insert(then.id.to_string());

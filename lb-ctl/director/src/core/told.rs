@@ -11,6 +11,8 @@ pub struct Told {
     pub lines: Vec<String>,
     /// Who asked for the change that they tell of.
     pub by: Option<By>,
+    /// What they are about, if it may change often: such lines are told less and less often.
+    pub about: Option<String>,
 }
 
 /// Levels of the log.
@@ -28,15 +30,32 @@ impl Told {
     /// Lines about something that nobody asked for; `None` if there are no lines.
     #[must_use]
     pub fn lines(level: Level, lines: Vec<String>) -> Option<Self> {
-        let by = None;
-        (!lines.is_empty()).then_some(Self { level, lines, by })
+        (!lines.is_empty()).then_some(Self {
+            level,
+            lines,
+            by: None,
+            about: None,
+        })
+    }
+
+    /// A line about something that may change often.
+    #[must_use]
+    pub fn about(level: Level, subject: String, line: &str) -> Self {
+        Self {
+            level,
+            lines: vec![format!("{subject}: {line}")],
+            by: None,
+            about: Some(subject),
+        }
     }
 }
+
+/// So many lines about the same are shown one by one.
+pub const SHOWN: usize = 10;
 
 /// The first ten lines, and how many more there are: `and 5 more servers cannot be reached yet`.
 #[must_use]
 pub fn first(mut lines: Vec<String>, and: &str, more: &str) -> Vec<String> {
-    const SHOWN: usize = 10;
     if lines.len() > SHOWN {
         let others = lines.len() - SHOWN;
         lines.truncate(SHOWN);

@@ -19,6 +19,7 @@ pub fn written(desired: &Desired, interfaces: bool, timeouts: bool, services: bo
             true => Patch::of(&desired.timeouts, &keys),
             false => Patch::default(),
         },
+        unreachable: timeouts.then_some(desired.unreachable),
         services: services.then(|| desired.services.iter().cloned().collect()),
     }
 }

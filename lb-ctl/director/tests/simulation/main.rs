@@ -17,7 +17,10 @@ mod world;
 
 use std::env;
 
-use lb_model::{Change, Scheduler, Service, merge::Written, strategies};
+use lb_director::core::Level;
+use lb_model::{
+    Change, Scheduler, Server, ServerOptions, Service, Unreachable, merge::Written, strategies,
+};
 use proptest::{
     collection,
     prelude::*,
@@ -137,6 +140,102 @@ fn what_cannot_be_put_back_is_put_back_later() {
     // After the line of the record, the preparation and the first service.
     world.path.fail(3, 2);
     world.apply(file("lc"), true);
+    world.end();
+}
+
+/// A file with a service whose servers are 10.0.0.1 and 10.0.0.2.
+fn two_servers(unreachable: Unreachable) -> Written {
+    let mut service = Service::new("tcp/192.0.2.1:80".parse().expect("a service"));
+    for id in ["10.0.0.1:80", "10.0.0.2:80"] {
+        let mut server = Server {
+            id: id.parse().expect("a server"),
+            options: ServerOptions::default(),
+        };
+        server.options.weight = 3;
+        service.servers.push(server);
+    }
+    Written {
+        unreachable: Some(unreachable),
+        services: Some(vec![service]),
+        ..Written::default()
+    }
+}
+
+#[test]
+fn servers_that_cannot_be_reached_get_no_new_connections_if_that_is_wanted() {
+    let mut world = World::new(two_servers(Unreachable::Skip));
+    world.start();
+    world.settle();
+    assert_eq!(world.path.weights(), [3, 3]);
+    for (way, weights) in [
+        (Way::Unresolved, [0, 3]),
+        (Way::Direct, [3, 3]),
+        (Way::None, [0, 3]),
+        (Way::Local, [3, 3]),
+    ] {
+        world.change_network(1, way);
+        world.settle();
+        assert_eq!(world.path.weights(), weights, "{way:?}");
+    }
+    // The packet path fails, and is put right by the next tick.
+    world.path.fail(0, 2);
+    world.change_network(1, Way::Unresolved);
+    world.settle();
+    assert_eq!(world.path.weights(), [0, 3]);
+    // What the operator wants counts at once.
+    world.apply(two_servers(Unreachable::Keep), true);
+    world.settle();
+    assert_eq!(world.path.weights(), [3, 3]);
+    world.apply(two_servers(Unreachable::Skip), true);
+    world.settle();
+    assert_eq!(world.path.weights(), [0, 3]);
+    world.end();
+}
+
+#[test]
+fn every_warning_of_a_server_is_followed_by_the_all_clear_and_removed_servers_are_not_told_of() {
+    let mut world = World::new(two_servers(Unreachable::Keep));
+    world.start();
+    world.settle();
+    let mut told = |way| {
+        world.told.clear();
+        for last in [1, 2] {
+            world.change_network(last, way);
+        }
+        world.settle();
+        let lines = world.told.iter();
+        let servers = lines.filter(|(_, line)| line.starts_with("server "));
+        servers.cloned().collect::<Vec<_>>()
+    };
+    for (trouble, why) in [
+        (Way::Unresolved, "does not answer ARP"),
+        (Way::None, "no route"),
+    ] {
+        for (way, level, words) in [
+            (trouble, Level::Warn, why),
+            (Way::Direct, Level::Info, "answers again"),
+        ] {
+            let lines = told(way);
+            assert_eq!(lines.len(), 2, "{lines:?}");
+            for (its, line) in lines {
+                assert!(its == level && line.contains(words), "{its:?} {line}");
+            }
+        }
+    }
+    let mut world = World::new(two_servers(Unreachable::Keep));
+    world.start();
+    world.settle();
+    world.change(vec![Change::DeleteServer {
+        service: "tcp/192.0.2.1:80".parse().expect("a service"),
+        server: "10.0.0.2:80".parse().expect("a server"),
+    }]);
+    world.settle();
+    world.told.clear();
+    for way in [Way::Unresolved, Way::Direct, Way::None] {
+        world.change_network(2, way);
+        world.settle();
+    }
+    assert_eq!(world.told, []);
     world.end();
 }
 

@@ -98,6 +98,13 @@ impl Path {
         &self.replayed.1
     }
 
+    /// The weights of all servers.
+    pub fn weights(&self) -> Vec<u32> {
+        let services = self.services.values();
+        let servers = services.flat_map(|effective| &effective.service.servers);
+        servers.map(|server| server.options.weight).collect()
+    }
+
     /// All servers with this address are reached so.
     pub fn set_next_hop(&mut self, address: std::net::IpAddr, reach: &Reach) {
         for service in self.services.values_mut() {
@@ -143,11 +150,16 @@ impl PacketPath for Path {
     fn put(&mut self, service: &Effective) -> Result<(), Fault> {
         self.may_fail()?;
         let id = service.service.id;
-        assert_eq!(
-            self.replayed().services.get(id),
-            Some(&service.service),
-            "put and not recorded"
-        );
+        // Only the weights of servers that cannot be reached are not the recorded ones.
+        let recorded = self.replayed().services.get(id).expect("it is recorded");
+        let mut put = service.service.clone();
+        for server in &mut put.servers {
+            let recorded = recorded.server(server.id).expect("it is recorded");
+            if server.options.weight == 0 {
+                server.options.weight = recorded.options.weight;
+            }
+        }
+        assert_eq!(*recorded, put, "put and not recorded");
         self.services.insert(id, service.clone());
         Ok(())
     }

@@ -27,7 +27,7 @@ pub struct World {
     asked: BTreeMap<Token, Request>,
     tokens: u64,
     /// What the log was told since the last work.
-    told: Vec<(Level, String)>,
+    pub told: Vec<(Level, String)>,
     /// What has to be desired, if each answer is right.
     desired: Desired,
     files: Files,
