@@ -3,6 +3,7 @@
 //! Each group of measurements is one file, and adds rows to one [`Report`].
 
 pub mod compare;
+mod comparison;
 pub mod connections;
 pub mod control;
 pub mod daemon;
