@@ -2,6 +2,7 @@
 
 pub mod bpffs;
 pub mod clock;
+pub mod interface;
 pub mod namespace;
 pub mod rejection;
 pub mod syscall;

@@ -35,7 +35,7 @@ pub use self::{mode::Mode, spec::Size};
 use crate::{
     arrays::mapped::Mapped,
     crash::{self, Step},
-    kernel::{bpffs::Bpffs, clock},
+    kernel::{bpffs::Bpffs, clock, interface::name_of},
 };
 
 /// A packet path that is loaded.
@@ -201,7 +201,8 @@ impl Life {
         for index in interfaces {
             if let Err(error) = self.links.take_over(program, index) {
                 // Most likely the interface went away.
-                tracing::warn!("the link to the interface with index {index} is dead: {error:#}");
+                let name = name_of(index);
+                tracing::warn!("the link to {name} is dead: {error:#}");
             }
         }
         Ok(())
