@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     crash::{self, Step},
-    kernel::{rejection, syscall, xdp},
+    kernel::{interface::name_of, rejection, syscall, xdp},
 };
 
 /// The links to interfaces. Their pins let them outlive the daemon; the daemon holds them open,
@@ -134,7 +134,7 @@ impl Links {
         if let Some(held) = self.held.remove(&index)
             && let Err(error) = syscall::detach(held.as_fd())
         {
-            tracing::debug!("nothing to detach from interface {index}: {error}");
+            tracing::debug!("nothing to detach from {}: {error}", name_of(index));
         }
         end(&self.pins.link(index))
     }
