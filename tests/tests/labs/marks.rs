@@ -147,3 +147,26 @@ fn the_mark_of_a_removed_nat_server_stays_as_long_as_its_connections() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_daemon_that_dies_between_a_server_and_its_mark_leaves_none_to_the_next() {
+    let (_lab, mut director) = start();
+    let before = marks(&director);
+    for step in ["server-forgotten", "address-cleared"] {
+        director.end(Signal::SIGKILL).unwrap();
+        director.run_until(step, "lb.yaml").unwrap();
+        director
+            .done(
+                "ipvsadm -A -t 10.9.0.1:80
+                ipvsadm -a -t 10.9.0.1:80 -r 192.168.100.99 -m
+                ipvsadm -D -t 10.9.0.1:80",
+            )
+            .unwrap();
+        // The refused request makes it free what is not in use.
+        let refused = ["service", "del", "tcp/10.255.0.1:80"];
+        director.try_command(&refused).unwrap();
+        director.wait_for_crash().unwrap();
+        director.run("lb.yaml").unwrap();
+        assert_marks(&director, &before);
+    }
+}
