@@ -102,14 +102,14 @@ fn put(binary: &Path, folder: &Path, out: &mut impl Write) -> Result<()> {
     for name in LINKS {
         let link = folder.join(name);
         if is_ours(&link) {
-            writeln!(out, "{} -> {BINARY} (was there)", link.display())?;
+            writeln!(out, "{} -> {BINARY} (already there)", link.display())?;
             continue;
         }
         match symlink(BINARY, &link) {
             Ok(()) => writeln!(out, "{} -> {BINARY}", link.display())?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => writeln!(
                 out,
-                "{} is another program: left as it is; `lb-ctl ipvsadm` speaks its language",
+                "{} is another program and was not changed: use `lb-ctl ipvsadm` instead",
                 link.display()
             )?,
             Err(error) => {
@@ -128,7 +128,7 @@ fn take_away(folder: &Path, out: &mut impl Write) -> Result<()> {
         ours.push(binary);
     }
     if ours.is_empty() {
-        writeln!(out, "nothing of ours is in {}", folder.display())?;
+        writeln!(out, "there is nothing to remove in {}", folder.display())?;
     }
     for path in ours {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -193,7 +193,11 @@ mod tests {
         let mut said = Vec::new();
         put(&built, &folder, &mut said).unwrap();
         let said = String::from_utf8(said).unwrap();
-        assert_eq!(said.matches("another program: left").count(), 2, "{said}");
+        assert_eq!(
+            said.matches("another program and was not changed").count(),
+            2,
+            "{said}"
+        );
         assert_eq!(fs::read_to_string(folder.join("ipvsadm")).unwrap(), "real");
         let restore = folder.join("ipvsadm-restore");
         assert_eq!(fs::read_link(&restore).unwrap(), Path::new("lb-ctl"));
@@ -215,6 +219,6 @@ mod tests {
         assert_eq!(left, ["ipvsadm", "ipvsadm-save"]);
         let mut said = Vec::new();
         take_away(&folder, &mut said).unwrap();
-        assert!(said.starts_with(b"nothing of ours is in"));
+        assert!(said.starts_with(b"there is nothing to remove in"));
     }
 }

@@ -59,7 +59,7 @@ pub enum CallError {
         why: String,
     },
     /// The daemon is of another version, or no daemon of ours.
-    #[error("the answer of instance `{instance}` makes no sense ({}: {why})", .path.display())]
+    #[error("the answer of instance `{instance}` cannot be understood ({}: {why})", .path.display())]
     Nonsense {
         /// Whose daemon.
         instance: Instance,
@@ -100,7 +100,7 @@ pub(super) fn call_in(
             io::ErrorKind::WouldBlock => CallError::NoAnswer {
                 instance,
                 path,
-                why: format!("nothing came for {} s", PATIENCE.as_secs()),
+                why: format!("no answer for {} s", PATIENCE.as_secs()),
             },
             _ => CallError::NoAnswer {
                 instance,

@@ -21,7 +21,7 @@ pub struct Listing {
 pub struct ListedService {
     /// What it is.
     pub id: ServiceId,
-    /// What is said of it.
+    /// Its options.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: ServiceOptions,
     /// What passed, or passes, for all its servers, removed ones too.
@@ -44,7 +44,7 @@ impl ListedService {
 pub struct ListedServer {
     /// Where it is.
     pub id: ServerId,
-    /// What is said of it.
+    /// Its options.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: ServerOptions,
     /// The method by which packets reach it.

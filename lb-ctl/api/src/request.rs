@@ -64,7 +64,7 @@ pub enum Request {
         /// Where the part begins: 0, or the `next` of the page before.
         #[serde(default)]
         from: u64,
-        /// At most so many rows. The daemon may give fewer, and says where to go on. With 0,
+        /// Show at most this many rows. The daemon may give fewer, and says where to go on. With 0,
         /// connections are counted only.
         limit: usize,
     },

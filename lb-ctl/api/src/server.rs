@@ -175,7 +175,7 @@ fn too_long() -> Reply {
 }
 
 fn too_much() -> Reply {
-    Reply::failed("other clients send much at this moment: try again later")
+    Reply::failed("the daemon is busy with other clients: try again later")
 }
 
 fn too_slow(patience: Duration) -> Reply {

@@ -163,11 +163,11 @@ services:
         "lb.yaml:3:21: timeouts.udp: it has no value",
         "lb.yaml:5:14: services[0].address: 2001:db8::1 is an IPv6 address, which this director does not balance yet",
         "lb.yaml:6:16: services[0].scheduler: `wrrr` is not a valid scheduler: use rr, wrr, lc or wlc (did you mean `wrr`?)",
-        "lb.yaml:8:18: services[1].persistence: this director does not have `persistence` yet",
+        "lb.yaml:8:18: services[1].persistence: this director does not support `persistence` yet",
         "lb.yaml:10:37: services[1].servers[0].weight: `two` is not a whole number",
         "lb.yaml:11:19: services[1].servers[1].address: 192.0.2.1 is the service's own address",
         "lb.yaml:12:19: services[1].servers[2].address: port 8080 is not the service's (80)",
-        "lb.yaml:13:38: services[1].servers[3].forward: `fullnat` is a forwarding method that this director does not have yet: use dr, nat or tun",
+        "lb.yaml:13:38: services[1].servers[3].forward: `fullnat` is a forwarding method that this director does not support yet: use dr, nat or tun",
         "lb.yaml:14:37: services[1].servers[4].weight: 65536 is out of range: give a weight from 0 to 65535",
         "lb.yaml:16:19: services[1].servers[6].address: 10.0.0.5:80 is a server of this service already: services[1].servers[5]",
         "lb.yaml:17:19: services[1].servers[7].address: 127.0.0.1 means this director itself",
@@ -176,13 +176,13 @@ services:
         "lb.yaml:20:15: services[3].address: 224.0.0.1 is a multicast address",
         "lb.yaml:21:15: services[4].address: 127.0.0.1 is a loopback address",
         "lb.yaml:21:35: services[4].name: `x` is the name of services[3] already",
-        "lb.yaml:22:40: services[5].protocol: `sctp` is a protocol that this director does not have yet",
-        "lb.yaml:22:57: services[5].scheduler: `sed` is a scheduler that this director does not have yet",
-        "lb.yaml:23:12: services[6].mark: this director does not have services by firewall mark yet",
+        "lb.yaml:22:40: services[5].protocol: `sctp` is a protocol that this director does not support yet",
+        "lb.yaml:22:57: services[5].scheduler: `sed` is a scheduler that this director does not support yet",
+        "lb.yaml:23:12: services[6].mark: this director does not support services by firewall mark yet",
         "lb.yaml:23:24: services[6].forward: `n` is not a valid forwarding method",
         "lb.yaml:23:47: services[6].servers[0].address: 2001:db8::1 is an IPv6 address",
         "lb.yaml:23:69: services[6].servers[0].lower: the lower limit 5 is above the upper limit 0",
-        "lb.yaml:23:69: services[6].servers[0].lower: this director does not have `lower` yet",
+        "lb.yaml:23:69: services[6].servers[0].lower: this director does not support `lower` yet",
     ];
     let refused = refused(text);
     let mut lines: Vec<_> = refused.lines().collect();
@@ -214,14 +214,14 @@ services:
         refused(text),
         format!(
             "\
-lb.yaml:1:1: interface: there is no such key (did you mean `interfaces`?): \
+lb.yaml:1:1: interface: unknown key (did you mean `interfaces`?): \
 use interfaces, connections, timeouts, unreachable or services
-lb.yaml:2:12: timeouts.tpc: there is no such key (did you mean `tcp`?): use tcp, tcpfin or udp
-lb.yaml:5:5: services[0].schedular: there is no such key (did you mean `scheduler`?): use {of_service}
-lb.yaml:6:5: services[0].health_check: there is no such key: the director does not check servers: \
+lb.yaml:2:12: timeouts.tpc: unknown key (did you mean `tcp`?): use tcp, tcpfin or udp
+lb.yaml:5:5: services[0].schedular: unknown key (did you mean `scheduler`?): use {of_service}
+lb.yaml:6:5: services[0].health_check: unknown key: the director does not check servers: \
 ldirectord can, with ipvsadm's commands, or a script that calls `lb-ctl server drain`
-lb.yaml:8:29: services[0].servers[0].port: there is no such key: write the port behind the address: `address: IP:PORT`
-lb.yaml:8:41: services[0].servers[0].wieght: there is no such key (did you mean `weight`?): \
+lb.yaml:8:29: services[0].servers[0].port: unknown key: write the port behind the address: `address: IP:PORT`
+lb.yaml:8:41: services[0].servers[0].wieght: unknown key (did you mean `weight`?): \
 use {of_server}"
         )
     );
@@ -269,7 +269,7 @@ fn too_many_servers_are_refused() {
 fn of_very_many_faults_the_first_hundred_are_shown() {
     let refused = refused(&format!("interfaces: [{}]", "a/b, ".repeat(1000)));
     assert_eq!(refused.lines().count(), 101);
-    assert!(refused.ends_with("lb.yaml: 900 more faults are not shown"));
+    assert!(refused.ends_with("lb.yaml: not shown: 900 more faults"));
 }
 
 #[test]
@@ -366,12 +366,12 @@ fn misshapen_files_say_where_and_what_was_expected() {
         ),
         (
             "\"a\\nb\\e[31m\": 1\n",
-            "lb.yaml:1:1: a\\nb\\u{1b}[31m: there is no such key",
+            "lb.yaml:1:1: a\\nb\\u{1b}[31m: unknown key",
         ),
-        ("? [a]\n: 1\n", "lb.yaml:1:3: ?: there is no such key"),
+        ("? [a]\n: 1\n", "lb.yaml:1:3: ?: unknown key"),
         (
             "services: []\n---\nservices: []\n",
-            "lb.yaml:2:1: a file holds one document, and a line `---` begins another here",
+            "lb.yaml:2:1: a file can have only one document, and a line `---` starts another one here",
         ),
         (
             "services: [{address: '192.0.2.1:80', name: 1.10}]\n",
@@ -391,7 +391,7 @@ fn misshapen_files_say_where_and_what_was_expected() {
 fn a_file_without_contents_is_refused() {
     for text in ["", "\n", "# nothing yet\n", "---\n", "\u{feff}"] {
         assert!(
-            refused(text).starts_with("lb.yaml: there is nothing in it"),
+            refused(text).starts_with("lb.yaml: the file is empty"),
             "{text:?}"
         );
     }

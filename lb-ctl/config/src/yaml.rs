@@ -7,7 +7,7 @@ mod node;
 mod places;
 mod writing;
 
-use lb_model::{Fault, merge::Written};
+use lb_model::{Fault, merge::Written, spelling::count};
 
 pub use self::{
     lost::{Extras, extras},
@@ -59,7 +59,7 @@ pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
         .collect();
     problems.sort_by_key(|problem| problem.place);
     if more > 0 {
-        let more = Fault::new(format!("{more} more faults are not shown"));
+        let more = Fault::new(format!("not shown: {}", count(more, "more fault")));
         problems.push(problem(None, String::new(), more));
     }
     Err(ConfigError::Wrong(problems))

@@ -4,6 +4,7 @@
 //! that nobody waits for it. What packets change (connections, counts, schedulers' positions) is
 //! not compared.
 
+use lb_model::spelling::count;
 use std::ops::Range;
 
 /// A tenth of everything.
@@ -37,11 +38,12 @@ const TOLD: usize = 10;
 /// Logs what was repaired.
 pub fn tell(repaired: &[String]) {
     for what in repaired.iter().take(TOLD) {
-        tracing::warn!("behind the daemon's back, {what}: repaired");
+        tracing::warn!("changed by another program: {what}; repaired");
     }
     if repaired.len() > TOLD {
         let others = repaired.len() - TOLD;
-        tracing::warn!("and {others} more entries of maps: repaired");
+        let others = count(others, "more change");
+        tracing::warn!("and {others} by another program: repaired");
     }
 }
 

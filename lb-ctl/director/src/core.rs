@@ -195,7 +195,7 @@ impl Core {
             self.repair = None;
             if outcome.is_ok() {
                 self.state.broken = None;
-                let line = "the packet path does what is desired again".to_owned();
+                let line = "the packet path matches the configuration again".to_owned();
                 self.state.orders.say(Level::Info, line);
             }
             return;

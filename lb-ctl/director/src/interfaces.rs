@@ -223,7 +223,7 @@ impl Interfaces {
             let name = name_of(index, all);
             let outcome = self.attach(dataplane, &[(name.clone(), index)], all);
             if outcome.is_ok() {
-                tracing::info!("{name} is not among `interfaces`, but {because}: attached to it");
+                tracing::info!("{name} is not in `interfaces`, but {because}: attached to it");
             }
             troubles.note(
                 &name,

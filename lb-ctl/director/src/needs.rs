@@ -80,9 +80,9 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
                 continue;
             }
             let because = match service.method(server) {
-                Method::Nat => format!("replies of NAT servers come in by it ({})", server.id),
+                Method::Nat => format!("replies of NAT servers arrive on it ({})", server.id),
                 // In native mode, most drivers send only by interfaces that run XDP, too.
-                _ if native => format!("the server {} is behind it", server.id),
+                _ if native => format!("server {} is reached through it", server.id),
                 _ => continue,
             };
             needs.attach.entry(hop.interface).or_insert(because);

@@ -124,11 +124,13 @@ fn usable(found: Found) -> Option<Recorded> {
             Some(*recorded)
         }
         Found::OtherBoot => {
-            tracing::info!("the machine was started since the last daemon ran: its record is old");
+            tracing::info!(
+                "the machine was rebooted since the last daemon ran: its record is ignored"
+            );
             None
         }
         Found::Damaged(why) => {
-            tracing::error!("the record of what is desired cannot be used: {why}");
+            tracing::error!("the record of the live configuration cannot be used: {why}");
             None
         }
     }

@@ -70,7 +70,7 @@ fn first<'a, T>(all: &'a [T], what: &str) -> &'a [T] {
     const SHOWN: usize = 10;
     if all.len() > SHOWN {
         tracing::warn!(
-            "{} troubles {what}; the first {SHOWN} follow, `stats` has those that last",
+            "{} troubles {what}; the first {SHOWN} follow, `stats` lists those that remain",
             all.len()
         );
     }

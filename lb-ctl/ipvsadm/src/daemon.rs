@@ -98,7 +98,7 @@ impl Kernel for Daemon {
 fn unexpected(reply: Reply) -> Failure {
     Failure::Other(match reply {
         Reply::Error { message, .. } => message,
-        _ => "the daemon's answer does not fit what it was asked".into(),
+        _ => "the daemon sent an unexpected answer".into(),
     })
 }
 

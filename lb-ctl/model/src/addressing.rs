@@ -26,7 +26,7 @@ pub fn service(id: ServiceId) -> Result<(), Fault> {
     }
     if at.port() == 0 {
         return Err(Fault::new(
-            "port 0 (every port) needs persistence, which this director does not have yet: give a port from 1 to 65535",
+            "port 0 (every port) needs persistence, which this director does not support yet: give a port from 1 to 65535",
         ));
     }
     Ok(())
@@ -65,7 +65,7 @@ pub fn server(service: ServiceId, server: ServerId, method: Method) -> Result<()
 /// What an address is that cannot belong to one machine.
 fn not_a_machine(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {
-        return Some("no address in particular");
+        return Some("the unspecified address");
     }
     if address.is_multicast() {
         return Some("a multicast address");
@@ -96,13 +96,13 @@ mod tests {
     #[test]
     fn a_service_needs_an_address_that_clients_can_reach() {
         for (id, why) in [
-            ("tcp/0.0.0.0:80", "no address in particular"),
+            ("tcp/0.0.0.0:80", "the unspecified address"),
             ("tcp/0.1.2.3:80", "this network"),
             ("tcp/224.0.0.1:80", "multicast"),
             ("tcp/255.255.255.255:80", "broadcast"),
             ("tcp/127.0.0.1:80", "loopback"),
             ("tcp/192.0.2.1:0", "persistence"),
-            ("tcp/[::]:80", "no address in particular"),
+            ("tcp/[::]:80", "the unspecified address"),
             ("tcp/[ff02::1]:80", "multicast"),
             ("tcp/[::1]:80", "loopback"),
         ] {
@@ -114,7 +114,7 @@ mod tests {
     fn a_server_is_another_machine_or_this_director_by_dr() {
         let vip = "tcp/192.0.2.1:80";
         for (id, method, why) in [
-            ("0.0.0.0:80", Method::Nat, "no address in particular"),
+            ("0.0.0.0:80", Method::Nat, "the unspecified address"),
             ("239.1.1.1:80", Method::Nat, "multicast"),
             ("192.0.2.1:80", Method::Dr, "own address"),
             ("192.0.2.1:8080", Method::Nat, "own address"),

@@ -30,7 +30,7 @@ pub enum Change {
     AddService {
         /// What it is.
         id: ServiceId,
-        /// What is said of it.
+        /// Its options.
         #[serde(default)]
         options: ServiceOptions,
     },
@@ -54,7 +54,7 @@ pub enum Change {
         service: ServiceRef,
         /// Where it is.
         server: Endpoint,
-        /// What is said of it.
+        /// Its options.
         #[serde(default)]
         options: ServerOptions,
         /// Where in the order in which servers are scheduled.

@@ -35,7 +35,7 @@ pub struct Desired {
 pub struct Service {
     /// Its identity.
     pub id: ServiceId,
-    /// What is said of it.
+    /// Its options.
     #[serde(default)]
     pub options: ServiceOptions,
     /// In the order in which they are scheduled.
@@ -49,7 +49,7 @@ pub struct Service {
 pub struct Server {
     /// Its identity.
     pub id: ServerId,
-    /// What is said of it.
+    /// Its options.
     #[serde(default)]
     pub options: ServerOptions,
 }

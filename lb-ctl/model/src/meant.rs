@@ -133,19 +133,19 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "drain",
-        "to give a server no new connections, write `weight: 0`",
+        "to send no new connections to a server, write `weight: 0`",
     ),
     (
         "disabled",
-        "to give a server no new connections, write `weight: 0`",
+        "to send no new connections to a server, write `weight: 0`",
     ),
     (
         "enabled",
-        "to give a server no new connections, write `weight: 0`",
+        "to send no new connections to a server, write `weight: 0`",
     ),
     (
         "state",
-        "to give a server no new connections, write `weight: 0`",
+        "to send no new connections to a server, write `weight: 0`",
     ),
 ];
 

@@ -108,7 +108,7 @@ fn unused<T: Options>(options: &T, keys: &[&str]) -> impl Iterator<Item = NotYet
 
 fn not_yet(what: &str) -> Fault {
     Fault::new(format!(
-        "this director does not have {what} yet: leave it out"
+        "this director does not support {what} yet: leave it out"
     ))
 }
 
@@ -118,7 +118,7 @@ fn is_usable<T: Named>(value: &T) -> bool {
 
 fn not_one_of<T: Named>(value: &T) -> Fault {
     Fault::new(format!(
-        "`{}` is a {} that this director does not have yet: use {}",
+        "`{}` is a {} that this director does not support yet: use {}",
         value.name().escape_debug(),
         T::KIND,
         spelling::alternatives(&T::usable())

@@ -91,7 +91,7 @@ impl Route {
         }
         match interface {
             Some(interface) => Self::Via(Via { interface, ..via }),
-            None => Self::None(format!("the route to {address} leaves by no interface")),
+            None => Self::None(format!("the route to {address} has no interface")),
         }
     }
 

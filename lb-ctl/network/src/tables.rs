@@ -82,7 +82,9 @@ impl Tables {
         }
         if address.is_unspecified() {
             // The kernel would answer that this is an address of its own.
-            return Step::Known(Reach::None(format!("{address} is no machine's address")));
+            return Step::Known(Reach::None(format!(
+                "{address} is not the address of a machine"
+            )));
         }
         let via = match self.routes.get(&address) {
             None => return Step::AskRoute,

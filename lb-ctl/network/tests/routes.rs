@@ -102,7 +102,7 @@ fn where_there_is_no_way_the_reason_is_told() -> Result<()> {
             ([198, 51, 100, 3], "of the type unreachable"),
             ([198, 51, 100, 4], "leaves by lo, which is not an Ethernet"),
             ([10, 0, 0, 255], "10.0.0.255 is a broadcast address"),
-            ([0, 0, 0, 0], "0.0.0.0 is no machine's address"),
+            ([0, 0, 0, 0], "0.0.0.0 is not the address of a machine"),
         ] {
             let reason = none(routing.resolve(address.into(), PATIENCE).await?)?;
             assert!(reason.contains(why), "{address:?}: {reason}");

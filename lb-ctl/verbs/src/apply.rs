@@ -64,7 +64,7 @@ mod tests {
         };
         assert!(
             lb_config::parse(&source.text, "")
-                .is_err_and(|why| { why.to_string().contains("nothing in it") })
+                .is_err_and(|why| { why.to_string().contains("the file is empty") })
         );
         let line = serde_json::to_vec(&request(source, false)).unwrap();
         assert!(line.len() < lb_api::MAX_REQUEST, "{}", line.len());

@@ -58,7 +58,7 @@ pub fn tell(lines: &[String], output: &mut Output<impl Write>) -> Result<(), Fai
 
 /// The reply does not belong to the request.
 pub fn out_of_place() -> Failure {
-    Failure::Failed("the daemon's answer does not fit what it was asked".into())
+    Failure::Failed("the daemon sent an unexpected answer".into())
 }
 
 fn failure(kind: ErrorKind, message: String) -> Failure {
@@ -98,6 +98,6 @@ mod tests {
         let failure = told(&[], vec![Refused::of(0, &wrong)]).unwrap_err();
         assert!(matches!(failure, Failure::Wrong(why) if why == "no"));
         let failure = changed(Reply::Done, &mut Output::memory(false)).unwrap_err();
-        assert!(matches!(failure, Failure::Failed(why) if why.contains("does not fit")));
+        assert!(matches!(failure, Failure::Failed(why) if why.contains("unexpected answer")));
     }
 }

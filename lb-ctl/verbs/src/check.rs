@@ -27,7 +27,7 @@ impl Check {
 
 fn summary(written: &Written, to: &mut impl Write) -> io::Result<()> {
     let Some(services) = &written.services else {
-        return writeln!(to, "it leaves the services as they are");
+        return writeln!(to, "it does not change services");
     };
     let servers = services.iter().map(|service| service.servers.len()).sum();
     let services = count(services.len(), "service");
@@ -46,7 +46,7 @@ mod tests {
                 "services: [{address: 192.0.2.1:80, servers: [{address: 10.0.0.1}]}]",
                 "1 service, 1 server",
             ),
-            ("interfaces: [eth0]", "it leaves the services as they are"),
+            ("interfaces: [eth0]", "it does not change services"),
         ] {
             let written = lb_config::parse(text, "lb.yaml").unwrap();
             let mut to = Vec::new();

@@ -17,9 +17,9 @@ use crate::{
     after_help = "\
 Examples:
   lb-ctl run --config /etc/lb.yaml                     the daemon, in the foreground
-  lb-ctl stats --watch                                 what passes, every second
+  lb-ctl stats --watch                                 traffic, every second
   lb-ctl server add tcp/192.0.2.10:80 192.0.2.23       one more server
-  lb-ctl server drain tcp/192.0.2.10:80 192.0.2.21     no new connections for it
+  lb-ctl server drain tcp/192.0.2.10:80 192.0.2.21     send it no new connections
   lb-ctl ipvsadm -Ln                                   as ipvsadm shows it
 `lb-ctl VERB --help` has examples of each verb."
 )]
@@ -90,10 +90,10 @@ Examples:
   lb-ctl conns --server 192.0.2.21 --state ESTABLISHED
   lb-ctl conns --client 198.51.100.7 --json")]
     Conns(Conns),
-    /// Speak ipvsadm's language: every command and option of it may follow
+    /// Accept every command and option of ipvsadm
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Ipvsadm(Ipvsadm),
-    /// Stop forwarding: end the daemon, and take the XDP program off all interfaces
+    /// Stop forwarding: end the daemon and remove the XDP program from all interfaces
     #[command(after_help = "\
 Connections through the director end. Live edits that were not saved are lost:
 `lb-ctl save FILE` keeps them.

@@ -30,7 +30,7 @@ pub struct Conns {
     /// Only those in this state, such as ESTABLISHED, SYN_RECV, FIN_WAIT, UDP
     #[arg(long)]
     pub state: Option<State>,
-    /// At most so many rows
+    /// Show at most this many rows
     #[arg(long, value_name = "ROWS", default_value_t = 10_000)]
     pub limit: usize,
     /// As JSON
@@ -68,7 +68,7 @@ impl Conns {
         if rows < found {
             output.flush()?;
             complain(&format!(
-                "these are {rows} of {found} connections: --limit shows more"
+                "showing {rows} of {found} connections; --limit shows more"
             ));
         }
         Ok(())

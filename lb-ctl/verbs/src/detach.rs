@@ -20,7 +20,7 @@ pub fn carry_out(
         Ok(Reply::Desired(desired)) => {
             writeln!(
                 output,
-                "instance `{instance}`: ending the daemon, and taking the XDP program off {}",
+                "instance `{instance}`: ending the daemon and removing the XDP program from {}",
                 listed(&desired.interfaces)
             )?;
             // Before it is done, as long as it may take.
@@ -57,7 +57,7 @@ fn without_daemon(
         )?,
         Some(interfaces) => writeln!(
             output,
-            "instance `{instance}` had no daemon: its XDP program was taken off {}; forwarding \
+            "instance `{instance}` had no daemon: its XDP program was removed from {}; forwarding \
              has stopped",
             listed(&interfaces)
         )?,

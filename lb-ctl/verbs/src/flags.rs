@@ -143,11 +143,11 @@ fn help_of_new<T: Options>(row: &Row<T>) -> String {
     format!("{} [default: {default}]", help(row))
 }
 
-/// `A name for it; an empty word takes it away`
+/// `A name for it; an empty value removes it`
 fn help_of_change<T: Options>(row: &Row<T>) -> String {
     let can_be_none = (row.set)(&mut T::default(), "").is_ok();
     let away = if can_be_none {
-        "; an empty word takes it away"
+        "; an empty value removes it"
     } else {
         ""
     };

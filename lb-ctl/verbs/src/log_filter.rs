@@ -76,7 +76,7 @@ fn known(part: &str) -> Result<&str, Fault> {
         return Ok(part);
     }
     Err(Fault::new(format!(
-        "`{}` is not a part that logs: use {}{}",
+        "`{}` is not a part that can be logged: use {}{}",
         part.escape_debug(),
         alternatives(&PARTS),
         did_you_mean(name, &PARTS),

@@ -35,10 +35,10 @@ pub struct Start {
 /// How the XDP program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// By the driver where every interface can, else by the kernel
+    /// In the driver if every interface supports it, else in the kernel
     Auto,
-    /// By the driver
+    /// In the driver
     Native,
-    /// By the kernel, for drivers without XDP: slower
+    /// In the kernel, for drivers without XDP: slower
     Generic,
 }

@@ -97,10 +97,10 @@ fn option(option: &str, words: &[&str]) -> Option<String> {
         "-r" | "--real-server" if of_server => "IP:PORT of the server, without an option",
         "-c" | "--file" if words.contains(&"run") => "--config",
         "-f" | "--fwmark-service" => {
-            return Some("services by firewall mark are not there yet".to_owned());
+            return Some("services by firewall mark are not supported yet".to_owned());
         }
         "-p" | "--persistent" => {
-            return Some("persistence is not there yet".to_owned());
+            return Some("persistence is not supported yet".to_owned());
         }
         "-n" | "--numeric" => {
             return Some("addresses and ports are always numbers: leave it out".to_owned());

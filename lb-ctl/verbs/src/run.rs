@@ -19,7 +19,7 @@ pub struct Run {
     /// The configuration file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Attach to this interface, too, besides those of the file; can be repeated
+    /// Also attach to this interface, in addition to those in the file; can be repeated
     #[arg(long = "interface", value_name = "IF", value_parser = interface)]
     pub interfaces: Vec<String>,
     /// How the XDP program is attached

@@ -52,7 +52,7 @@ impl Save {
             There::Same(old) => {
                 writeln!(
                     output,
-                    "{} already says what is live: left as it is",
+                    "{} already matches the live state: not changed",
                     file.display()
                 )?;
                 text = old;

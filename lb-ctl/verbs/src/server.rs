@@ -25,7 +25,7 @@ Examples:
         /// Which server.
         #[command(flatten)]
         which: ServerArgs,
-        /// What is said of it.
+        /// Its options.
         #[command(flatten)]
         options: Given<ServerOptions>,
     },

@@ -25,7 +25,7 @@ Examples:
         /// What it is: PROTOCOL/VIP:PORT, such as tcp/192.168.100.11:80
         #[arg(value_name = "SERVICE")]
         id: ServiceId,
-        /// What is said of it.
+        /// Its options.
         #[command(flatten)]
         options: Given<ServiceOptions>,
     },

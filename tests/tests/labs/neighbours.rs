@@ -59,7 +59,10 @@ fn a_server_that_does_not_answer_a_daemon_that_starts_is_sent_to_as_before() {
     neighbours.ip(["neigh flush dev eth0"]).unwrap();
     director.run("lb.yaml").unwrap();
     let log = director.log().unwrap();
-    assert!(log.contains("packets go where they went before"), "{log}");
+    assert!(
+        log.contains("packets are still sent to the previous next hop"),
+        "{log}"
+    );
     for connection in &mut connections {
         connection.get("/").unwrap();
     }

@@ -308,10 +308,10 @@ impl Keys<'_> {
                     if suggestion.is_empty()
                         && let Some(instead) = meant::instead(key)
                     {
-                        return Fault::new(format!("there is no such key: {instead}"));
+                        return Fault::new(format!("unknown key: {instead}"));
                     }
                     Fault::new(format!(
-                        "there is no such key{suggestion}: use {}",
+                        "unknown key{suggestion}: use {}",
                         spelling::alternatives(&known.usable)
                     ))
                 });

@@ -91,7 +91,7 @@ pub fn read(text: &str) -> Result<Node, NotYaml> {
     }) {
         return Err(NotYaml {
             place: None,
-            fault: Fault::new("there is nothing in it: to have no services, write `services: []`"),
+            fault: Fault::new("the file is empty: to have no services, write `services: []`"),
         });
     }
     if let Some(place) = too_deep(text) {
@@ -133,7 +133,9 @@ fn not_yaml(text: &str, error: &serde_yaml::Error) -> NotYaml {
     if message.contains("more than one document") {
         return NotYaml {
             place: second_document(text),
-            fault: Fault::new("a file holds one document, and a line `---` begins another here"),
+            fault: Fault::new(
+                "a file can have only one document, and a line `---` starts another one here",
+            ),
         };
     }
     let place = error.location().map(|location| Place {

@@ -80,7 +80,7 @@ impl<T: Pod> Mapped<T> {
             size_of::<T>().is_multiple_of(ALIGNMENT)
                 && offset.is_multiple_of(ALIGNMENT)
                 && offset + size_of::<T>() * entries as usize <= length,
-            "{entries} times {} bytes from {offset} on are no part of it",
+            "{entries} times {} bytes from {offset} on are not part of it",
             size_of::<T>()
         );
         let memory = MmapOptions::new()

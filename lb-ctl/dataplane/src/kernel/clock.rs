@@ -21,7 +21,7 @@ pub fn hz() -> Result<u32> {
         1..=100_000_000 if step.tv_sec() == 0 => {
             Ok((SECOND as f64 / step.tv_nsec() as f64).round() as u32)
         }
-        _ => bail!("the coarse clock's steps, {step}, are no jiffies"),
+        _ => bail!("the coarse clock's steps, {step}, are not jiffies"),
     }
 }
 

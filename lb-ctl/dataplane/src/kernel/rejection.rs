@@ -53,7 +53,7 @@ pub fn reason(interface: u32, program: BorrowedFd, native: bool) -> Option<Strin
         let ours = attribute(IFLA_XDP_EXPECTED_FD, program.to_ne_bytes());
         let detached = ask(interface, &[detach, flags, ours].concat());
         if !detached.is_ok_and(|said| !said.failed) {
-            tracing::warn!("interface {interface}: a trial attachment was not taken off");
+            tracing::warn!("interface {interface}: a trial attachment was not removed");
         }
     }
     said.words

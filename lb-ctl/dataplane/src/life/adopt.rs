@@ -87,7 +87,7 @@ enum Damage {
     Unfinished,
     #[error("lacks the map {}", .0.display())]
     Missing(PathBuf),
-    #[error("has a map {} that is none of ours ({what})", .path.display())]
+    #[error("has a map {} that does not belong to lb-ctl ({what})", .path.display())]
     Foreign { path: PathBuf, what: String },
     #[error("belongs to another network namespace")]
     Elsewhere,
@@ -143,7 +143,7 @@ fn examine(pins: &Pins, running: bool, here: u32) -> Result<Adopted, Damage> {
         let daemons = ["retired", "zeros"];
         let daemons = daemons.iter().any(|name| path.ends_with(name));
         if running && daemons && !path.exists() {
-            tracing::warn!("what {} said is lost with its pin", path.display());
+            tracing::warn!("the content of {} is lost with its pin", path.display());
             continue;
         }
         check(path, count, size)?;

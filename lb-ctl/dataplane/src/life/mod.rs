@@ -129,7 +129,7 @@ impl Life {
     /// counted in the room before: its counters, and the number of its servers.
     pub fn finish_move(&mut self, carry: impl FnOnce(&Mapped<Counters>, u32)) -> Result<()> {
         if let Some(last) = self.earlier_rooms()?.last() {
-            tracing::info!("finishing the move to a larger room that was not finished");
+            tracing::info!("finishing an interrupted move to larger maps");
             self.take_over_links()?;
             let_packets_pass();
             // If they are gone, they have been carried over.
@@ -180,7 +180,7 @@ impl Life {
     pub fn leave_earlier_rooms(&mut self) -> Result<()> {
         for folder in self.earlier_rooms()? {
             if let Err(error) = self.pins.remove_room(&folder) {
-                tracing::error!("a room that is no longer used stays: {error:#}");
+                tracing::error!("maps that are no longer used were not removed: {error:#}");
             }
             crash::after(Step::RoomLeft);
         }
@@ -233,9 +233,7 @@ impl Life {
     pub fn repair_link(&mut self, name: &str, index: u32) -> Result<()> {
         let program = program(&mut self.ebpf, PROGRAM)?;
         if let Some(wrong) = self.links.repair(program, index)? {
-            tracing::warn!(
-                "{name}: the link was changed behind the daemon's back ({wrong}): repaired"
-            );
+            tracing::warn!("{name}: the link was changed by another program ({wrong}): repaired");
         }
         Ok(())
     }

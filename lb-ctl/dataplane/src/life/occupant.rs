@@ -15,20 +15,20 @@ pub fn occupied(name: &str, index: u32, pins: &Pins) -> Error {
     let Some(program) = attached.program else {
         return anyhow!(
             "{name} already carries several XDP programs: `ip link show dev {name}` lists them; \
-             each is taken off by `ip link set dev {name} xdpgeneric off`, `xdpdrv off` or \
+             each is removed by `ip link set dev {name} xdpgeneric off`, `xdpdrv off` or \
              `xdpoffload off`"
         );
     };
     if let Some(instance) = pins.instance_with(index, program) {
         return anyhow!(
             "{name} already carries another XDP program, that of instance `{instance}` of lb-ctl: \
-             `lb-ctl --instance {instance} detach` takes it off (its connections end)"
+             `lb-ctl --instance {instance} detach` removes it (its connections end)"
         );
     }
     if let Some(link) = xdp::link_of(index, program) {
         return anyhow!(
             "{name} already carries another XDP program (number {program}), attached by link \
-             {link}: `bpftool link detach id {link}` takes it off if nobody needs it; \
+             {link}: `bpftool link detach id {link}` removes it if nobody needs it; \
              `bpftool -p link show id {link}` and `bpftool prog show id {program}` say whose it is"
         );
     }
@@ -40,7 +40,7 @@ pub fn occupied(name: &str, index: u32, pins: &Pins) -> Error {
     };
     anyhow!(
         "{name} already carries another XDP program (number {program}): \
-         `ip link set dev {name} {mode} off` takes it off if nobody needs it; \
+         `ip link set dev {name} {mode} off` removes it if nobody needs it; \
          `bpftool prog show id {program}` says whose it is"
     )
 }

@@ -33,7 +33,7 @@ pub fn refuses_change(change: &Change, desired: &Desired, reaches: &Reaches) -> 
         | Change::SetServer { service, .. }
         | Change::SetService { service, .. } => desired.services.find(service)?,
         Change::Replace(_) => {
-            let why = "everything at once comes from a file only: use `lb-ctl apply`";
+            let why = "all services can be replaced only by a file: use `lb-ctl apply`";
             return Some(why.to_owned());
         }
         _ => return None,

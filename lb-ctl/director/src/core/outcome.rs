@@ -25,7 +25,7 @@ pub fn of(state: &mut State, mut running: Running, outcome: Result<(), Fault>) -
         (Some((why, _)), Ok(())) => failed(state, running, why, false),
         (Some((why, touched)), Err(error)) => {
             state.broken.get_or_insert_default().extend(touched);
-            let why = format!("{why}; and what was before cannot be put back: {error}");
+            let why = format!("{why}; and the previous state cannot be restored: {error}");
             let line = format!("{why}; trying again every second");
             state.orders.say(Level::Error, line);
             failed(state, running, why, true)

@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
 };
 
+use lb_model::spelling::count;
 use lb_network::{Hop, Reach};
 
 use super::{
@@ -107,7 +108,7 @@ impl Reaches {
         for address in at_start {
             self.turned.remove(&address);
         }
-        let unreached = first(unreached, "and", "more servers cannot be reached yet");
+        let unreached = first(unreached, "and", "cannot be reached yet");
         lines.extend(Told::lines(Level::Warn, unreached));
         lines
     }
@@ -132,7 +133,7 @@ impl Reaches {
                 continue;
             }
             if silent {
-                let line = format!("{reach}; packets go where they went before");
+                let line = format!("{reach}; packets are still sent to the previous next hop");
                 tell(News::Silent, address, line);
                 let reach = known.reach.clone();
                 self.note(address, Known { reach, silent });
@@ -200,21 +201,19 @@ enum News {
 impl News {
     /// A line for each of the first servers, and how many more there are.
     fn told(self, servers: &[(IpAddr, String)]) -> Vec<Told> {
-        let (level, more) = match self {
-            Self::Lost => (Level::Warn, "more servers cannot be reached any more"),
-            Self::Silent => (Level::Warn, "more servers do not answer any more"),
-            Self::Back => (Level::Info, "more servers answer again"),
-            Self::Moved => (
-                Level::Info,
-                "more servers are reached otherwise than before",
-            ),
+        let (level, what) = match self {
+            Self::Lost => (Level::Warn, "cannot be reached any more"),
+            Self::Silent => (Level::Warn, "no longer answering"),
+            Self::Back => (Level::Info, "answering again"),
+            Self::Moved => (Level::Info, "reached by another way than before"),
         };
         let shown = servers.iter().take(SHOWN);
         let mut told: Vec<_> = shown
             .map(|(address, line)| Told::about(level, format!("server {address}"), line))
             .collect();
         if servers.len() > SHOWN {
-            let line = format!("and {} {more}", servers.len() - SHOWN);
+            let more = count(servers.len() - SHOWN, "more server");
+            let line = format!("and {more} {what}");
             told.extend(Told::lines(level, vec![line]));
         }
         told

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lb_model::{Desired, Service};
+use lb_model::{Desired, Service, spelling::count};
 
 use super::{
     event::By,
@@ -83,7 +83,7 @@ pub fn change(lines: &[String], edited: &Edited, by: &By) -> Vec<Told> {
         let mut of_level: Vec<String> = lines[..shown].iter().map(|&line| line.clone()).collect();
         if lines.len() > shown {
             let more = lines.len() - shown;
-            of_level.push(format!("and {more} more such changes"));
+            of_level.push(format!("and {}", count(more, "more such change")));
         }
         all.extend(Told::lines(level, of_level).into_iter().map(|told| Told {
             by: Some(by.clone()),
@@ -111,7 +111,7 @@ pub fn unreached<'a>(
             }
         }
     }
-    first(lines, "! and", "more servers cannot be reached yet")
+    first(lines, "! and", "cannot be reached yet")
 }
 
 #[cfg(test)]

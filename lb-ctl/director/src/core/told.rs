@@ -1,5 +1,7 @@
 //! Lines for the log.
 
+use lb_model::spelling::count;
+
 use super::event::By;
 
 /// Some lines of one level.
@@ -55,11 +57,25 @@ pub const SHOWN: usize = 10;
 
 /// The first ten lines, and how many more there are: `and 5 more servers cannot be reached yet`.
 #[must_use]
-pub fn first(mut lines: Vec<String>, and: &str, more: &str) -> Vec<String> {
+pub fn first(mut lines: Vec<String>, and: &str, what: &str) -> Vec<String> {
     if lines.len() > SHOWN {
         let others = lines.len() - SHOWN;
         lines.truncate(SHOWN);
-        lines.push(format!("{and} {others} {more}"));
+        let servers = count(others, "more server");
+        lines.push(format!("{and} {servers} {what}"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_more_server_is_not_several() {
+        let lines = |number| first(vec![String::new(); number], "and", "cannot be reached yet");
+        assert_eq!(lines(10).len(), 10);
+        assert_eq!(lines(11)[10], "and 1 more server cannot be reached yet");
+        assert_eq!(lines(12)[10], "and 2 more servers cannot be reached yet");
+    }
 }

@@ -63,7 +63,7 @@ impl Value for Persistence {
                 .map(|key| format!("`{}`{}", key.escape_debug(), did_you_mean(key, &KEYS)))
                 .collect();
             return Err(Fault::new(format!(
-                "there is no such key as {}: use {}",
+                "unknown key {}: use {}",
                 alternatives(&unknown.iter().map(String::as_str).collect::<Vec<_>>()),
                 alternatives(&KEYS)
             )));
@@ -177,7 +177,10 @@ mod tests {
             ),
             (json!({"ttl": 60}), &["`ttl` (did you mean `timeout`?)"]),
             (json!({"granularity": 24}), &["(did you mean `netmask`?)"]),
-            (json!({"x": 1}), &["as `x`: use timeout or netmask"]),
+            (
+                json!({"x": 1}),
+                &["unknown key `x`: use timeout or netmask"],
+            ),
         ] {
             let fault = Persistence::from_file(&keys).unwrap_err().to_string();
             for words in told {

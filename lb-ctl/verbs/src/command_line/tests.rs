@@ -124,7 +124,7 @@ fn every_option_is_a_flag_of_add_and_set_and_help_says_what_it_is() {
         )
     );
     let set = help("service set");
-    assert!(set.contains("which the other verbs take; an empty word takes it away"));
+    assert!(set.contains("which the other verbs take; an empty value removes it"));
     assert!(!set.contains("[default: wlc]"));
 }
 

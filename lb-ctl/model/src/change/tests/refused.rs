@@ -70,7 +70,7 @@ fn changes_obey_the_rules_of_files() {
     assert_eq!(limits.refusal(), Refusal::OutOfRange);
     let limits = refused(&set_server(&[("upper", "5")]));
     assert_eq!(limits.refusal(), Refusal::NoOption);
-    assert!(why(set_service(&[("scheduler", "sed")])).contains("does not have yet"));
+    assert!(why(set_service(&[("scheduler", "sed")])).contains("does not support yet"));
 }
 
 #[test]
