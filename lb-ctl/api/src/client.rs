@@ -1,20 +1,30 @@
 //! The command's side: one request, one reply.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use crate::{
     Reply, Request,
     instance::Instance,
-    socket::{run_directory, socket_path},
+    socket::{run_directory, running, socket_path},
 };
 
 /// How long the daemon may take: a large configuration and a slow neighbour both fit.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A daemon that says nothing for so long, and does nothing either, hangs.
+const SILENCE: Duration = Duration::from_secs(3);
+/// How long a daemon whose socket was removed may take to make it again.
+const REPAIR: Duration = Duration::from_millis(2500);
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Asks the daemon of this instance. A [`Reply::Error`] is a reply like any other.
 pub fn call(instance: &Instance, request: &Request) -> Result<Reply, CallError> {
@@ -48,11 +58,31 @@ pub enum CallError {
         /// Its socket.
         path: PathBuf,
     },
+    /// A daemon runs, but its socket is gone.
+    #[error(
+        "the daemon of instance `{instance}` (pid {pid}) runs, but its socket {} is gone, and it \
+         has not made it again: restart it (forwarding continues meanwhile)",
+        .path.display()
+    )]
+    NoSocket {
+        /// Whose daemon.
+        instance: Instance,
+        /// Where its socket was.
+        path: PathBuf,
+        /// Its process.
+        pid: u32,
+    },
     /// The daemon went silent.
-    #[error("the daemon of instance `{instance}` does not answer ({}: {why})", .path.display())]
+    #[error(
+        "the daemon of instance `{instance}`{} does not answer ({}: {why})",
+        .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        .path.display()
+    )]
     NoAnswer {
         /// Whose daemon.
         instance: Instance,
+        /// Its process, if that is known.
+        pid: Option<i32>,
         /// Its socket.
         path: PathBuf,
         /// As the system says.
@@ -76,58 +106,166 @@ pub(super) fn call_in(
     request: &Request,
 ) -> Result<Reply, CallError> {
     let path = socket_path(directory, instance);
-    let answer = UnixStream::connect(&path).map_err(|error| (error, true));
-    let answer = answer.and_then(|stream| ask(stream, request).map_err(|error| (error, false)));
+    let stream = connect(directory, instance, &path)?;
+    let pid = getsockopt(&stream, PeerCredentials).ok();
+    let pid = pid.map(|peer| peer.pid());
     let instance = instance.clone();
-    match answer {
+    match ask(stream, request, pid) {
         Ok(line) => serde_json::from_slice(&line).map_err(|error| CallError::Nonsense {
             instance,
             path,
             why: error.to_string(),
         }),
-        Err((error, connecting)) => Err(match error.kind() {
-            io::ErrorKind::NotFound if connecting => CallError::NoDaemon {
-                instance,
-                path,
-                why: "no such socket",
-            },
-            io::ErrorKind::ConnectionRefused if connecting => CallError::NoDaemon {
-                instance,
-                path,
-                why: "connection refused",
-            },
-            io::ErrorKind::PermissionDenied if connecting => CallError::Denied { instance, path },
-            io::ErrorKind::WouldBlock => CallError::NoAnswer {
-                instance,
-                path,
-                why: format!("no answer for {} s", PATIENCE.as_secs()),
-            },
-            _ => CallError::NoAnswer {
-                instance,
-                path,
-                why: error.to_string(),
-            },
+        Err(why) => Err(CallError::NoAnswer {
+            instance,
+            pid,
+            path,
+            why,
         }),
     }
 }
 
-fn ask(mut stream: UnixStream, request: &Request) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(request)?;
+/// Connects to the daemon. One that runs without its socket makes it again: that is waited for.
+fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStream, CallError> {
+    let begun = Instant::now();
+    loop {
+        let error = match UnixStream::connect(path) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let (instance, path) = (instance.clone(), path.to_owned());
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "no such socket",
+            io::ErrorKind::ConnectionRefused => "connection refused",
+            io::ErrorKind::PermissionDenied => return Err(CallError::Denied { instance, path }),
+            _ => {
+                return Err(CallError::NoAnswer {
+                    instance,
+                    pid: None,
+                    path,
+                    why: error.to_string(),
+                });
+            }
+        };
+        match running(directory, &instance) {
+            None => {
+                return Err(CallError::NoDaemon {
+                    instance,
+                    path,
+                    why,
+                });
+            }
+            Some(pid) if begun.elapsed() >= REPAIR => {
+                return Err(CallError::NoSocket {
+                    instance,
+                    path,
+                    pid,
+                });
+            }
+            Some(_) => thread::sleep(LOOK),
+        }
+    }
+}
+
+/// Asks, and waits for the answer as long as the daemon (this process, if it is known) works.
+fn ask(mut stream: UnixStream, request: &Request, pid: Option<i32>) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| error.to_string();
+    stream.set_read_timeout(Some(SILENCE)).map_err(failed)?;
+    stream.set_write_timeout(Some(SILENCE)).map_err(failed)?;
+    let mut line = serde_json::to_vec(request).map_err(|error| error.to_string())?;
     line.push(b'\n');
+    let mut waiting = Waiting {
+        begun: Instant::now(),
+        pid,
+        worked: pid.and_then(work_of),
+    };
     // A daemon that does not want the request says so before it has read all of it: what
     // it says counts more than that it did not listen.
-    let sent = stream.write_all(&line);
+    let mut sent = Ok(());
+    let mut rest = &line[..];
+    while !rest.is_empty() && sent.is_ok() {
+        match stream.write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if is_late(&error) => sent = waiting.goes_on(),
+            Err(error) => sent = Err(error.to_string()),
+        }
+    }
     let mut answer = Vec::new();
-    let received = BufReader::new(stream).read_until(b'\n', &mut answer);
-    if answer.last() == Some(&b'\n') {
-        return Ok(answer);
+    let mut from = BufReader::new(stream);
+    loop {
+        match from.read_until(b'\n', &mut answer) {
+            Ok(_) if answer.last() == Some(&b'\n') => return Ok(answer),
+            Ok(_) => break,
+            Err(error) if is_late(&error) && sent.is_ok() => waiting.goes_on()?,
+            Err(error) => {
+                sent?;
+                return Err(error.to_string());
+            }
+        }
     }
     sent?;
-    received?;
-    Err(io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "it closed the connection",
-    ))
+    Err("it closed the connection".to_owned())
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// Waiting for a daemon.
+struct Waiting {
+    begun: Instant,
+    pid: Option<i32>,
+    /// The processor time that it had used when it was looked at last, in clock ticks.
+    worked: Option<Work>,
+}
+
+/// What a process does.
+struct Work {
+    state: char,
+    ticks: u64,
+}
+
+impl Waiting {
+    /// An error where there is no sense in waiting any longer.
+    fn goes_on(&mut self) -> Result<(), String> {
+        let now = self.pid.and_then(work_of);
+        let hangs = match (&self.worked, &now) {
+            (Some(before), Some(now)) => before.ticks == now.ticks,
+            // Without /proc, it is given the benefit of the doubt.
+            _ => false,
+        };
+        let waited = self.begun.elapsed();
+        let state = now.as_ref().map(|now| now.state);
+        self.worked = now;
+        if hangs {
+            let state = match state {
+                Some('T' | 't') => ", because it is stopped: continue it with `kill -CONT`",
+                _ => ": it hangs; restart it",
+            };
+            return Err(format!(
+                "it has done nothing for {} s{state}; forwarding continues",
+                SILENCE.as_secs()
+            ));
+        }
+        if waited >= PATIENCE {
+            return Err(format!("nothing came for {} s", waited.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+/// What a process does now, as `/proc/PID/stat` says (proc_pid_stat(5)).
+fn work_of(pid: i32) -> Option<Work> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in front, in brackets, may have spaces.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let [user, system] = [11, 12].map(|field| fields.get(field)?.parse::<u64>().ok());
+    Some(Work {
+        state: fields.first()?.chars().next()?,
+        ticks: user? + system?,
+    })
 }

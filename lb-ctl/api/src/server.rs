@@ -71,12 +71,19 @@ impl fmt::Display for Peer {
 
 /// Serves clients until nobody receives calls any more, then lets replies that were given
 /// reach their clients. Each client has its own task; calls arrive one by one.
-pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
-    serve_patiently(listener, calls, PATIENCE).await;
+///
+/// A listener that comes in `listeners` takes the place of the one before.
+pub async fn serve(
+    listener: UnixListener,
+    listeners: mpsc::Receiver<UnixListener>,
+    calls: mpsc::Sender<Call>,
+) {
+    serve_patiently(listener, listeners, calls, PATIENCE).await;
 }
 
 pub(super) async fn serve_patiently(
-    listener: UnixListener,
+    mut listener: UnixListener,
+    mut listeners: mpsc::Receiver<UnixListener>,
     calls: mpsc::Sender<Call>,
     patience: Duration,
 ) {
@@ -104,6 +111,7 @@ pub(super) async fn serve_patiently(
                 }
             },
             Some(_) = clients.join_next() => {}
+            Some(another) = listeners.recv(), if !listeners.is_closed() => listener = another,
             () = calls.closed() => break,
         }
     }

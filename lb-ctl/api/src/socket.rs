@@ -45,8 +45,14 @@ pub fn lock(instance: &Instance) -> Result<Lock, BindError> {
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file it is.
+    file: FileId,
     lock: Lock,
+    instance: Instance,
 }
+
+/// A file, whatever it is called.
+type FileId = (u64, u64);
 
 impl Socket {
     /// For [`serve`](super::serve); needs a tokio runtime.
@@ -54,6 +60,26 @@ impl Socket {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
         tokio::net::UnixListener::from_std(listener)
+    }
+
+    /// Makes the socket and the lock again if somebody has removed or replaced their files; says
+    /// which, if any. A socket that was made again has another [`listener`](Self::listener).
+    pub fn repair(&mut self) -> Result<Repaired, BindError> {
+        let mut repaired = Repaired::default();
+        if id_of(&self.lock.path).ok() != Some(self.lock.id) {
+            let directory = self.path.parent().unwrap_or(Path::new("/"));
+            make_directory(directory)?;
+            // A daemon that was started meanwhile has it: then there are two.
+            let lock = try_lock(&self.lock.path, &self.instance)??;
+            repaired.lock = Some(self.lock.path.clone());
+            self.lock = lock;
+        }
+        if id_of(&self.path).ok() != Some(self.file) {
+            make_way(&self.path, &self.instance)?;
+            (self.listener, self.file) = listen(&self.path, &self.instance)?;
+            repaired.socket = Some(self.path.clone());
+        }
+        Ok(repaired)
     }
 
     /// Removes the socket and the lock: the instance is gone, and leaves nothing.
@@ -79,12 +105,23 @@ impl Drop for Socket {
     }
 }
 
+/// What was made again.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// The lock.
+    pub lock: Option<PathBuf>,
+    /// The socket.
+    pub socket: Option<PathBuf>,
+}
+
 /// The right to be the daemon of an instance. The kernel takes it back when the process ends,
 /// however it ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: Flock<File>,
     path: PathBuf,
+    /// Which file it is.
+    id: FileId,
     removed: bool,
 }
 
@@ -144,12 +181,22 @@ pub(super) fn socket_path(directory: &Path, instance: &Instance) -> PathBuf {
     directory.join(format!("{instance}.sock"))
 }
 
-fn lock_in(directory: &Path, instance: &Instance) -> Result<Lock, BindError> {
+fn make_directory(directory: &Path) -> Result<(), BindError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(directory)
-        .map_err(failed("make the directory", directory))?;
+        .map_err(failed("make the directory", directory))
+}
+
+/// The file that stands at a path.
+fn id_of(path: &Path) -> io::Result<FileId> {
+    let there = fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino()))
+}
+
+fn lock_in(directory: &Path, instance: &Instance) -> Result<Lock, BindError> {
+    make_directory(directory)?;
     let path = directory.join(format!("{instance}.lock"));
     let socket = socket_path(directory, instance);
     let begun = Instant::now();
@@ -178,11 +225,9 @@ fn try_lock(path: &Path, instance: &Instance) -> Result<Result<Lock, BindError>,
         .map_err(failed("open the lock", path))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut file) => {
-            let is_there = file.metadata().and_then(|ours| {
-                let there = fs::metadata(path)?;
-                Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-            });
-            if !is_there.unwrap_or(false) {
+            let ours = file.metadata().map_err(failed("look at the lock", path))?;
+            let id = (ours.dev(), ours.ino());
+            if id_of(path).ok() != Some(id) {
                 // Its owner has removed it meanwhile.
                 return try_lock(path, instance);
             }
@@ -190,6 +235,7 @@ fn try_lock(path: &Path, instance: &Instance) -> Result<Result<Lock, BindError>,
             Ok(Ok(Lock {
                 _file: file,
                 path: path.to_owned(),
+                id,
                 removed: false,
             }))
         }
@@ -205,23 +251,43 @@ pub(super) fn bind_in(directory: &Path, instance: &Instance) -> Result<Socket, B
     let lock = lock_in(directory, instance)?;
     let path = socket_path(directory, instance);
     make_way(&path, instance)?;
-    // Made under another name, and moved when it has the right owner and mode.
-    let unfinished = directory.join(format!("{instance}.sock.new"));
-    let _ = fs::remove_file(&unfinished);
-    let listener = UnixListener::bind(&unfinished).map_err(failed("listen at", &path))?;
-    let socket = Socket {
+    let (listener, file) = listen(&path, instance)?;
+    Ok(Socket {
         listener,
         path,
+        file,
         lock,
-    };
+        instance: instance.clone(),
+    })
+}
+
+/// Makes a socket at this path.
+fn listen(path: &Path, instance: &Instance) -> Result<(UnixListener, FileId), BindError> {
+    // Made under another name, and moved when it has the right owner and mode.
+    let unfinished = path.with_file_name(format!("{instance}.sock.new"));
+    let _ = fs::remove_file(&unfinished);
+    let listener = UnixListener::bind(&unfinished).map_err(failed("listen at", path))?;
     let finished = give_to_group(&unfinished)
         .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o660)))
-        .and_then(|()| fs::rename(&unfinished, &socket.path));
-    if let Err(error) = finished {
-        let _ = fs::remove_file(&unfinished);
-        return Err(failed("set the owner of", &socket.path)(error));
+        .and_then(|()| fs::rename(&unfinished, path))
+        .and_then(|()| id_of(path));
+    match finished {
+        Ok(file) => Ok((listener, file)),
+        Err(error) => {
+            let _ = fs::remove_file(&unfinished);
+            Err(failed("set the owner of", path)(error))
+        }
     }
-    Ok(socket)
+}
+
+/// The process that has an instance's lock, if any has.
+pub(super) fn running(directory: &Path, instance: &Instance) -> Option<u32> {
+    let path = directory.join(format!("{instance}.lock"));
+    let file = OpenOptions::new().read(true).open(path).ok()?;
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => None,
+        Err((mut file, _)) => read_pid(&mut file),
+    }
 }
 
 /// Makes sure that what stands at the socket's path, if anything, may be replaced.

@@ -59,6 +59,7 @@ fn with_daemon(patience: Duration, clients: impl FnOnce(&Path) + Send + 'static)
         let (sender, mut calls) = mpsc::channel::<Call>(1);
         let serving = tokio::spawn(serve_patiently(
             socket.listener().unwrap(),
+            mpsc::channel(1).1,
             sender,
             patience,
         ));
@@ -250,7 +251,11 @@ fn the_last_reply_arrives_although_the_daemon_ends() {
     let socket = bind_in(directory.path(), &instance()).unwrap();
     in_runtime(async move {
         let (sender, mut calls) = mpsc::channel::<Call>(1);
-        let serving = tokio::spawn(serve(socket.listener().unwrap(), sender));
+        let serving = tokio::spawn(serve(
+            socket.listener().unwrap(),
+            mpsc::channel(1).1,
+            sender,
+        ));
         let path = directory.path().to_owned();
         let client = spawn_blocking(move || call_in(&path, &instance(), &Request::Detach));
         // If the client fails, no call comes.

@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use lb_api::{Call, Reply};
+use lb_api::{Call, Repaired, Reply, Socket};
 use lb_dataplane::{Dataplane, Logger};
 use lb_model::{merge::Written, spelling};
 use lb_network::netfilter;
 use tokio::{
     io::unix::AsyncFd,
+    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     time::{Interval, MissedTickBehavior, interval},
@@ -43,7 +44,7 @@ const QUEUE: usize = 64;
 /// Runs the daemon until a signal or a request ends it. Its file says what is `written`.
 pub async fn run(options: Options, written: Written) -> Result<()> {
     machine::check()?;
-    let socket = lb_api::bind(&options.instance)?;
+    let mut socket = lb_api::bind(&options.instance)?;
     // All that may fail for want of open files comes before anything is in the kernel.
     let listener = socket.listener()?;
     let signals = Signals::open()?;
@@ -61,14 +62,20 @@ pub async fn run(options: Options, written: Written) -> Result<()> {
     };
     daemon.start(written, recorded, &mut news).await?;
     let (sender, calls) = mpsc::channel(QUEUE);
-    let server = tokio::spawn(lb_api::serve(listener, sender));
+    let (listeners, again) = mpsc::channel(1);
+    let server = tokio::spawn(lb_api::serve(listener, again, sender));
     tracing::info!(
         "ready: {}; listening at {}",
         spelling::count(daemon.core.desired().services.len(), "service"),
         socket.path().display()
     );
     warn_of_firewall();
-    let end = daemon.serve(calls, signals, &mut news).await?;
+    let mut door = Door {
+        socket: &mut socket,
+        listeners,
+    };
+    let end = daemon.serve(calls, signals, &mut door, &mut news).await?;
+    drop(door);
     daemon.shell.log.end();
     drop(news);
     server.await?;
@@ -128,6 +135,29 @@ impl Signals {
     }
 }
 
+/// Where clients come in.
+struct Door<'a> {
+    socket: &'a mut Socket,
+    listeners: mpsc::Sender<UnixListener>,
+}
+
+impl Door<'_> {
+    /// Makes the socket and its lock again if somebody has removed them.
+    async fn repair(&mut self) -> Result<()> {
+        let Repaired { lock, socket } = self.socket.repair()?;
+        if let Some(path) = lock {
+            tracing::warn!("the lock {} was gone: made again", path.display());
+        }
+        if let Some(path) = socket {
+            let listener = self.socket.listener()?;
+            // The server ends with the daemon only.
+            let _ = self.listeners.send(listener).await;
+            tracing::warn!("the socket {} was gone: made again", path.display());
+        }
+        Ok(())
+    }
+}
+
 struct Daemon {
     options: Options,
     core: Core,
@@ -183,6 +213,7 @@ impl Daemon {
         &mut self,
         mut calls: mpsc::Receiver<Call>,
         mut signals: Signals,
+        door: &mut Door<'_>,
         news: &mut News,
     ) -> Result<End> {
         let mut sweep = every(SWEEP);
@@ -226,6 +257,7 @@ impl Daemon {
                 }
                 _ = tick.tick() => {
                     self.keep_record();
+                    self.shell.care.troubles.note("socket", door.repair().await);
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses(&self.core);
                     self.shell.log.tick(Instant::now());

@@ -108,7 +108,9 @@ impl From<CallError> for Failure {
         match error {
             CallError::NoDaemon { .. } => Self::Absent(message),
             CallError::Denied { .. } => Self::Denied(message),
-            CallError::NoAnswer { .. } | CallError::Nonsense { .. } => Self::Other(message),
+            CallError::NoSocket { .. }
+            | CallError::NoAnswer { .. }
+            | CallError::Nonsense { .. } => Self::Other(message),
         }
     }
 }

@@ -279,3 +279,70 @@ fn what_is_saved_cleared_and_applied_is_listed_as_before() {
     let checked = run(check.args(["check", &saved])).unwrap();
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }
+
+#[test]
+fn a_socket_and_a_lock_that_were_removed_are_made_again() {
+    let (_lab, director, client) = start();
+    let lock = socket(&director).with_extension("lock");
+    let pid = director.process().unwrap().to_string();
+    // One by one, both, and with their directory.
+    let directory = socket(&director).parent().unwrap().to_owned();
+    for gone in [
+        vec![socket(&director)],
+        vec![lock.clone()],
+        vec![socket(&director), lock.clone()],
+    ] {
+        for path in &gone {
+            fs::remove_file(path).unwrap();
+        }
+        // A verb waits for the socket, as long as the lock tells that there is a daemon.
+        wait_until("they are made again", || {
+            for path in &gone {
+                ensure!(path.exists(), "{}", path.display());
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_serves(&director, &client);
+        assert_eq!(fs::read_to_string(&lock).unwrap().trim(), pid);
+    }
+    assert!(director.log().unwrap().contains("was gone: made again"));
+    fs::remove_file(socket(&director)).unwrap();
+    director.command(&["stats"]).unwrap();
+
+    // No second daemon, also while there is neither.
+    fs::remove_file(socket(&director)).unwrap();
+    fs::remove_file(&lock).unwrap();
+    let file = director.path("lb.yaml").display().to_string();
+    let second = director.try_command(&["run", "--config", &file]).unwrap();
+    assert_eq!(second.code, Some(1), "{second:?}");
+    wait_until("the first one serves", || director.stats().map(drop)).unwrap();
+    assert!(directory.exists());
+    assert_serves(&director, &client);
+}
+
+#[test]
+fn a_daemon_that_hangs_is_named() {
+    let (_lab, director, client) = start();
+    let pid = director.process().unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
+    let path = director.path("lb.yaml").display().to_string();
+    for arguments in [
+        &["stats"][..],
+        &["conns"],
+        &["apply", &path],
+        &["ipvsadm", "-Ln"],
+    ] {
+        let output = director.try_command(arguments).unwrap();
+        assert_ne!(output.code, Some(0), "{output:?}");
+        let named = format!("pid {pid}");
+        assert!(output.stderr.contains(&named), "{arguments:?}: {output:?}");
+        assert!(
+            output.stderr.contains("stopped"),
+            "{arguments:?}: {output:?}"
+        );
+    }
+    client.servers(2).unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
+    wait_until("it answers again", || director.stats().map(drop)).unwrap();
+}

@@ -29,7 +29,7 @@ impl Dataplane {
     }
 
     /// Pins maps again whose pins are gone: the next daemon needs them to adopt the maps.
-    pub fn repair_pins(&self) -> Result<()> {
+    pub fn repair_pins(&mut self) -> Result<()> {
         self.life.repair_pins()
     }
 

@@ -27,7 +27,7 @@ use self::{
     held::Held,
     links::Links,
     load::program,
-    pins::Pins,
+    pins::{Claim, Pins},
     room::{RoomMaps, let_packets_pass},
     unfinished::Unfinished,
 };
@@ -42,6 +42,7 @@ use crate::{
 pub struct Life {
     ebpf: Ebpf,
     pins: Pins,
+    claim: Claim,
     links: Links,
     held: Held,
     adopted: bool,
@@ -70,10 +71,16 @@ impl Life {
     pub fn open(instance: &str, size: Size) -> Result<(Self, Settings, Unfinished)> {
         let pins = Pins::of(instance, Bpffs::mounted()?);
         pins.check_owners()?;
+        // Before anything is taken for left over.
+        let claim = pins.claim_if_there()?;
         let found = adopt::adoptable(&pins)?;
         let adopted = found.is_some();
         let unfinished = Unfinished::new(pins.clone(), adopted);
         pins.prepare()?;
+        let claim = match claim {
+            Some(claim) if pins.is_claimed_by(&claim) => claim,
+            _ => pins.claim()?,
+        };
         pins.remove_unfinished_rooms()?;
         let Adopted {
             settings,
@@ -93,6 +100,7 @@ impl Life {
         let this = Self {
             links: Links::new(pins.clone()),
             held: Held::default(),
+            claim,
             pins,
             adopted,
             room,
@@ -209,8 +217,12 @@ impl Life {
     }
 
     /// Pins maps again whose pins are gone.
-    pub fn repair_pins(&self) -> Result<()> {
-        self.held.repair(&self.pins)
+    pub fn repair_pins(&mut self) -> Result<()> {
+        self.held.repair(&self.pins)?;
+        if !self.pins.is_claimed_by(&self.claim) {
+            self.claim = self.pins.claim()?;
+        }
+        Ok(())
     }
 
     /// The program that sweeps the connection table.

@@ -1,21 +1,38 @@
 //! Where an instance's maps and links are pinned. Pins let them outlive the daemon.
 
 use std::{
-    fs::{self, DirBuilder, Metadata, Permissions},
+    fs::{self, DirBuilder, File, Metadata, Permissions},
     io,
     os::{
         fd::AsFd as _,
         unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 use crate::{
     crash::{self, Step},
     kernel::{bpffs::Bpffs, syscall},
 };
+
+/// How long a daemon that ends may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The right to use what is pinned. The kernel takes it back when the process ends.
+pub struct Claim {
+    _folder: Flock<File>,
+    id: (u64, u64),
+}
 
 /// The pins of one instance: `/sys/fs/bpf/lb/NAME`.
 #[derive(Clone, Debug)]
@@ -49,6 +66,48 @@ impl Pins {
         })?;
         // Another user may have been faster.
         self.check_owners()
+    }
+
+    /// Takes the folder for this process: no other daemon can use what is pinned in it. The lock
+    /// beside the socket is a file, which somebody may remove; nobody but root can come here.
+    pub fn claim(&self) -> Result<Claim> {
+        let begun = Instant::now();
+        loop {
+            let folder = File::open(&self.folder)
+                .with_context(|| format!("cannot open the folder {}", self.folder.display()))?;
+            let found = folder.metadata()?;
+            match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                Ok(folder) => {
+                    return Ok(Claim {
+                        _folder: folder,
+                        id: (found.dev(), found.ino()),
+                    });
+                }
+                // A daemon that is about to end.
+                Err((_, Errno::EWOULDBLOCK)) if begun.elapsed() < FAREWELL => thread::sleep(LOOK),
+                Err((_, Errno::EWOULDBLOCK)) => bail!(
+                    "another daemon of this instance uses what is pinned at {}: its lock file was \
+                     removed, but it runs (`pgrep -a lb-ctl`); end it, or use another --instance",
+                    self.folder.display()
+                ),
+                Err((_, errno)) => {
+                    return Err(errno).with_context(|| {
+                        format!("cannot lock the folder {}", self.folder.display())
+                    });
+                }
+            }
+        }
+    }
+
+    /// The same, if there is a folder.
+    pub fn claim_if_there(&self) -> Result<Option<Claim>> {
+        self.folder.exists().then(|| self.claim()).transpose()
+    }
+
+    /// True if the folder is the one that was claimed.
+    pub fn is_claimed_by(&self, claim: &Claim) -> bool {
+        let there = fs::metadata(&self.folder);
+        there.is_ok_and(|there| (there.dev(), there.ino()) == claim.id)
     }
 
     /// Refuses a folder that somebody else than root can change: they could take pins away, or
