@@ -5,10 +5,10 @@
 
 use lb_common::{
     drops::Drop,
-    layout::{key::Key, slot::Reverse, word::FLAG_SETTLED},
+    layout::{slot::Reverse, word::FLAG_SETTLED},
     passes::Pass,
     protocol::TCP,
-    server::{SERVER_AVAILABLE, Server},
+    server::SERVER_AVAILABLE,
     state::{self, tcp::TcpState},
     table::{live, memory::Table as _},
 };
