@@ -15,6 +15,8 @@ unsafe impl Pod for layout::interface::Interface {}
 // SAFETY: see above.
 unsafe impl Pod for layout::interface::Station {}
 // SAFETY: see above.
+unsafe impl Pod for layout::interface::ClientHop {}
+// SAFETY: see above.
 unsafe impl Pod for layout::Recount {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Settings {}

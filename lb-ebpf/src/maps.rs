@@ -4,11 +4,15 @@
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
-    maps::{Array, HashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use lb_common::{
     drops::Drop,
-    layout::{self, interface::Station, slot::Bucket},
+    layout::{
+        self,
+        interface::{ClientHop, Station},
+        slot::Bucket,
+    },
     passes::Pass,
     schedule, server, service,
 };
@@ -74,6 +78,12 @@ pub static OWN: HashMap<u32, u8> = HashMap::with_max_entries(1 << 17, BPF_F_NO_P
 /// nothing.
 #[map(name = "stations")]
 pub static STATIONS: HashMap<Station, u8> = HashMap::with_max_entries(1 << 14, BPF_F_NO_PREALLOC);
+
+/// Next hops on the way to clients of NAT services, each with the tick when the kernel was asked
+/// for it last. The daemon keeps their MAC addresses fresh: packets that the program forwards do
+/// not. If there are more, those that were asked for longest ago are forgotten.
+#[map(name = "hops")]
+pub static HOPS: LruHashMap<ClientHop, u32> = LruHashMap::with_max_entries(1024, 0);
 
 /// When a drop for each reason was last logged, in ticks.
 #[map(name = "logged")]

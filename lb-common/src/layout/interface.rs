@@ -32,7 +32,18 @@ pub struct Station {
     pub _pad: u32,
 }
 
+/// A key of the map `hops`: a next hop that replies of NAT servers go to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct ClientHop {
+    /// Index of the interface that it is behind.
+    pub interface: u32,
+    /// Its IPv4 address, as on the wire: a router's, or the client's own.
+    pub address: u32,
+}
+
 const _: () = assert!(size_of::<Interface>() == 16 && size_of::<Station>() == 16);
+const _: () = assert!(size_of::<ClientHop>() == 8);
 
 /// Places for interfaces. Their numbers have 16 bits, as
 /// [`Reverse::place`](super::slot::Reverse::place) stores them.

@@ -43,6 +43,7 @@ use self::{
     life::{Life, unfinished::Unfinished},
     maps::{
         addresses::Addresses,
+        hops::Hops,
         interfaces::Interfaces,
         own::Own,
         rosters::Rosters,
@@ -65,6 +66,7 @@ pub struct Dataplane {
     life: Life,
     settings: Settings,
     interfaces: Interfaces,
+    hops: Hops,
     tables: Tables,
     connections: Connections,
     recount: Recount,
@@ -95,6 +97,7 @@ impl Dataplane {
         let mut this = Self {
             settings: Settings::new(parts.settings)?,
             interfaces: Interfaces::new(parts.interfaces, life.map("stations")?)?,
+            hops: Hops::new(life.map("hops")?)?,
             tables: Tables::new(
                 room.services,
                 Rosters::new(room.rosters)?,

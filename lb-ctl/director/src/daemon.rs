@@ -260,6 +260,7 @@ impl Daemon {
                     self.shell.care.troubles.note("socket", door.repair().await);
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses(&self.core);
+                    self.shell.refresh_clients();
                     self.shell.log.tick(Instant::now());
                     self.happen(Event::Tick).await;
                 }

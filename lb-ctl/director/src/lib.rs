@@ -7,11 +7,13 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
+//! - `clients`: the ways to clients of NAT services
 //! - `log`, `repeats`: the core's lines in the log, and those that come too often
 //! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
 //! - `requests`, `report`: what is answered without the core
 
 mod care;
+mod clients;
 pub mod core;
 mod daemon;
 mod hands;

@@ -10,6 +10,7 @@ use lb_network::{Hop, Reach, Routing};
 
 use crate::{
     care::Care,
+    clients::Clients,
     core::{Core, Effective, Event, Order, Reaches, Record as _, Work},
     hands::{Hands, next_hop},
     interfaces::Interfaces,
@@ -32,6 +33,8 @@ pub struct Shell {
     pub routing: Arc<Routing>,
     /// Who asks how servers are reached.
     pub scouts: Scouts,
+    /// The ways to clients.
+    pub clients: Clients,
     /// What is done all the time.
     pub care: Care,
     /// Clients that wait for the core's reply.
@@ -109,6 +112,12 @@ impl Shell {
                 Reach::Hop(hop) => !self.interfaces.attached().contains_key(&hop.interface),
                 _ => false,
             })
+    }
+
+    /// Keeps the ways to clients fresh.
+    pub fn refresh_clients(&mut self) {
+        let outcome = self.clients.refresh(&mut self.dataplane);
+        self.care.troubles.note("ways to clients", outcome);
     }
 
     /// Finds out which packets are being lost.

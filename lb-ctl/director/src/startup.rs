@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     care::Care,
+    clients::Clients,
     core::Event,
     interfaces::Interfaces,
     log::Log,
@@ -91,12 +92,14 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
             .context("cannot write the record")?;
     }
     let (scouts, answers) = Scouts::new(Arc::clone(&routing));
+    let clients = Clients::new(Arc::clone(&routing));
     let shell = Shell {
         record,
         dataplane,
         interfaces,
         routing,
         scouts,
+        clients,
         care: Care::new(),
         replies: Replies::new(),
         log: Log::default(),

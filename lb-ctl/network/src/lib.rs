@@ -155,6 +155,18 @@ impl Routing {
         self.query(hop, Standing::Usable).await
     }
 
+    /// The same as [`Self::refresh`] for a next hop, which may be one that is not known yet: then
+    /// ARP requests are sent. False if it did not answer the last ones.
+    ///
+    /// # Errors
+    /// The kernel does not answer, or its neighbour table is full.
+    pub async fn refresh_hop(&self, interface: u32, address: Ipv4Addr) -> Result<bool> {
+        let hop = NextHop { interface, address };
+        let neighbour = self.kernel.neighbour(hop).await?;
+        self.query(hop, Standing::Usable).await?;
+        Ok(neighbour.is_none_or(|neighbour| neighbour.mac().is_some()))
+    }
+
     /// All Ethernet interfaces.
     ///
     /// # Errors

@@ -3,12 +3,17 @@
 use core::mem::zeroed;
 
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
-use lb_common::layout::{key::Key, slot::Reverse};
+use lb_common::{
+    layout::{interface::ClientHop, key::Key, slot::Reverse},
+    state::time::age,
+};
 
-use crate::{frame::Packet, settings};
+use crate::{frame::Packet, machine::clock, maps, settings};
 
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;
+/// There is a route, but the next hop's MAC address is not known.
+const NO_NEIGHBOUR: i64 = 7;
 
 /// Asks the kernel for the route from the VIP to the client of `forward`. Returns it as a
 /// [`Reverse`] is stored; or `otherwise` if there is no route, if the next hop's MAC address is not
@@ -33,6 +38,10 @@ pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
             0,
         )
     };
+    if answer == FOUND || answer == NO_NEIGHBOUR {
+        // SAFETY: the kernel has written the next hop there.
+        note(query.ifindex, unsafe { query.__bindgen_anon_4.ipv4_dst });
+    }
     if answer != FOUND {
         return otherwise;
     }
@@ -42,5 +51,18 @@ pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
             Reverse { next_hop, place }.bits()
         }
         None => otherwise,
+    }
+}
+
+/// Notes a next hop for the daemon, once a second.
+#[inline(always)]
+fn note(interface: u32, address: u32) {
+    let hop = ClientHop { interface, address };
+    let now = clock::now();
+    // SAFETY: an aligned word; whoever writes it meanwhile writes nearly the same.
+    let noted = unsafe { maps::HOPS.get(hop) };
+    if noted.is_none_or(|noted| age(now, *noted) >= settings::second()) {
+        // Where that fails, another CPU writes the same at this moment.
+        let _ = maps::HOPS.insert(hop, now, 0);
     }
 }

@@ -14,7 +14,7 @@ use aya::{
 use lb_common::{
     layout::{
         Constants, Settings,
-        interface::{Interface, Station},
+        interface::{ClientHop, Interface, Station},
         slot::Bucket,
     },
     schedule::RosterLine,
@@ -43,6 +43,7 @@ pub struct Loaded {
     pub passes: PerCpuArray<MapData, u64>,
     pub own: HashMap<MapData, u32, u8>,
     pub stations: HashMap<MapData, Station, u8>,
+    pub hops: HashMap<MapData, ClientHop, u32>,
     logged: Array<MapData, u32>,
     icmp_sent: PerCpuArray<MapData, u64>,
 }
@@ -139,6 +140,7 @@ impl Loaded {
             passes: take(&mut object, "passes"),
             own: take(&mut object, "own"),
             stations: take(&mut object, "stations"),
+            hops: take(&mut object, "hops"),
             logged: take(&mut object, "logged"),
             icmp_sent: take(&mut object, "icmp_sent"),
             object,
@@ -160,6 +162,7 @@ impl Loaded {
         zero_on_each_cpu(&mut self.passes)?;
         empty(&mut self.own)?;
         empty(&mut self.stations)?;
+        empty(&mut self.hops)?;
         zero_on_each_cpu(&mut self.icmp_sent)
     }
 

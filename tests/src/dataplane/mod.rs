@@ -293,6 +293,14 @@ impl Bench {
         stations.insert(station, 0, 0).expect("room in the map");
     }
 
+    /// The next hops towards clients that the program has noted: interface's index, and address.
+    #[must_use]
+    pub fn client_hops(&self) -> Vec<(u32, Ipv4Addr)> {
+        let hops = self.maps().hops.keys().flatten();
+        hops.map(|hop| (hop.interface, Ipv4Addr::from(hop.address.to_ne_bytes())))
+            .collect()
+    }
+
     /// Makes an address one that no client can have.
     pub fn own(&mut self, address: Ipv4Addr) {
         let address = u32::from_ne_bytes(address.octets());

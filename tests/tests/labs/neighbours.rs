@@ -11,6 +11,7 @@ use lb_lab::{
 use lb_tests::{
     director::Director,
     labs::{
+        l1_nat_weighted,
         l3_direct_one_subnet::{CONFIGURATION, SERVICE, topology},
         l7_tunnel,
     },
@@ -219,4 +220,27 @@ fn a_packet_that_is_dropped_because_its_next_hop_is_unknown_is_logged_with_its_s
         Ok(())
     })
     .unwrap();
+}
+
+/// Changes the MAC address without an announcement. The director has never asked for the client.
+#[test]
+fn a_nat_client_that_silently_got_another_ethernet_address_gets_its_replies_again() {
+    let lab = Lab::realise(&l1_nat_weighted::topology()).unwrap();
+    let _director = Director::start(&lab, l1_nat_weighted::CONFIGURATION).unwrap();
+    let client = lab.client("client", l1_nat_weighted::SERVICE).unwrap();
+    let mut connection = client.connect().unwrap();
+    connection.get("/").unwrap();
+    let moving = lab.host("client").unwrap();
+    let vip = lab.host("director").unwrap().mac("eth0").unwrap();
+    let [a, b, c, d, e, f] = vip;
+    let vip = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    moving
+        .ip([
+            format!("link set eth0 address {NEW_MAC}"),
+            // It has no reason to ask by ARP, which would tell the director.
+            format!("neigh replace 172.16.10.21 lladdr {vip} dev eth0 nud permanent"),
+        ])
+        .unwrap();
+    connection.get("/").unwrap();
+    wait_until("new ones are served", || client.servers(2)).unwrap();
 }

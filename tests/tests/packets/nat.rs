@@ -1,7 +1,7 @@
 //! NAT: clients' packets go to the server's address and port, replies come from the
 //! service's, and all checksums are as if they had been sent so.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use lb_common::{drops::Drop, state::tcp::TcpState};
 use lb_tests::{
@@ -300,6 +300,28 @@ fn a_reply_takes_the_kernels_route_to_the_client_where_there_is_one() {
     assert_eq!(bench.send(&reply).packet(), expected(0x44));
     ip("neigh replace 10.3.0.254 lladdr 02:00:00:00:00:45 dev out nud permanent");
     assert_eq!(bench.send(&reply).packet(), expected(0x44));
+}
+
+#[test]
+fn the_next_hop_to_a_client_is_noted_whether_its_mac_address_is_known_or_not() {
+    let (mut bench, web) = bench_with([Server::translated(11)]);
+    let out = route_to_clients(&mut bench, [0x02, 0, 0, 0, 0, 0x42], "02:00:00:00:00:43");
+    assert!(bench.client_hops().is_empty());
+    open(&mut bench, CLIENT, web.address);
+    let router = Ipv4Addr::new(10, 3, 0, 254);
+    assert_eq!(bench.client_hops(), [(out, router)]);
+
+    // Another router, by a rule for what comes from the service: nobody knows it.
+    for command in [
+        "route add 10.1.0.0/16 via 10.3.0.253 table 77",
+        "rule add from 10.9.9.9 table 77",
+    ] {
+        ip(command);
+    }
+    open(&mut bench, client(5), web.address);
+    let mut hops = bench.client_hops();
+    hops.sort();
+    assert_eq!(hops, [(out, Ipv4Addr::new(10, 3, 0, 253)), (out, router)]);
 }
 
 #[test]

@@ -28,5 +28,5 @@ pub use self::{
     server::{Identity, concerns, entry, identity, roster_entry},
     service::{key, service_id, value, vip},
     settings::timeouts_in_ticks,
-    wire::wire,
+    wire::{address, wire},
 };

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use lb_common::layout::interface::ClientHop;
 
 use crate::{Dataplane, encode, life::Mode, next_hop::Interface};
 
@@ -45,5 +46,19 @@ impl Dataplane {
     /// Says that routes or neighbours have changed: replies look up their way anew.
     pub fn routes_changed(&self) {
         self.settings.next_epoch();
+    }
+
+    /// The next hops that replies of NAT servers go to: interface's index, and address.
+    pub fn client_hops(&self) -> Result<Vec<(u32, Ipv4Addr)>> {
+        let hops = self.hops.all()?.into_iter();
+        Ok(hops
+            .map(|hop| (hop.interface, encode::address(hop.address)))
+            .collect())
+    }
+
+    /// Forgets one of them, until a reply goes there again.
+    pub fn forget_client_hop(&mut self, interface: u32, address: Ipv4Addr) -> Result<()> {
+        let address = encode::wire(address.into())?;
+        self.hops.forget(&ClientHop { interface, address })
     }
 }

@@ -10,7 +10,7 @@ use super::{object, pins::Pins, room};
 use crate::maps::variable::Variable;
 
 /// The maps that all rooms share.
-pub const MAPS: [&str; 7] = [
+pub const MAPS: [&str; 8] = [
     "connections",
     "loads",
     "drops",
@@ -18,6 +18,7 @@ pub const MAPS: [&str; 7] = [
     "logged",
     "own",
     "stations",
+    "hops",
 ];
 
 /// Loads the programs. Maps that are pinned, for all rooms or in this room's folder, are used as

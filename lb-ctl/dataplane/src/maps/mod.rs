@@ -2,6 +2,7 @@
 //! which it is audited.
 
 pub mod addresses;
+pub mod hops;
 pub mod interfaces;
 mod members;
 pub mod own;
