@@ -1,15 +1,41 @@
 //! `lb-ctl`: the command, and the daemon that two of its verbs need.
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Once,
+};
 
 use anyhow::{Context, Result};
-use lb_api::Instance;
+use lb_api::{Instance, Reply, Request};
 use lb_director::{ModeChoice, Options};
 use lb_verbs::{Machine, Mode, Start};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
+    lb_api::observe_by(observe);
     lb_verbs::main(env::args_os(), &ThisMachine)
+}
+
+/// Answers what can be read from the kernel while no daemon runs, and says so.
+fn observe(instance: &Instance, request: &Request) -> Option<Reply> {
+    static SAID: Once = Once::new();
+    match lb_director::observe(instance, request) {
+        Ok(reply) => {
+            let reply = reply?;
+            SAID.call_once(|| {
+                // Nobody has to read it.
+                let _ = writeln!(
+                    io::stderr(),
+                    "lb-ctl: no daemon of instance `{instance}` is running; packets are forwarded, \
+                     and this is read from the kernel"
+                );
+            });
+            Some(reply)
+        }
+        Err(error) => Some(Reply::failed(format!("{error:#}"))),
+    }
 }
 
 /// The packet path in this machine's kernel.

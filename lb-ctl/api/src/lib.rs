@@ -11,7 +11,7 @@ mod server;
 mod socket;
 
 pub use self::{
-    client::{CallError, call},
+    client::{CallError, Observer, call, observe_by},
     instance::Instance,
     listing::{
         Connection, InterfaceStats, ListedServer, ListedService, Listing, Page, ReasonStats, Stats,

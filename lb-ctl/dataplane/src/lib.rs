@@ -61,17 +61,60 @@ pub use self::{
     next_hop::{Hop, Interface, NextHop},
 };
 
+/// What a packet path counts and remembers, to be read.
+pub struct View {
+    settings: Settings,
+    tables: Tables,
+    connections: Connections,
+    drops: PerCpuArray<MapData, u64>,
+    passes: PerCpuArray<MapData, u64>,
+}
+
+impl View {
+    /// Looks at the packet path that an instance has, without a daemon: nothing is changed by
+    /// that. `None` if there is none that this `lb-ctl` can read.
+    pub fn of(instance: &str) -> Result<Option<Self>> {
+        let Some(pinned) = life::pinned::Pinned::of(instance)? else {
+            return Ok(None);
+        };
+        let room = pinned.room()?;
+        let parts = Parts::of(&pinned.map("settings")?)?.frozen();
+        let loads = pinned.map("loads")?;
+        let loads = Mapped::blocks::<[u64; MOST_SERVERS as usize]>("loads", &loads)?.frozen();
+        let retired = Retired::new(room.retired, parts.moving);
+        let counts = Counts::new(loads, room.counters, retired, room.zeros);
+        let servers = Servers::new(room.servers, |server| counts.has_load(server))?;
+        let connections = Mapped::<Bucket>::new("connections", &pinned.map("connections")?)?;
+        let tables = Tables::seen(
+            room.services,
+            Rosters::new(room.rosters)?,
+            servers,
+            counts,
+            Addresses::new(parts.addresses)?,
+            Own::new(pinned.map("own")?)?,
+        )?;
+        Ok(Some(Self {
+            settings: Settings::new(parts.settings)?,
+            tables,
+            connections: Connections::new(connections.frozen()),
+            drops: PerCpuArray::try_from(pinned.map("drops")?)?,
+            passes: PerCpuArray::try_from(pinned.map("passes")?)?,
+        }))
+    }
+
+    /// Bytes of kernel memory that the maps take.
+    pub fn memory(&self) -> u64 {
+        self.connections.bytes() + self.tables.bytes()
+    }
+}
+
 /// A running packet path.
 pub struct Dataplane {
     life: Life,
-    settings: Settings,
+    view: View,
     interfaces: Interfaces,
     hops: Hops,
-    tables: Tables,
-    connections: Connections,
     recount: Recount,
-    drops: PerCpuArray<MapData, u64>,
-    passes: PerCpuArray<MapData, u64>,
     /// What is audited next.
     part: Part,
     /// The last field: see there.
@@ -94,10 +137,8 @@ impl Dataplane {
         let servers = Servers::new(room.servers, |server| counts.has_load(server))?;
         let connections = Mapped::<Bucket>::new("connections", &life.map("connections")?)?;
         let recount = Recount::new(servers.capacity(), parts.recount);
-        let mut this = Self {
+        let view = View {
             settings: Settings::new(parts.settings)?,
-            interfaces: Interfaces::new(parts.interfaces, life.map("stations")?)?,
-            hops: Hops::new(life.map("hops")?)?,
             tables: Tables::new(
                 room.services,
                 Rosters::new(room.rosters)?,
@@ -107,23 +148,29 @@ impl Dataplane {
                 Own::new(life.map("own")?)?,
             )?,
             connections: Connections::new(connections),
-            recount,
             drops: PerCpuArray::try_from(life.map("drops")?)?,
             passes: PerCpuArray::try_from(life.map("passes")?)?,
+        };
+        let mut this = Self {
+            view,
+            interfaces: Interfaces::new(parts.interfaces, life.map("stations")?)?,
+            hops: Hops::new(life.map("hops")?)?,
+            recount,
             part: Part::default(),
             life,
             unfinished,
         };
         if !this.life.adopted() {
-            this.settings.begin(settings);
+            this.view.settings.begin(settings);
         }
-        let Self { life, settings, .. } = &mut this;
+        let Self { life, view, .. } = &mut this;
+        let settings = &view.settings;
         clock::compare(|| {
             life.read_clock()?;
             settings.read_clock();
             Ok(settings.get().clock.nanoseconds)
         })?;
-        let counts = this.tables.counts();
+        let counts = this.view.tables.counts();
         this.life.finish_move(|counters, servers| {
             counts.carry_from(&Tally::of(counters, servers));
         })?;
@@ -147,9 +194,9 @@ impl Dataplane {
         self.life.logger()
     }
 
-    /// Bytes of kernel memory that the maps take.
-    pub fn memory(&self) -> u64 {
-        self.connections.bytes() + self.tables.bytes()
+    /// What it counts and remembers.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// Takes it down: links first, then maps.

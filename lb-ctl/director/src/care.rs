@@ -67,7 +67,7 @@ impl Care {
     /// Estimates rates. To be called every two seconds.
     pub fn estimate(&mut self, dataplane: &mut Dataplane) {
         dataplane.estimate_rates();
-        self.idle = !dataplane.has_connections();
+        self.idle = !dataplane.view().has_connections();
     }
 
     /// Removes expired connections from a part of the table. To be called every `interval`. True

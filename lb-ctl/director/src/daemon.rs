@@ -181,8 +181,8 @@ impl Daemon {
             file: self.options.name(),
             written,
             recorded,
-            capacity: self.shell.dataplane.capacity(),
-            services: self.shell.dataplane.services(),
+            capacity: self.shell.dataplane.view().capacity(),
+            services: self.shell.dataplane.view().services(),
         };
         self.happen(Event::Started(Box::new(start))).await;
         let reply = loop {
@@ -278,11 +278,11 @@ impl Daemon {
         let report = Report {
             desired: self.core.desired(),
             reaches: self.core.reaches(),
-            dataplane: &self.shell.dataplane,
-            interfaces: &self.shell.interfaces,
-            troubles: &self.shell.care.troubles,
+            view: self.shell.dataplane.view(),
+            interfaces: self.shell.interfaces.shown(),
+            troubles: self.shell.care.troubles.all(),
             losses: &self.shell.care.losses,
-            since: self.since,
+            daemon: Some(self.since),
         };
         // A client that has gone needs no reply.
         match answer(&self.options, &report, by, request) {

@@ -42,10 +42,25 @@ pub struct Shown<'a> {
     pub name: &'a str,
     /// What the configuration calls it, where that is another name.
     pub configured: Option<&'a str>,
-    /// How the program is attached, if it is.
+    /// True where the program is attached.
+    pub attached: bool,
+    /// How, if that is known.
     pub mode: Option<Mode>,
     /// Why the program is attached although nobody named it.
     pub because: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    /// One that the program is attached to, nobody knows how.
+    pub fn attached(name: &'a str) -> Self {
+        Self {
+            name,
+            configured: None,
+            attached: true,
+            mode: None,
+            because: None,
+        }
+    }
 }
 
 /// What the kernel says of interfaces.
@@ -93,6 +108,7 @@ impl Interfaces {
             Shown {
                 name: now,
                 configured: (now != name).then_some(name),
+                attached: there.is_some(),
                 mode: there.map(|there| there.mode),
                 because: None,
             }
@@ -102,6 +118,7 @@ impl Interfaces {
             Some(Shown {
                 name: &there.name,
                 configured: None,
+                attached: true,
                 mode: Some(there.mode),
                 because: Some(because),
             })

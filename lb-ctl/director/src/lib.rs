@@ -10,7 +10,7 @@
 //! - `clients`: the ways to clients of NAT services
 //! - `log`, `repeats`: the core's lines in the log, and those that come too often
 //! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
-//! - `requests`, `report`: what is answered without the core
+//! - `requests`, `report`: what is answered without the core; `observe`: and without a daemon
 
 mod care;
 mod clients;
@@ -22,6 +22,7 @@ mod log;
 mod losses;
 mod machine;
 mod needs;
+mod observe;
 mod options;
 mod pace;
 pub mod record;
@@ -39,6 +40,7 @@ use lb_api::Instance;
 
 pub use self::{
     daemon::run,
+    observe::observe,
     options::{ModeChoice, Options},
 };
 

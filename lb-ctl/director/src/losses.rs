@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lb_dataplane::Dataplane;
+use lb_dataplane::View;
 use lb_model::{Desired, Method, Protocol, ServerId, ServiceId};
 
 use crate::troubles::Troubles;
@@ -42,18 +42,13 @@ struct Replies {
 
 impl Losses {
     /// Looks again.
-    pub fn look(
-        &mut self,
-        desired: &Desired,
-        dataplane: &Dataplane,
-        troubles: &mut Troubles,
-    ) -> Result<()> {
-        let drops = dataplane.drops()?.into_iter();
+    pub fn look(&mut self, desired: &Desired, view: &View, troubles: &mut Troubles) -> Result<()> {
+        let drops = view.drops()?.into_iter();
         let drops = drops.map(|(reason, packets)| (reason.name(), packets));
-        let passes = dataplane.passes()?.into_iter();
+        let passes = view.passes()?.into_iter();
         let passes = passes.map(|(reason, packets)| (reason.name(), packets));
         troubles.set("losses", self.growing(drops.chain(passes), Instant::now()));
-        troubles.set("mute", self.mute(desired, dataplane));
+        troubles.set("mute", self.mute(desired, view));
         Ok(())
     }
 
@@ -89,7 +84,7 @@ impl Losses {
         troubles
     }
 
-    fn mute(&mut self, desired: &Desired, dataplane: &Dataplane) -> BTreeMap<String, String> {
+    fn mute(&mut self, desired: &Desired, view: &View) -> BTreeMap<String, String> {
         let (mut troubles, mut now) = (BTreeMap::new(), HashMap::new());
         for service in desired.services.iter() {
             // Other protocols have services that answer nobody.
@@ -103,7 +98,7 @@ impl Losses {
             let translated = |server: &&lb_model::Server| service.method(server) == Method::Nat;
             for server in service.servers.iter().filter(translated).filter(|_| is_tcp) {
                 let key = (service.id, server.id);
-                let total = dataplane.numbers(service.id).server(server.id).total();
+                let total = view.numbers(service.id).server(server.id).total();
                 let replies = self.servers.get(&key).copied();
                 let replies = Replies::seen(replies, total.in_packets, total.out_packets);
                 if replies.mute >= MUTE {

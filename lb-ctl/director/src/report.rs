@@ -7,15 +7,10 @@ use lb_api::{
     Connection, ConnectionFilter, ErrorKind, InterfaceStats, ListedServer, ListedService, Listing,
     Numbers, Page, ReasonStats, Reply, Stats, TableStats,
 };
-use lb_dataplane::{self as dataplane, Cursor, Dataplane, ServerNumbers, Standing};
+use lb_dataplane::{self as dataplane, Cursor, ServerNumbers, Standing, View};
 use lb_model::{Desired, Server, Service, ServiceId, ServiceRef};
 
-use crate::{
-    core::Reaches,
-    interfaces::{Interfaces, Shown},
-    losses::Losses,
-    troubles::Troubles,
-};
+use crate::{core::Reaches, interfaces::Shown, losses::Losses};
 
 /// What can be told.
 pub struct Report<'a> {
@@ -24,22 +19,22 @@ pub struct Report<'a> {
     /// How servers are reached.
     pub reaches: &'a Reaches,
     /// What is counted.
-    pub dataplane: &'a Dataplane,
+    pub view: &'a View,
     /// The interfaces.
-    pub interfaces: &'a Interfaces,
+    pub interfaces: Vec<Shown<'a>>,
     /// What keeps packets from being served.
-    pub troubles: &'a Troubles,
+    pub troubles: Vec<String>,
     /// Packets that are lost.
     pub losses: &'a Losses,
-    /// Since when the daemon runs.
-    pub since: Instant,
+    /// Since when the daemon runs; nothing where none does.
+    pub daemon: Option<Instant>,
 }
 
 impl Report<'_> {
     /// Everything that is counted.
     pub fn stats(&self) -> Result<Stats> {
-        let drops = self.dataplane.drops()?.into_iter();
-        let passes = self.dataplane.passes()?.into_iter();
+        let drops = self.view.drops()?.into_iter();
+        let passes = self.view.passes()?.into_iter();
         let counted = |reason: &str, packets| ReasonStats {
             reason: reason.to_owned(),
             packets,
@@ -56,15 +51,15 @@ impl Report<'_> {
                 .map(|(reason, packets)| counted(reason.name(), packets))
                 .collect(),
             connections: TableStats {
-                used: self.dataplane.connections_in_use(),
-                capacity: self.dataplane.capacity().into(),
-                slots: self.dataplane.slots().into(),
+                used: self.view.connections_in_use(),
+                capacity: self.view.capacity().into(),
+                slots: self.view.slots().into(),
             },
-            memory: self.dataplane.memory(),
-            interfaces: self.interfaces.shown().iter().map(interface).collect(),
-            troubles: self.troubles.all(),
-            uptime: self.since.elapsed().as_secs(),
-            pid: std::process::id(),
+            memory: self.view.memory(),
+            interfaces: self.interfaces.iter().map(interface).collect(),
+            troubles: self.troubles.clone(),
+            uptime: self.daemon.map_or(0, |since| since.elapsed().as_secs()),
+            pid: self.daemon.map_or(0, |_| std::process::id()),
         })
     }
 
@@ -83,7 +78,7 @@ impl Report<'_> {
             },
         };
         Reply::Listing(Listing {
-            capacity: self.dataplane.capacity(),
+            capacity: self.view.capacity(),
             services,
         })
     }
@@ -98,9 +93,7 @@ impl Report<'_> {
             },
         };
         let matches = |found: &dataplane::Connection| filter.matches(&row(found), service);
-        let page = self
-            .dataplane
-            .connections(Cursor::from(from), limit, matches);
+        let page = self.view.connections(Cursor::from(from), limit, matches);
         Reply::Connections(Page {
             rows: page.rows.iter().map(row).collect(),
             found: page.found,
@@ -116,7 +109,7 @@ impl Report<'_> {
     }
 
     fn service(&self, service: &Service, numbers: Numbers) -> ListedService {
-        let counted = self.dataplane.numbers(service.id);
+        let counted = self.view.numbers(service.id);
         let servers: Vec<_> = service
             .servers
             .iter()
@@ -180,8 +173,13 @@ impl Report<'_> {
 fn interface(shown: &Shown<'_>) -> InterfaceStats {
     InterfaceStats {
         name: shown.name.to_owned(),
-        mode: shown.mode.map_or("none", |mode| mode.name()).to_owned(),
-        attached: shown.mode.is_some(),
+        mode: match (shown.mode, shown.attached) {
+            (Some(mode), _) => mode.name(),
+            (None, true) => "unknown mode",
+            (None, false) => "none",
+        }
+        .to_owned(),
+        attached: shown.attached,
         configured: shown.configured.map(str::to_owned),
         because: shown.because.map(str::to_owned),
     }

@@ -125,7 +125,7 @@ impl Shell {
         let Care {
             losses, troubles, ..
         } = &mut self.care;
-        let outcome = losses.look(core.desired(), &self.dataplane, troubles);
+        let outcome = losses.look(core.desired(), self.dataplane.view(), troubles);
         troubles.note("counters", outcome);
     }
 

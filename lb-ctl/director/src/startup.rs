@@ -80,7 +80,7 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
             );
         }
         let nothing = Desired {
-            connections: dataplane.capacity(),
+            connections: dataplane.view().capacity(),
             ..Desired::default()
         };
         let nothing = Recorded {

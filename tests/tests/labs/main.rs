@@ -27,6 +27,7 @@ mod marks;
 mod mixed_methods;
 mod modes;
 mod neighbours;
+mod observing;
 mod renamed;
 mod restart;
 mod selftest;

@@ -23,6 +23,7 @@ pub struct Mapped<T> {
     /// Where in `memory` the first entry begins, in bytes.
     offset: usize,
     entries: u32,
+    frozen: bool,
     _entries: PhantomData<T>,
 }
 
@@ -63,6 +64,7 @@ impl<T: Pod> Mapped<T> {
             memory: memory.into(),
             offset: 0,
             entries,
+            frozen: false,
             _entries: PhantomData,
         })
     }
@@ -90,8 +92,15 @@ impl<T: Pod> Mapped<T> {
             memory,
             offset,
             entries,
+            frozen: false,
             _entries: PhantomData,
         })
+    }
+
+    /// From here on, nothing is written to it: for those who only look.
+    pub fn frozen(mut self) -> Self {
+        self.frozen = true;
+        self
     }
 
     /// Number of entries.
@@ -110,9 +119,9 @@ impl<T: Pod> Mapped<T> {
         (index < self.entries).then(|| unsafe { ptr::read_volatile(self.entry(index)) })
     }
 
-    /// Overwrites an entry; nothing happens beyond the end.
+    /// Overwrites an entry; nothing happens beyond the end, or where it is frozen.
     pub fn write(&self, index: u32, value: T) {
-        if index < self.entries {
+        if index < self.entries && !self.frozen {
             // SAFETY: as in `read`.
             unsafe { ptr::write_volatile(self.entry(index), value) }
         }

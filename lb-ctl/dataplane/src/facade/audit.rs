@@ -16,8 +16,8 @@ impl Dataplane {
     pub fn audit(&mut self) -> Result<()> {
         let part = self.part;
         self.part = part.next();
-        let mut repaired = self.tables.repair(part)?;
-        repaired.extend(self.settings.repair());
+        let mut repaired = self.view.tables.repair(part)?;
+        repaired.extend(self.view.settings.repair());
         repaired.extend(self.interfaces.repair(part)?);
         audit::tell(&repaired);
         Ok(())

@@ -3,7 +3,7 @@
 use lb_model::{Load, Timeouts};
 
 use crate::{
-    Dataplane,
+    Dataplane, View,
     connections::{
         pages::{Connection, Cursor, Page},
         recount::Mended,
@@ -20,7 +20,7 @@ pub struct Swept {
     pub whole: bool,
 }
 
-impl Dataplane {
+impl View {
     /// A page of the connection table, from `cursor` on: at most `limit` connections that
     /// `matches` lets through. A limit of 0 counts them only. One call looks at a part of the
     /// table only, however large that is.
@@ -71,10 +71,12 @@ impl Dataplane {
     pub fn slots(&self) -> u32 {
         self.connections.slots()
     }
+}
 
+impl Dataplane {
     /// Sets the timeouts of connections, also of those that there are.
     pub fn set_timeouts(&self, timeouts: &Timeouts) {
-        self.settings.set_timeouts(timeouts);
+        self.view.settings.set_timeouts(timeouts);
     }
 
     /// Takes expired connections away, in the next part of the table, which is `share` of it or
@@ -82,18 +84,19 @@ impl Dataplane {
     pub fn sweep(&mut self, share: f64) -> Swept {
         /// Less is not worth a call.
         const LEAST: u32 = 512;
-        let buckets = (f64::from(self.connections.buckets()) * share).ceil() as u32;
-        let settings = self.settings.get();
+        let buckets = (f64::from(self.view.connections.buckets()) * share).ceil() as u32;
+        let settings = self.view.settings.get();
         let recount = &mut self.recount;
         let swept = self.life.sweeper().and_then(|program| {
-            self.connections
+            self.view
+                .connections
                 .sweep(buckets.max(LEAST), &settings, program, recount)
         });
         let (ended, whole) = swept.unwrap_or_else(|error| {
             tracing::error!("expired connections stay in the table: {error:#}");
             (0, false)
         });
-        if whole && let Some(mended) = recount.finish(self.tables.counts()) {
+        if whole && let Some(mended) = recount.finish(self.view.tables.counts()) {
             self.tell(&mended);
         }
         Swept { ended, whole }
@@ -105,7 +108,7 @@ impl Dataplane {
             before,
             now,
         } = *mended;
-        let identity = self.tables.servers().identity(server);
+        let identity = self.view.tables.servers().identity(server);
         let who = identity.map_or_else(
             || format!("the free entry {server}"),
             |identity| format!("server {} of {}", identity.server, identity.service),

@@ -7,19 +7,14 @@ use lb_common::{drops::Drop, passes::Pass};
 use lb_model::ServiceId;
 
 use crate::{
-    Dataplane,
+    Dataplane, View,
     counts::{self, numbers::Numbers},
 };
 
 impl Dataplane {
-    /// What is counted for a service and its servers.
-    pub fn numbers(&self, service: ServiceId) -> Numbers<'_> {
-        Numbers::of(&self.tables, service)
-    }
-
     /// Shows what these services and their servers count from here on (`ipvsadm -Z`).
     pub fn zero(&mut self, services: &[ServiceId]) {
-        self.tables.zero(services);
+        self.view.tables.zero(services);
     }
 
     /// How often [`estimate_rates`](Self::estimate_rates) is to be called.
@@ -27,7 +22,14 @@ impl Dataplane {
 
     /// Estimates the rates of all services and servers.
     pub fn estimate_rates(&mut self) {
-        self.tables.estimate_rates();
+        self.view.tables.estimate_rates();
+    }
+}
+
+impl View {
+    /// What is counted for a service and its servers.
+    pub fn numbers(&self, service: ServiceId) -> Numbers<'_> {
+        Numbers::of(&self.tables, service)
     }
 
     /// Packets to services that were left to the kernel's network stack, by reason.

@@ -40,12 +40,12 @@ impl Dataplane {
         let wire = addresses
             .iter()
             .map(|address| encode::wire((*address).into()));
-        self.tables.set_own(wire.collect::<Result<_, _>>()?)
+        self.view.tables.set_own(wire.collect::<Result<_, _>>()?)
     }
 
     /// Says that routes or neighbours have changed: replies look up their way anew.
     pub fn routes_changed(&self) {
-        self.settings.next_epoch();
+        self.view.settings.next_epoch();
     }
 
     /// The next hops that replies of NAT servers go to: interface's index, and address.

@@ -8,6 +8,7 @@ mod load;
 mod mode;
 pub mod object;
 mod occupant;
+pub mod pinned;
 pub mod pins;
 mod refused;
 pub mod room;

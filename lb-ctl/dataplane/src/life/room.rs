@@ -127,6 +127,19 @@ impl RoomMaps {
         })
     }
 
+    /// The maps that are pinned in a folder, for those who only look.
+    pub fn seen(map: impl FnMut(&str) -> Result<Map>) -> Result<Self> {
+        let maps = Self::by(map)?;
+        Ok(Self {
+            servers: maps.servers.frozen(),
+            counters: maps.counters.frozen(),
+            retired: maps.retired.frozen(),
+            zeros: maps.zeros.frozen(),
+            rosters: maps.rosters.frozen(),
+            services: maps.services,
+        })
+    }
+
     fn by(mut map: impl FnMut(&str) -> Result<Map>) -> Result<Self> {
         Ok(Self {
             servers: Mapped::new("servers", &map("servers")?)?,

@@ -106,4 +106,15 @@ impl Parts {
             recount: Mapped::part::<Balancer>(name, map, offset_of!(Balancer, recount), 1)?,
         })
     }
+
+    /// For those who only look.
+    pub fn frozen(self) -> Self {
+        Self {
+            settings: self.settings.frozen(),
+            addresses: self.addresses.frozen(),
+            interfaces: self.interfaces.frozen(),
+            moving: self.moving.frozen(),
+            recount: self.recount.frozen(),
+        }
+    }
 }

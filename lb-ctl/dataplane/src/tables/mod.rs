@@ -47,21 +47,13 @@ impl Tables {
     /// Reads what the maps of a room say, and finishes what a daemon that crashed has begun.
     pub fn new(
         services: services::Map,
-        mut rosters: Rosters,
+        rosters: Rosters,
         servers: Servers,
         counts: Counts,
         addresses: Addresses,
         own: Own,
     ) -> Result<Self> {
-        let services = Services::new(services, servers.capacity(), |value| rosters.adopt(value))?;
-        let mut this = Self {
-            services,
-            rosters,
-            servers,
-            counts,
-            addresses,
-            own,
-        };
+        let mut this = Self::seen(services, rosters, servers, counts, addresses, own)?;
         let vips: Vec<_> = this.services().iter().map(encode::vip).collect();
         vips.into_iter()
             .flatten()
@@ -72,6 +64,26 @@ impl Tables {
         } = &mut this;
         addresses.adopt(servers.entries().flat_map(|entry| encode::concerns(&entry)));
         Ok(this)
+    }
+
+    /// Reads what the maps of a room say.
+    pub fn seen(
+        services: services::Map,
+        mut rosters: Rosters,
+        servers: Servers,
+        counts: Counts,
+        addresses: Addresses,
+        own: Own,
+    ) -> Result<Self> {
+        let services = Services::new(services, servers.capacity(), |value| rosters.adopt(value))?;
+        Ok(Self {
+            services,
+            rosters,
+            servers,
+            counts,
+            addresses,
+            own,
+        })
     }
 
     /// The services that packets find, in no order.

@@ -56,7 +56,7 @@ pub enum Found {
 impl RecordFile {
     /// The record of an instance, with what it says.
     pub fn open(instance: &Instance) -> io::Result<(Self, Found)> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot = fs::read_to_string(BOOT)?;
         Ok(Self::open_at(path(instance), boot.trim().to_owned()))
     }
 
@@ -131,6 +131,22 @@ impl RecordFile {
         self.begun = self.length;
         Ok(())
     }
+}
+
+/// Which boot of the machine this is.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What an instance's record says; nothing where there is none that can be used. Nothing is changed.
+pub fn look(instance: &Instance) -> io::Result<Option<Recorded>> {
+    let boot = fs::read_to_string(BOOT)?;
+    let bytes = match fs::read(path(instance)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    Ok(match read(&bytes, boot.trim()) {
+        Read::Whole { recorded, .. } => Some(*recorded),
+        Read::OtherBoot | Read::Damaged { .. } => None,
+    })
 }
 
 impl Record for RecordFile {
