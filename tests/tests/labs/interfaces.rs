@@ -200,6 +200,33 @@ fn an_interface_whose_index_has_the_same_lower_bits_hides_no_other() {
 }
 
 #[test]
+fn frames_to_a_macvlan_above_the_interface_are_served() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let machine = lab.host("director").unwrap();
+    // As VRRP with a virtual MAC address has it: the VIP is on the macvlan, and only that answers
+    // ARP for it.
+    machine
+        .sysctls(&[("ipv4/conf/all/arp_ignore", "1")])
+        .unwrap();
+    machine
+        .ip([
+            "link add link eth0 name vrrp address 00:00:5e:00:01:33 type macvlan mode bridge",
+            "link set vrrp up",
+            "address add 172.16.10.99/32 dev vrrp",
+        ])
+        .unwrap();
+    let configuration = ONE_INTERFACE.replace("172.16.10.21", "172.16.10.99");
+    let director = Director::start(&lab, &configuration).unwrap();
+    let client = lab.client("client", "172.16.10.99:80").unwrap();
+    client.servers(4).unwrap();
+    let stats = director.stats().unwrap();
+    assert_eq!(stats.services[0].counters.connections, 4);
+    assert_eq!(stats.troubles, [""; 0]);
+    // It needs no program of its own.
+    assert_eq!(director.attached("vrrp").unwrap(), None);
+}
+
+#[test]
 fn replies_too_large_for_the_clients_link_arrive_in_smaller_packets() {
     let lab = Lab::realise(&topology()).unwrap();
     let machine = lab.host("director").unwrap();
