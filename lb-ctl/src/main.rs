@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use lb_api::{Instance, Reply, Request};
-use lb_director::{ModeChoice, Options};
+use lb_director::{ModeChoice, Observed, Options};
 use lb_verbs::{Machine, Mode, Start};
 use tokio::runtime::Builder;
 
@@ -22,14 +22,18 @@ fn main() -> ExitCode {
 fn observe(instance: &Instance, request: &Request) -> Option<Reply> {
     static SAID: Once = Once::new();
     match lb_director::observe(instance, request) {
-        Ok(reply) => {
-            let reply = reply?;
+        Ok(observed) => {
+            let Observed { reply, attached } = observed?;
             SAID.call_once(|| {
+                let forwarded = match &attached[..] {
+                    [] => "its program is attached to no interface, so nothing is forwarded".into(),
+                    names => format!("packets of {} are still forwarded", names.join(", ")),
+                };
                 // Nobody has to read it.
                 let _ = writeln!(
                     io::stderr(),
-                    "lb-ctl: no daemon of instance `{instance}` is running; packets are forwarded, \
-                     and this is read from the kernel"
+                    "lb-ctl: no daemon of instance `{instance}` is running; {forwarded}, and this \
+                     is read from the kernel"
                 );
             });
             Some(reply)

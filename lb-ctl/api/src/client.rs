@@ -3,14 +3,21 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
     path::{Path, PathBuf},
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::{
+    socket::{
+        AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_to, getsockopt, setsockopt,
+        socket,
+        sockopt::{PeerCredentials, SendTimeout},
+    },
+    time::{TimeVal, TimeValLike as _},
+};
 
 use crate::{
     Reply, Request,
@@ -40,7 +47,7 @@ pub fn observe_by(observer: Observer) {
 /// Asks the daemon of this instance. A [`Reply::Error`] is a reply like any other. Where no daemon
 /// runs, whoever was named by [`observe_by`] may answer.
 pub fn call(instance: &Instance, request: &Request) -> Result<Reply, CallError> {
-    let outcome = call_in(&run_directory(), instance, request);
+    let outcome = call_daemon(instance, request);
     if let Err(CallError::NoDaemon { .. }) = outcome
         && let Some(observer) = OBSERVER.get()
         && let Some(reply) = observer(instance, request)
@@ -48,6 +55,11 @@ pub fn call(instance: &Instance, request: &Request) -> Result<Reply, CallError> 
         return Ok(reply);
     }
     outcome
+}
+
+/// Asks the daemon of this instance, and nobody else.
+pub fn call_daemon(instance: &Instance, request: &Request) -> Result<Reply, CallError> {
+    call_in(&run_directory(), instance, request)
 }
 
 /// Why there is no reply.
@@ -148,7 +160,7 @@ pub(super) fn call_in(
 fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStream, CallError> {
     let begun = Instant::now();
     loop {
-        let error = match UnixStream::connect(path) {
+        let error = match dial(path) {
             Ok(stream) => return Ok(stream),
             Err(error) => error,
         };
@@ -157,6 +169,18 @@ fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStr
             io::ErrorKind::NotFound => "no such socket",
             io::ErrorKind::ConnectionRefused => "connection refused",
             io::ErrorKind::PermissionDenied => return Err(CallError::Denied { instance, path }),
+            io::ErrorKind::WouldBlock => {
+                let pid = running(directory, &instance).and_then(|pid| pid.try_into().ok());
+                return Err(CallError::NoAnswer {
+                    instance,
+                    pid,
+                    path,
+                    why: format!(
+                        "it has taken no connection for {} s; forwarding continues",
+                        SILENCE.as_secs()
+                    ),
+                });
+            }
             _ => {
                 return Err(CallError::NoAnswer {
                     instance,
@@ -184,6 +208,23 @@ fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStr
             Some(_) => thread::sleep(LOOK),
         }
     }
+}
+
+/// Connects, in a few seconds at most: where a daemon hangs, others may be waiting already.
+fn dial(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    setsockopt(
+        &socket,
+        SendTimeout,
+        &TimeVal::milliseconds(SILENCE.as_millis() as i64),
+    )?;
+    connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 /// Asks, and waits for the answer as long as the daemon (this process, if it is known) works.

@@ -11,7 +11,7 @@ mod server;
 mod socket;
 
 pub use self::{
-    client::{CallError, Observer, call, observe_by},
+    client::{CallError, Observer, call, call_daemon, observe_by},
     instance::Instance,
     listing::{
         Connection, InterfaceStats, ListedServer, ListedService, Listing, Page, ReasonStats, Stats,

@@ -40,7 +40,7 @@ use lb_api::Instance;
 
 pub use self::{
     daemon::run,
-    observe::observe,
+    observe::{Observed, observe},
     options::{ModeChoice, Options},
 };
 

@@ -73,19 +73,22 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
         .any(|attached| attached.mode == Mode::Native);
     for service in desired.services.iter() {
         for server in &service.servers {
-            let Reach::Hop(hop) = reaches.get(server.id.address) else {
+            let way_out = match reaches.get(server.id.address) {
+                Reach::Hop(hop) => Some(hop.interface),
+                // As soon as it answers, its replies come in there.
+                Reach::Unresolved { interface, .. } => Some(interface),
+                _ => None,
+            };
+            let Some(way_out) = way_out.filter(|index| !machine.sees(*index, wanted)) else {
                 continue;
             };
-            if machine.sees(hop.interface, wanted) {
-                continue;
-            }
             let because = match service.method(server) {
                 Method::Nat => format!("replies of NAT servers arrive on it ({})", server.id),
                 // In native mode, most drivers send only by interfaces that run XDP, too.
                 _ if native => format!("server {} is reached through it", server.id),
                 _ => continue,
             };
-            needs.attach.entry(hop.interface).or_insert(because);
+            needs.attach.entry(way_out).or_insert(because);
         }
     }
     needs

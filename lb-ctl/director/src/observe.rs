@@ -14,9 +14,18 @@ use crate::{
     report::Report,
 };
 
+/// What was found.
+#[derive(Debug)]
+pub struct Observed {
+    /// The answer.
+    pub reply: Reply,
+    /// The interfaces whose packets are handled.
+    pub attached: Vec<String>,
+}
+
 /// The answer to a request that only reads. `None` if there is no packet path, or if only a daemon
 /// can answer.
-pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Reply>> {
+pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Observed>> {
     let reads = matches!(
         request,
         Request::Show
@@ -56,7 +65,7 @@ pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Reply>> 
         losses: &Losses::default(),
         daemon: None,
     };
-    Ok(Some(match request {
+    let reply = match request {
         Request::Stats => Reply::Stats(report.stats()?),
         Request::List { service, numbers } => report.list(service.as_ref(), *numbers),
         Request::Connections {
@@ -66,5 +75,9 @@ pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Reply>> 
         } => report.connections(filter, *from, *limit),
         Request::Timeouts => Reply::Timeouts(desired.timeouts.clone()),
         _ => Reply::Desired(Box::new(desired.clone())),
+    };
+    Ok(Some(Observed {
+        reply,
+        attached: names,
     }))
 }

@@ -16,7 +16,7 @@ pub fn carry_out(
     machine: &impl Machine,
     output: &mut Output<impl Write>,
 ) -> Result<(), Failure> {
-    match lb_api::call(instance, &Request::Show) {
+    match lb_api::call_daemon(instance, &Request::Show) {
         Ok(Reply::Desired(desired)) => {
             writeln!(
                 output,
@@ -29,7 +29,7 @@ pub fn carry_out(
         Err(CallError::NoDaemon { .. }) => return without_daemon(instance, machine, output),
         Ok(_) | Err(_) => {}
     }
-    match lb_api::call(instance, &Request::Detach) {
+    match lb_api::call_daemon(instance, &Request::Detach) {
         Ok(Reply::Done) => {
             writeln!(output, "forwarding has stopped")?;
             Ok(())

@@ -85,6 +85,15 @@ fn nat_attaches_to_the_interface_that_servers_are_behind() {
 }
 
 #[test]
+fn nat_attaches_to_the_interface_of_a_server_that_does_not_answer_yet() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let silent = ONE_INTERFACE.replace("192.168.100.39", "192.168.100.40");
+    let director = Director::start(&lab, &silent.replace("192.168.100.23", "192.168.100.41"));
+    let director = director.unwrap();
+    assert_eq!(director.attached("eth1").unwrap(), Some(Mode::Native));
+}
+
+#[test]
 fn a_vip_has_its_interface_attached() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start_in(Mode::Generic, &lab, ONE_INTERFACE).unwrap();

@@ -79,6 +79,14 @@ fn what_is_counted_can_be_read_without_a_daemon() {
     })
     .unwrap();
     assert_eq!(director.stats().unwrap().services[0].servers[1].weight, 7);
+
+    // Who ends what runs is not told of a daemon that does not.
+    director.end(Signal::SIGKILL).unwrap();
+    let output = director.try_command(&["detach"]).unwrap();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("had no daemon"), "{output:?}");
+    assert!(!output.stdout.contains("ending the daemon"), "{output:?}");
+    assert!(!output.stderr.contains(NOTE), "{output:?}");
 }
 
 #[test]

@@ -285,8 +285,7 @@ fn a_socket_and_a_lock_that_were_removed_are_made_again() {
     let (_lab, director, client) = start();
     let lock = socket(&director).with_extension("lock");
     let pid = director.process().unwrap().to_string();
-    // One by one, both, and with their directory.
-    let directory = socket(&director).parent().unwrap().to_owned();
+    // One by one, and both.
     for gone in [
         vec![socket(&director)],
         vec![lock.clone()],
@@ -316,9 +315,25 @@ fn a_socket_and_a_lock_that_were_removed_are_made_again() {
     let file = director.path("lb.yaml").display().to_string();
     let second = director.try_command(&["run", "--config", &file]).unwrap();
     assert_eq!(second.code, Some(1), "{second:?}");
-    wait_until("the first one serves", || director.stats().map(drop)).unwrap();
-    assert!(directory.exists());
+    assert!(second.stderr.contains("another daemon"), "{second:?}");
+    wait_until("the first one makes them again", || {
+        ensure!(lock.exists() && socket(&director).exists());
+        Ok(())
+    })
+    .unwrap();
     assert_serves(&director, &client);
+}
+
+/// Connects if that can be done at once.
+fn connect_at_once(path: &std::path::Path) -> nix::Result<std::os::fd::OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(
+        std::os::fd::AsRawFd::as_raw_fd(&stream),
+        &UnixAddr::new(path)?,
+    )?;
+    Ok(stream)
 }
 
 #[test]
@@ -343,6 +358,18 @@ fn a_daemon_that_hangs_is_named() {
         );
     }
     client.servers(2).unwrap();
+    // Others that gave up may fill the queue of those who wait to be let in.
+    let waiting: Vec<_> = (0..)
+        .map_while(|_| {
+            let stream = connect_at_once(&socket(&director));
+            stream.ok()
+        })
+        .collect();
+    assert!(waiting.len() > 1, "{} wait", waiting.len());
+    let output = director.try_command(&["stats"]).unwrap();
+    assert_ne!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains(&format!("pid {pid}")), "{output:?}");
+    drop(waiting);
     nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
     wait_until("it answers again", || director.stats().map(drop)).unwrap();
 }
