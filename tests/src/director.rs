@@ -148,7 +148,12 @@ impl Director {
 
     fn serve(&mut self, mut daemon: Process) -> Result<()> {
         wait_until("the daemon answers", || match daemon.ensure_running() {
-            Ok(()) => self.command(&["stats"]).map(|_| Ok(())),
+            // Without a daemon, the kernel would be read.
+            Ok(()) => {
+                let pid = self.stats()?.pid;
+                ensure!(pid != 0, "the daemon does not listen yet");
+                Ok(Ok(()))
+            }
             // If it has ended, it will not answer any more: stop waiting.
             ended => Ok(ended),
         })??;

@@ -22,6 +22,8 @@ pub struct Stats {
     pub interfaces: Vec<Interface>,
     /// What keeps packets from being served.
     pub troubles: Vec<String>,
+    /// The daemon's process; 0 where none runs.
+    pub pid: u32,
 }
 
 impl Stats {

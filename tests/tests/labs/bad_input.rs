@@ -141,10 +141,16 @@ fn an_interface_whose_mtu_is_too_large_for_native_mode_says_so() {
 fn a_command_without_a_daemon_says_how_to_start_one() {
     let (_lab, mut director) = lab();
     director.end(Signal::SIGTERM).unwrap();
-    for command in [&["stats"][..], &["conns"], &["save"], &["service", "list"]] {
-        let output = director.try_command(command).unwrap();
-        assert_refused(&output, 1, &["no daemon", "lb-ctl run"]);
-    }
+    let refuse = |commands: &[&[&str]]| {
+        for command in commands {
+            let output = director.try_command(command).unwrap();
+            assert_refused(&output, 1, &["no daemon", "lb-ctl run"]);
+        }
+    };
+    // What only a daemon does; and when nothing is left to read, the rest.
+    refuse(&[&["service", "add", "tcp/10.9.9.9:80"]]);
+    director.command(&["detach"]).unwrap();
+    refuse(&[&["stats"], &["conns"], &["save"], &["service", "list"]]);
 }
 
 #[test]

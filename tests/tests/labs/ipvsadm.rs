@@ -362,6 +362,7 @@ fn what_is_typed_takes_effect_before_the_next_line_is_typed() {
 fn without_a_daemon_it_is_as_without_ip_vs() {
     let (_lab, mut director) = empty(&l3_direct_one_subnet::topology());
     director.end(Signal::SIGTERM).unwrap();
+    director.command(&["detach"]).unwrap();
     for command in [
         "ipvsadm -Ln",
         "ipvsadm -A -t 10.9.9.9:80",
