@@ -375,8 +375,8 @@ fn a_connection_that_is_established_keeps_its_reverse_entry() {
 }
 
 #[test]
-fn a_connection_that_becomes_established_meanwhile_loses_nothing_it_needs() {
-    // The first one is half open: it may lose its reverse entry, but not once it is established.
+fn one_of_both_gets_the_replies_while_the_older_one_becomes_established() {
+    // The first one may lose its reverse entry while it is half open; both never lose it.
     in_all_orders(
         2,
         || {

@@ -246,6 +246,7 @@ fn ask(mut stream: UnixStream, request: &Request, pid: Option<i32>) -> Result<Ve
     while !rest.is_empty() && sent.is_ok() {
         match stream.write(rest) {
             Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if is_late(&error) => sent = waiting.goes_on(),
             Err(error) => sent = Err(error.to_string()),
         }
@@ -270,7 +271,7 @@ fn ask(mut stream: UnixStream, request: &Request, pid: Option<i32>) -> Result<Ve
 fn is_late(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     )
 }
 

@@ -233,21 +233,8 @@ impl Interfaces {
             dataplane.detach(index)?;
             tracing::info!("{name}: XDP program detached");
         }
-        for (&index, because) in &needed {
-            if self.attached.contains_key(&index) {
-                continue;
-            }
-            let name = name_of(index, all);
-            let outcome = self.attach(dataplane, &[(name.clone(), index)], all);
-            if outcome.is_ok() {
-                tracing::info!("{name} is not in `interfaces`, but {because}: attached to it");
-            }
-            troubles.note(
-                &name,
-                outcome.map_err(|error| error.context(because.clone())),
-            );
-        }
         self.needed = needed;
+        self.reattach(dataplane, all, troubles);
         Ok(())
     }
 
@@ -314,7 +301,8 @@ impl Interfaces {
         let all = self.routing.interfaces().await?;
         tell(dataplane, &all)?;
         self.follow(dataplane, &all)?;
-        self.reattach(dataplane, &all, troubles)
+        self.reattach(dataplane, &all, troubles);
+        Ok(())
     }
 
     /// Follows interfaces that got another name, and gives up those that are gone.
@@ -346,14 +334,15 @@ impl Interfaces {
         Ok(())
     }
 
-    /// Attaches to desired interfaces that are not attached: they went away and came back, or
-    /// somebody detached them.
+    /// Attaches to interfaces that are desired or needed and are not attached: they are new, went
+    /// away and came back, or somebody detached them. What fails is tried again.
     fn reattach(
         &mut self,
         dataplane: &mut Dataplane,
         all: &[lb_network::Interface],
         troubles: &mut Troubles,
-    ) -> Result<()> {
+    ) {
+        let mut failing = BTreeMap::new();
         for place in 0..self.wanted.len() {
             let (name, index) = self.wanted[place].clone();
             if index.is_some_and(|index| self.attached.contains_key(&index)) {
@@ -361,21 +350,30 @@ impl Interfaces {
             }
             let called_so = all.iter().find(|known| known.name == name);
             let Some(now) = index.or(called_so.map(|known| known.index)) else {
-                troubles.note(&name, Err(anyhow!("the interface does not exist")));
+                failing.insert(name.clone(), format!("interface {name} does not exist"));
                 continue;
             };
             self.wanted[place].1 = Some(now);
-            let outcome = self.attach(dataplane, &[(name_of(now, all), now)], all);
-            troubles.note(&name, outcome);
-        }
-        for (index, because) in self.needed.clone() {
-            if !self.attached.contains_key(&index) {
-                let name = name_of(index, all);
-                let outcome = self.attach(dataplane, &[(name.clone(), index)], all);
-                troubles.note(&name, outcome.map_err(|error| error.context(because)));
+            if let Err(error) = self.attach(dataplane, &[(name_of(now, all), now)], all) {
+                failing.insert(name, format!("{error:#}; trying again every second"));
             }
         }
-        Ok(())
+        for (index, because) in self.needed.clone() {
+            if self.attached.contains_key(&index) {
+                continue;
+            }
+            let name = name_of(index, all);
+            match self.attach(dataplane, &[(name.clone(), index)], all) {
+                Ok(()) => {
+                    tracing::info!("{name} is not in `interfaces`, but {because}: attached to it");
+                }
+                Err(error) => {
+                    let why = format!("{because}: {error:#}; trying again every second");
+                    failing.insert(name, why);
+                }
+            }
+        }
+        troubles.set("interfaces", failing);
     }
 
     /// Repairs links that somebody has changed, and attaches anew where that is not possible.
@@ -401,7 +399,7 @@ impl Interfaces {
         {
             let all = self.routing.interfaces().await?;
             self.follow(dataplane, &all)?;
-            self.reattach(dataplane, &all, troubles)?;
+            self.reattach(dataplane, &all, troubles);
         }
         Ok(())
     }
@@ -441,10 +439,10 @@ fn warn_of_merging(index: u32, all: &[lb_network::Interface]) {
     }
 }
 
-/// Tells the packet path of all interfaces.
-fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> {
-    let interfaces = all.iter().map(|interface| {
-        // A macvlan's frames come in by the interface below it, a bridge's by its members.
+/// All interfaces, as the packet path is told of them. A macvlan's frames come in by the interface
+/// below it, a bridge's by its members.
+fn told(all: &[lb_network::Interface]) -> Vec<Interface> {
+    let one = |interface: &lb_network::Interface| {
         let takes_for = all.iter().filter(|other| {
             other.below == Some(interface.index) || interface.member_of == Some(other.index)
         });
@@ -454,8 +452,13 @@ fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> 
             mtu: interface.mtu,
             takes_for: takes_for.map(|other| other.mac).collect(),
         }
-    });
-    for without in dataplane.set_interfaces(&interfaces.collect::<Vec<_>>())? {
+    };
+    all.iter().map(one).collect()
+}
+
+/// Tells the packet path of all interfaces.
+fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> {
+    for without in dataplane.set_interfaces(&told(all))? {
         let name = all.iter().find(|known| known.index == without.index);
         tracing::error!(
             "{}: no reply of a NAT server can leave by it, because the indices of too many \
@@ -474,4 +477,38 @@ fn native_serves(interfaces: &[(String, u32)], all: &[lb_network::Interface]) ->
         .iter()
         .filter(|known| interfaces.iter().any(|&(_, index)| index == known.index));
     in_question.all(|interface| interface.kind != "veth")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(index: u32, below: Option<u32>, member_of: Option<u32>) -> lb_network::Interface {
+        lb_network::Interface {
+            index,
+            name: format!("if{index}"),
+            mac: [2, 0, 0, 0, 0, index as u8],
+            mtu: 1500,
+            up: true,
+            carrier: true,
+            ethernet: true,
+            kind: String::new(),
+            below,
+            member_of,
+        }
+    }
+
+    #[test]
+    fn an_interface_takes_the_frames_of_a_macvlan_above_it_and_of_its_bridge() {
+        let all = [
+            interface(1, None, Some(3)),
+            interface(2, Some(1), None),
+            interface(3, None, None),
+            interface(4, None, None),
+        ];
+        let takes_for = told(&all).into_iter().map(|it| it.takes_for);
+        let [macvlan, bridge] = [2, 3].map(|last| [2, 0, 0, 0, 0, last]);
+        let expected = [vec![macvlan, bridge], vec![], vec![], vec![]];
+        assert_eq!(takes_for.collect::<Vec<_>>(), expected);
+    }
 }

@@ -3,7 +3,10 @@
 
 use std::{fs, io};
 
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rtnetlink::{
+    packet_core::{NetlinkBuffer, NlasIterator},
+    sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER},
+};
 
 /// A chain of rules that received packets meet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +19,8 @@ pub struct Chain {
 
 // linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h.
 const HEADER: usize = 16;
+/// Bytes before an attribute's value.
+const ATTRIBUTE: usize = 4;
 const GET_CHAIN: u16 = 10 << 8 | 4;
 const NEW_CHAIN: u16 = 10 << 8 | 3;
 const REQUEST_DUMP: u16 = 0x301;
@@ -52,17 +57,19 @@ pub fn chains() -> io::Result<Vec<Chain>> {
     loop {
         let (datagram, _) = socket.recv_from_full()?;
         let mut rest = &datagram[..];
-        while let Some((kind, message)) = message(&mut rest) {
-            match kind {
+        while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+            match message.message_type() {
                 DONE => {
                     chains.sort();
                     return Ok(chains);
                 }
                 // The kernel has no nf_tables, or is not asked by root.
                 ERROR => return Err(io::Error::other("the kernel refuses to list chains")),
-                NEW_CHAIN => chains.extend(chain(message)),
+                NEW_CHAIN => chains.extend(chain(message.payload())),
                 _ => {}
             }
+            let length = (message.length() as usize).next_multiple_of(4);
+            rest = rest.get(length..).unwrap_or_default();
         }
         if datagram.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -77,15 +84,6 @@ pub fn old_tables() -> Vec<String> {
     // Empty, or not there, where nobody uses it.
     let names = fs::read_to_string("/proc/self/net/ip_tables_names").unwrap_or_default();
     names.split_whitespace().map(str::to_owned).collect()
-}
-
-/// Takes a message off the front: its kind and what follows its header.
-fn message<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
-    let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
-    let kind = u16::from_ne_bytes(rest.get(4..6)?.try_into().ok()?);
-    let message = rest.get(HEADER..length)?;
-    *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((kind, message))
 }
 
 fn chain(message: &[u8]) -> Option<Chain> {
@@ -110,16 +108,9 @@ fn chain(message: &[u8]) -> Option<Chain> {
 }
 
 /// The value of an attribute of this kind.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    /// The upper two bits of a kind are flags.
-    const KIND: u16 = 0x3FFF;
-    loop {
-        let length = usize::from(u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & KIND;
-        let value = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
+fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut found = NlasIterator::new(attributes).filter_map(Result::ok);
+    let found = found.find(|attribute| attribute.kind() == wanted)?;
+    let end = ATTRIBUTE + found.value_length();
+    found.into_inner().get(ATTRIBUTE..end)
 }

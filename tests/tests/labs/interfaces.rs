@@ -94,6 +94,45 @@ fn nat_attaches_to_the_interface_of_a_server_that_does_not_answer_yet() {
 }
 
 #[test]
+fn native_mode_attaches_to_the_interfaces_that_it_sends_by() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let direct = ONE_INTERFACE.replace("forward: nat", "forward: dr");
+    let director = Director::start(&lab, &direct).unwrap();
+    assert_eq!(director.attached("eth1").unwrap(), Some(Mode::Native));
+    assert_logged(&director, "server 192.168.100.39:80 is reached through it");
+    drop(director);
+    // In generic mode, any interface sends.
+    let director = Director::start_in(Mode::Generic, &lab, &direct).unwrap();
+    assert_eq!(director.attached("eth1").unwrap(), None);
+}
+
+#[test]
+fn an_interface_that_is_missing_is_told_until_nobody_wants_it() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let both = ONE_INTERFACE.replace("[eth0]", "[eth0, extra]");
+    let machine = lab.host("director").unwrap();
+    machine
+        .ip(["link add extra type veth peer name extra-peer"])
+        .unwrap();
+    let director = Director::start_in(Mode::Generic, &lab, &both).unwrap();
+    machine.ip(["link del extra"]).unwrap();
+    let troubles = |count: usize| {
+        wait_until("stats tells it", || {
+            let troubles = director.stats()?.troubles;
+            ensure!(troubles.len() == count, "{troubles:?}");
+            Ok(troubles)
+        })
+        .unwrap()
+    };
+    assert_eq!(troubles(1), ["interface extra does not exist"]);
+    let file = director.write("one.yaml", ONE_INTERFACE).unwrap();
+    let file = file.display().to_string();
+    director.command(&["apply", &file]).unwrap();
+    troubles(0);
+    assert_logged(&director, "over: interface extra does not exist");
+}
+
+#[test]
 fn a_vip_has_its_interface_attached() {
     let lab = Lab::realise(&topology()).unwrap();
     let director = Director::start_in(Mode::Generic, &lab, ONE_INTERFACE).unwrap();

@@ -84,7 +84,7 @@ pub trait PacketPath {
     fn remove(&mut self, service: ServiceId) -> Result<(), Fault>;
     /// Sets the timeouts of connections.
     fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Fault>;
-    /// Handles the packets of these interfaces and of no others.
+    /// Handles the packets of these interfaces, and of others only where that is needed.
     fn set_interfaces(&mut self, names: &[String]) -> Result<(), Fault>;
     /// Lets the shown counters of these services begin at 0 again.
     fn zero(&mut self, services: &[ServiceId]) -> Result<(), Fault>;
