@@ -74,6 +74,22 @@ pub enum Request {
     Detach,
 }
 
+impl Request {
+    /// True where the answer's length depends on how much there is, not on what is asked.
+    #[must_use]
+    pub fn reads_all(&self) -> bool {
+        match self {
+            Self::Show | Self::Stats | Self::List { .. } | Self::Connections { .. } => true,
+            Self::Apply { .. }
+            | Self::Saved { .. }
+            | Self::Change { .. }
+            | Self::Timeouts
+            | Self::SyncDaemons
+            | Self::Detach => false,
+        }
+    }
+}
+
 /// Which numbers a listing has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! The daemon's side: many clients at once, none of which can hold up the others.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
@@ -16,7 +16,7 @@ use tokio::{
 pub use crate::places::{MAX_CLIENTS, MAX_REQUEST};
 use crate::{
     Reply, Request,
-    places::{Place, Places},
+    places::{MUCH, Place, Places},
 };
 
 /// The error that a daemon answers which is about to end.
@@ -78,7 +78,8 @@ pub async fn serve(
     listeners: mpsc::Receiver<UnixListener>,
     calls: mpsc::Sender<Call>,
 ) {
-    serve_patiently(listener, listeners, calls, PATIENCE).await;
+    let places = Arc::default();
+    serve_patiently(listener, listeners, calls, PATIENCE, places).await;
 }
 
 pub(super) async fn serve_patiently(
@@ -86,8 +87,8 @@ pub(super) async fn serve_patiently(
     mut listeners: mpsc::Receiver<UnixListener>,
     calls: mpsc::Sender<Call>,
     patience: Duration,
+    places: Arc<Places>,
 ) {
-    let places = Arc::new(Places::default());
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
@@ -100,7 +101,7 @@ pub(super) async fn serve_patiently(
                         let (from, mut to) = stream.into_split();
                         tokio::select! {
                             () = attend(from, &mut to, by, &calls, &place, patience) => {}
-                            _ = go => turn_away(&to),
+                            _ = go => if !place.is_answering() { turn_away(&to) },
                         }
                         drop(place);
                     });
@@ -147,32 +148,41 @@ async fn attend(
             () = calls.closed() => return,
         };
         place.work();
-        let (reply, last) = match request {
-            Ok(Line::Whole(text)) => (answer(&text, by, calls).await, false),
-            Ok(Line::TooLong) => (too_long(), true),
-            Ok(Line::TooMuch) => (too_much(), true),
+        let (answer, last) = match request {
+            Ok(Line::Whole(text)) => (answer(&text, by, calls, place).await, false),
+            Ok(Line::TooLong) => (line(&too_long()), true),
+            Ok(Line::TooMuch) => (line(&too_much()), true),
             Ok(Line::None) => return,
-            Err(_) => (too_slow(patience), true),
+            Err(_) => (line(&too_slow(patience)), true),
         };
         place.release();
-        place.wait();
-        if !send(to, line(&reply), patience).await || last {
+        if !send(to, &answer, place, patience).await || last {
             return;
         }
     }
 }
 
-async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>) -> Reply {
-    let request = match serde_json::from_slice(text) {
+/// The answer to a request, as it is sent.
+async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>, place: &Place) -> Vec<u8> {
+    let request: Request = match serde_json::from_slice(text) {
         Ok(request) => request,
-        Err(error) => return Reply::bad_request(format!("not a request: {error}")),
+        Err(error) => return line(&Reply::bad_request(format!("not a request: {error}"))),
+    };
+    // What is answered to the others is hardly longer than what they ask, or short.
+    let turn = match request.reads_all() {
+        true => Some(place.turn().await),
+        false => None,
     };
     let (reply, answer) = oneshot::channel();
     let ending = || Reply::failed(ENDING);
-    match calls.send(Call { request, by, reply }).await {
+    let reply = match calls.send(Call { request, by, reply }).await {
         Ok(()) => answer.await.unwrap_or_else(|_| ending()),
         Err(_) => ending(),
-    }
+    };
+    let line = line(&reply);
+    place.offer(line.len());
+    drop(turn);
+    line
 }
 
 fn too_long() -> Reply {
@@ -228,8 +238,19 @@ async fn read_line(from: &mut BufReader<impl AsyncRead + Unpin>, place: &Place) 
 }
 
 /// False where the client does not take it.
-async fn send(to: &mut OwnedWriteHalf, line: Vec<u8>, patience: Duration) -> bool {
-    matches!(timeout(patience, to.write_all(&line)).await, Ok(Ok(())))
+async fn send(to: &mut OwnedWriteHalf, answer: &[u8], place: &Place, patience: Duration) -> bool {
+    place.offer(answer.len());
+    let sent = timeout(patience, async {
+        // A client that takes a few bytes now and then is waited for all the same.
+        for part in answer.chunks(MUCH) {
+            to.write_all(part).await?;
+            place.wait();
+        }
+        io::Result::Ok(())
+    });
+    let sent = sent.await;
+    place.offer(0);
+    matches!(sent, Ok(Ok(())))
 }
 
 fn line(reply: &Reply) -> Vec<u8> {

@@ -8,13 +8,14 @@ use std::{
     },
     path::Path,
     process,
+    sync::Arc,
     time::Duration,
 };
 
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
-use super::{client::call_in, server::serve_patiently, socket::bind_in, *};
+use super::{client::call_in, places::Places, server::serve_patiently, socket::bind_in, *};
 
 fn instance() -> Instance {
     "test".parse().unwrap()
@@ -62,6 +63,7 @@ fn with_daemon(patience: Duration, clients: impl FnOnce(&Path) + Send + 'static)
             mpsc::channel(1).1,
             sender,
             patience,
+            Arc::default(),
         ));
         let path = directory.path().to_owned();
         let clients = spawn_blocking(move || clients(&path));
@@ -218,6 +220,57 @@ fn clients_that_stop_in_the_middle_of_huge_requests_keep_no_memory_from_others()
         assert_eq!(reply, Reply::Done);
         let (_, message) = hanging[0].error();
         assert!(message.contains("try again later"), "{message}");
+    });
+}
+
+/// So much memory do answers take at most, with one that is being made.
+#[test]
+fn clients_that_do_not_take_huge_answers_keep_no_memory_from_others() {
+    const HUGE: usize = 2 << 20;
+    const MOST: usize = 2 * HUGE;
+    let directory = TempDir::new().unwrap();
+    let socket = bind_in(directory.path(), &instance()).unwrap();
+    in_runtime(async move {
+        let (sender, mut calls) = mpsc::channel::<Call>(MAX_CLIENTS);
+        let places = Arc::new(Places::with_room_for(MOST));
+        let serving = tokio::spawn(serve_patiently(
+            socket.listener().unwrap(),
+            mpsc::channel(1).1,
+            sender,
+            LONG,
+            Arc::clone(&places),
+        ));
+        let path = directory.path().to_owned();
+        let clients = spawn_blocking(move || {
+            let mut lazy: Vec<_> = (0..5).map(|_| Stranger::connect(&path)).collect();
+            for client in &mut lazy {
+                client.send(b"\"stats\"\n");
+            }
+            // Whoever takes the answer gets it, as often as it likes.
+            for _ in 0..2 {
+                let reply = call_in(&path, &instance(), &Request::Stats).unwrap();
+                assert!(matches!(reply, Reply::Lines(lines) if lines[0].len() == HUGE));
+            }
+            // A part of an answer is not followed by another one.
+            let mut rest = Vec::new();
+            lazy[0].0.read_to_end(&mut rest).unwrap();
+            assert!((1..HUGE).contains(&rest.len()) && rest.ends_with(b"aaaa"));
+        });
+        tokio::pin!(clients);
+        let mut most = 0;
+        loop {
+            most = most.max(places.answers());
+            tokio::select! {
+                Some(call) = calls.recv() => {
+                    let lines = vec!["a".repeat(HUGE)];
+                    drop(call.reply.send(Reply::Lines(lines)));
+                }
+                done = &mut clients => break done.unwrap(),
+            }
+        }
+        assert!(most > HUGE && most <= MOST + HUGE + 100, "{most}");
+        drop(calls);
+        serving.await.unwrap();
     });
 }
 
