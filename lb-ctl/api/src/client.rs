@@ -22,7 +22,7 @@ use nix::sys::{
 use crate::{
     Reply, Request,
     instance::Instance,
-    socket::{run_directory, running, socket_path},
+    socket::{run_directory, running_in, socket_path},
 };
 
 /// How long the daemon may take: a large configuration and a slow neighbour both fit.
@@ -170,7 +170,7 @@ fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStr
             io::ErrorKind::ConnectionRefused => "connection refused",
             io::ErrorKind::PermissionDenied => return Err(CallError::Denied { instance, path }),
             io::ErrorKind::WouldBlock => {
-                let pid = running(directory, &instance).and_then(|pid| pid.try_into().ok());
+                let pid = running_in(directory, &instance).and_then(|pid| pid.try_into().ok());
                 return Err(CallError::NoAnswer {
                     instance,
                     pid,
@@ -190,7 +190,7 @@ fn connect(directory: &Path, instance: &Instance, path: &Path) -> Result<UnixStr
                 });
             }
         };
-        match running(directory, &instance) {
+        match running_in(directory, &instance) {
             None => {
                 return Err(CallError::NoDaemon {
                     instance,

@@ -20,7 +20,7 @@ pub use self::{
     reply::{ErrorKind, Refused, Reply},
     request::{ConnectionFilter, Numbers, Request},
     server::{Call, ENDING, MAX_CLIENTS, MAX_REQUEST, Peer, serve},
-    socket::{BindError, Lock, Repaired, Socket, bind, lock, run_directory},
+    socket::{BindError, Lock, Repaired, Socket, bind, lock, run_directory, running},
 };
 
 #[cfg(test)]

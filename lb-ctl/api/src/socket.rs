@@ -281,7 +281,12 @@ fn listen(path: &Path, instance: &Instance) -> Result<(UnixListener, FileId), Bi
 }
 
 /// The process that has an instance's lock, if any has.
-pub(super) fn running(directory: &Path, instance: &Instance) -> Option<u32> {
+#[must_use]
+pub fn running(instance: &Instance) -> Option<u32> {
+    running_in(&run_directory(), instance)
+}
+
+pub(super) fn running_in(directory: &Path, instance: &Instance) -> Option<u32> {
     let path = directory.join(format!("{instance}.lock"));
     let file = OpenOptions::new().read(true).open(path).ok()?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {

@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use crate::{
+    await_repair,
     core::{Ask, Asked, By, Core, Event, Start},
     machine,
     options::Options,
@@ -44,6 +45,7 @@ const QUEUE: usize = 64;
 /// Runs the daemon until a signal or a request ends it. Its file says what is `written`.
 pub async fn run(options: Options, written: Written) -> Result<()> {
     machine::check()?;
+    await_repair(&options.instance);
     let mut socket = lb_api::bind(&options.instance)?;
     // All that may fail for want of open files comes before anything is in the kernel.
     let listener = socket.listener()?;
@@ -256,8 +258,9 @@ impl Daemon {
                     self.shell.audit().await;
                 }
                 _ = tick.tick() => {
-                    self.keep_record();
+                    // Makes the folder of both.
                     self.shell.care.troubles.note("socket", door.repair().await);
+                    self.keep_record();
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses(&self.core);
                     self.shell.refresh_clients();

@@ -35,6 +35,11 @@ mod shell;
 mod startup;
 mod troubles;
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context as _, Result};
 use lb_api::Instance;
 
@@ -47,6 +52,7 @@ pub use self::{
 /// Takes an instance's packet path down while no daemon runs, and waits for one that is about to
 /// end. Gives the interfaces that it was attached to; `None` if there was nothing at all.
 pub fn detach(instance: &Instance) -> Result<Option<Vec<String>>> {
+    await_repair(instance);
     let lock = lb_api::lock(instance)?;
     let recorded = record::file::remove(instance).context("cannot remove the record")?;
     let removed = lb_dataplane::take_down(instance.as_str())?;
@@ -57,6 +63,19 @@ pub fn detach(instance: &Instance) -> Result<Option<Vec<String>>> {
     });
     let interfaces = links.map(name_of).collect();
     Ok((recorded || !removed.is_empty()).then_some(interfaces))
+}
+
+/// A daemon whose lock somebody has removed makes it again: meanwhile, nobody else may take it.
+fn await_repair(instance: &Instance) {
+    /// It looks every second.
+    const PATIENCE: Duration = Duration::from_millis(2500);
+    let begun = Instant::now();
+    while lb_api::running(instance).is_none()
+        && lb_dataplane::is_in_use(instance.as_str())
+        && begun.elapsed() < PATIENCE
+    {
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn name_of(index: u32) -> String {

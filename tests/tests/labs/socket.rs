@@ -309,19 +309,53 @@ fn a_socket_and_a_lock_that_were_removed_are_made_again() {
     fs::remove_file(socket(&director)).unwrap();
     director.command(&["stats"]).unwrap();
 
-    // No second daemon, also while there is neither.
+    // No second daemon, also while there is neither; nor does it keep the first one from them.
     fs::remove_file(socket(&director)).unwrap();
     fs::remove_file(&lock).unwrap();
     let file = director.path("lb.yaml").display().to_string();
     let second = director.try_command(&["run", "--config", &file]).unwrap();
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.stderr.contains("another daemon"), "{second:?}");
-    wait_until("the first one makes them again", || {
-        ensure!(lock.exists() && socket(&director).exists());
+    let running = format!("already running (pid {pid})");
+    assert!(second.stderr.contains(&running), "{second:?}");
+    assert_serves(&director, &client);
+
+    // Somebody who detaches finds the daemon, too.
+    fs::remove_file(socket(&director)).unwrap();
+    fs::remove_file(&lock).unwrap();
+    let detached = director.try_command(&["detach"]).unwrap();
+    assert_eq!(detached.code, Some(1), "{detached:?}");
+    assert!(detached.stderr.contains(&running), "{detached:?}");
+    assert_serves(&director, &client);
+}
+
+#[test]
+fn a_run_directory_that_was_removed_is_made_again_with_what_was_in_it() {
+    let (_lab, mut director, client) = start();
+    let file = director.path("lb.yaml");
+    let folder = file.parent().unwrap();
+    let away = folder.with_extension("away");
+    fs::rename(folder, &away).unwrap();
+    let record = director.path(&format!("{}.record", director.instance()));
+    let lock = socket(&director).with_extension("lock");
+    wait_until("everything is made again", || {
+        for path in [&record, &lock, &socket(&director)] {
+            ensure!(path.exists(), "{}", path.display());
+        }
         Ok(())
     })
     .unwrap();
+    fs::copy(away.join("lb.yaml"), &file).unwrap();
+    fs::remove_dir_all(away).unwrap();
     assert_serves(&director, &client);
+
+    // What is edited from now on survives a crash.
+    let service = format!("tcp/{SERVICE}");
+    let edit = ["server", "set", &service, "192.168.100.23", "--weight", "7"];
+    director.command(&edit).unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    director.run("lb.yaml").unwrap();
+    let shown = director.command(&["save"]).unwrap();
+    assert!(shown.contains("weight: 7"), "{shown}");
 }
 
 /// Connects if that can be done at once.

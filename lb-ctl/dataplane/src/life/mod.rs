@@ -280,6 +280,13 @@ pub fn take_down(instance: &str) -> Result<Vec<PathBuf>> {
     take_down::take_down(&pins)
 }
 
+/// True if another process works with the packet path of an instance, whatever has become of its
+/// lock and its socket.
+#[must_use]
+pub fn is_in_use(instance: &str) -> bool {
+    Pins::of(instance, Bpffs::find()).are_claimed()
+}
+
 /// The interfaces that the packet path of an instance is attached to, by index; none if there is no
 /// packet path.
 pub fn attached(instance: &str) -> Result<Vec<u32>> {

@@ -23,8 +23,8 @@ use crate::{
     kernel::{bpffs::Bpffs, syscall},
 };
 
-/// How long a daemon that ends may take.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a daemon that ends, and has given its lock back already, may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How often is looked whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -102,6 +102,15 @@ impl Pins {
     /// The same, if there is a folder.
     pub fn claim_if_there(&self) -> Result<Option<Claim>> {
         self.folder.exists().then(|| self.claim()).transpose()
+    }
+
+    /// True if another process has claimed the folder.
+    pub fn are_claimed(&self) -> bool {
+        let Ok(folder) = File::open(&self.folder) else {
+            return false;
+        };
+        let lock = Flock::lock(folder, FlockArg::LockSharedNonblock);
+        matches!(lock, Err((_, Errno::EWOULDBLOCK)))
     }
 
     /// True if the folder is the one that was claimed.

@@ -1,8 +1,9 @@
 //! The file that holds the record.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -101,11 +102,24 @@ impl RecordFile {
         }
     }
 
-    /// True where it should be written anew: it has grown to more than twice its size, or it
-    /// could not be written the last time.
+    /// True where it should be written anew: it has grown to more than twice its size, somebody
+    /// has removed it, or it could not be written the last time.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.file.is_none() || self.length - self.begun > self.begun.max(LEAST)
+        let Some(file) = &self.file else {
+            return true;
+        };
+        let gone = !self.is_at_its_path(file);
+        if gone {
+            tracing::warn!("the record {} was gone: written again", self.path.display());
+        }
+        gone || self.length - self.begun > self.begun.max(LEAST)
+    }
+
+    fn is_at_its_path(&self, file: &File) -> bool {
+        let id = |found: Metadata| (found.dev(), found.ino());
+        let there = fs::symlink_metadata(&self.path).map(id).ok();
+        there.is_some() && there == file.metadata().map(id).ok()
     }
 
     /// Removes it.
@@ -258,6 +272,26 @@ mod tests {
         file.append(&batch(2)).unwrap();
         assert_eq!(number(open(folder.path()).1), (2, 0));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_that_was_removed_or_replaced_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.record");
+        let (mut file, _) = open(folder.path());
+        for damage in [
+            |path: &Path| fs::remove_file(path),
+            |path: &Path| fs::rename(path, path.with_extension("old")),
+            |path: &Path| {
+                fs::copy(path, path.with_extension("new"))
+                    .and_then(|_| fs::rename(path.with_extension("new"), path))
+            },
+        ] {
+            file.rewrite(&Recorded::default()).unwrap();
+            assert!(!file.is_due());
+            damage(&path).unwrap();
+            assert!(file.is_due());
+        }
     }
 
     #[test]
