@@ -49,6 +49,10 @@ const _: () = assert!(size_of::<ClientHop>() == 8);
 /// [`Reverse::place`](super::slot::Reverse::place) stores them.
 pub const INTERFACES: u32 = 1 << 16;
 
+/// The place that no interface is ever at. A reverse entry has it where the program does not know
+/// the interface that its client is behind.
+pub const NOWHERE: u16 = 0;
+
 /// How many places an interface may be at.
 const CHOICES: u32 = 8;
 
@@ -60,9 +64,29 @@ pub fn places(index: u32) -> impl Iterator<Item = u32> {
     (0..CHOICES).map(move |choice| home(index.wrapping_add(choice)))
 }
 
+/// Those of its [`places`] that an interface may be put at.
+pub fn places_to_use(index: u32) -> impl Iterator<Item = u32> {
+    places(index).filter(|&place| place != u32::from(NOWHERE))
+}
+
 /// The first of an interface's [`places`].
 #[inline(always)]
 #[must_use]
 pub const fn home(index: u32) -> u32 {
     index % INTERFACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_interface_is_nowhere() {
+        for index in [1, INTERFACES - 3, INTERFACES, INTERFACES + 1, u32::MAX] {
+            let mut places = places_to_use(index);
+            assert!(places.all(|place| place != u32::from(NOWHERE) && place < INTERFACES));
+        }
+        assert_eq!(places_to_use(INTERFACES).next(), Some(1));
+        assert_eq!(places_to_use(7).next(), Some(7));
+    }
 }

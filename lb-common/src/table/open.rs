@@ -109,7 +109,7 @@ pub fn open<T: Steps>(
         Contest::Alone | Contest::Elected => {}
     }
     if let Some(reverse) = reverse {
-        let route = put_reverse(table, new, reverse, spare);
+        let route = put_reverse(table, reverse, spare, new.now);
         table.replace_route(slot, Forward::NONE.bits(), route.bits());
     }
     // Read again: an entry that entered the contest twice has a new generation.
@@ -143,22 +143,18 @@ fn room_for<T: Steps>(
 }
 
 /// Stores the reverse entry of a connection that was elected: in the slot `spare`, or in that of
-/// an older connection between the same server and client, which cannot use it any more. Where
-/// such a connection is being opened at this very moment, or has become established since
-/// [`room_for`] looked at it, it keeps its own: [`Forward::NONE`].
+/// an older connection between the same server and client, which did not use it when [`room_for`]
+/// looked. Where such a connection is being opened at this very moment, it keeps its own:
+/// [`Forward::NONE`].
 #[inline(always)]
 fn put_reverse<T: Steps>(
     table: T,
-    connection: &New<T::Constant>,
     new: &NewReverse<T::Constant>,
     mut spare: u32,
+    now: u32,
 ) -> Forward {
-    let now = connection.now;
     for _ in 0..TRIES {
         if let Some(found) = table.find(&new.constant) {
-            if table.is_in_use(&found, &connection.constant, now) {
-                break;
-            }
             if state::is_reverse(found.word.state()) && entry::claim(table, &found) {
                 if spare != NO_SLOT {
                     end::free(table, spare);

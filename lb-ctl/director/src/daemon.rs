@@ -256,13 +256,14 @@ impl Daemon {
                 _ = refresh.tick() => {
                     self.shell.scouts.refresh(|| self.core.due());
                     self.shell.audit().await;
+                    self.shell.look_at_servers(&self.core);
                 }
                 _ = tick.tick() => {
                     // Makes the folder of both.
                     self.shell.care.troubles.note("socket", door.repair().await);
                     self.keep_record();
                     self.shell.see_to_needs(&self.core).await;
-                    self.shell.look_for_losses(&self.core);
+                    self.shell.look_for_losses();
                     self.shell.refresh_clients();
                     self.shell.log.tick(Instant::now());
                     self.happen(Event::Tick).await;

@@ -1,5 +1,5 @@
 //! Packets that are lost while they are lost: which reasons count, and which NAT servers answer
-//! nobody. Looked at every second.
+//! nobody.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Result;
 use lb_dataplane::View;
-use lb_model::{Desired, Method, Protocol, ServerId, ServiceId};
+use lb_model::{Desired, Method, Protocol, ServerId, Service, ServiceId};
 
-use crate::troubles::Troubles;
+use crate::{pace::Pace, troubles::Troubles};
 
 /// A loss is over when nothing was lost for so long.
 const CALM: Duration = Duration::from_secs(10);
@@ -18,11 +18,32 @@ const CALM: Duration = Duration::from_secs(10);
 /// So many looks in a row a server must have got packets and sent none.
 const MUTE: u32 = 2;
 
+/// A look at all servers costs 1/200 of a processor, unless it would come less often than every
+/// ten seconds. So many servers are looked at at a time: requests wait meanwhile.
+const SHARE: u32 = 200;
+const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+const PART: usize = 2000;
+
 /// What was counted when it was looked at last.
 #[derive(Default)]
 pub struct Losses {
     counts: HashMap<&'static str, Count>,
-    servers: HashMap<(ServiceId, ServerId), Replies>,
+    servers: HashMap<Id, Replies>,
+    /// When the last look at all servers began.
+    begun: Option<Instant>,
+    looks: Pace,
+    look: Look,
+}
+
+type Id = (ServiceId, ServerId);
+
+/// A look at all servers, as far as it has come.
+#[derive(Default)]
+struct Look {
+    /// How many servers were looked at.
+    servers: usize,
+    seen: HashMap<Id, Replies>,
+    mute: BTreeMap<String, String>,
 }
 
 #[derive(Default)]
@@ -41,14 +62,13 @@ struct Replies {
 }
 
 impl Losses {
-    /// Looks again.
-    pub fn look(&mut self, desired: &Desired, view: &View, troubles: &mut Troubles) -> Result<()> {
+    /// Looks at the reasons again.
+    pub fn look(&mut self, view: &View, troubles: &mut Troubles) -> Result<()> {
         let drops = view.drops()?.into_iter();
         let drops = drops.map(|(reason, packets)| (reason.name(), packets));
         let passes = view.passes()?.into_iter();
         let passes = passes.map(|(reason, packets)| (reason.name(), packets));
         troubles.set("losses", self.growing(drops.chain(passes), Instant::now()));
-        troubles.set("mute", self.mute(desired, view));
         Ok(())
     }
 
@@ -84,39 +104,69 @@ impl Losses {
         troubles
     }
 
-    fn mute(&mut self, desired: &Desired, view: &View) -> BTreeMap<String, String> {
-        let (mut troubles, mut now) = (BTreeMap::new(), HashMap::new());
-        for service in desired.services.iter() {
-            // Other protocols have services that answer nobody.
-            let is_tcp = matches!(
-                service.id,
-                ServiceId::Address {
-                    protocol: Protocol::Tcp,
-                    ..
-                }
-            );
-            let translated = |server: &&lb_model::Server| service.method(server) == Method::Nat;
-            for server in service.servers.iter().filter(translated).filter(|_| is_tcp) {
-                let key = (service.id, server.id);
+    /// Looks at the next servers, if it is time. To be called often.
+    pub fn look_at_servers(&mut self, desired: &Desired, view: &View, troubles: &mut Troubles) {
+        if self.look.servers == 0 {
+            let period = self.looks.period(SHARE, MOST_BETWEEN_LOOKS);
+            if self.begun.is_some_and(|begun| begun.elapsed() < period) {
+                return;
+            }
+            self.begun = Some(Instant::now());
+        }
+        let (look, before) = (&mut self.look, &self.servers);
+        let last = self.looks.part(|| {
+            let last = look.go_on(desired, view, before);
+            (last, last)
+        });
+        if last {
+            let Look { seen, mute, .. } = std::mem::take(&mut self.look);
+            self.servers = seen;
+            troubles.set("mute", mute);
+        }
+    }
+}
+
+impl Look {
+    /// Looks at the next servers. True if they were the last.
+    fn go_on(&mut self, desired: &Desired, view: &View, before: &HashMap<Id, Replies>) -> bool {
+        let services = desired.services.iter();
+        let all = services.flat_map(|service| service.servers.iter().map(move |it| (service, it)));
+        let mut looked = 0;
+        for (service, server) in all.skip(self.servers).take(PART) {
+            looked += 1;
+            if answers_clients(service) && service.method(server) == Method::Nat {
+                let id = (service.id, server.id);
                 let total = view.numbers(service.id).server(server.id).total();
-                let replies = self.servers.get(&key).copied();
-                let replies = Replies::seen(replies, total.in_packets, total.out_packets);
-                if replies.mute >= MUTE {
-                    troubles.insert(
-                        format!("{} {}", service.id, server.id),
-                        format!(
-                            "server {} of {} is sent packets by NAT, and none of its replies come \
-                             back through the director: it is down, or its route to the clients \
-                             does not lead here",
-                            server.id, service.id
-                        ),
-                    );
-                }
-                now.insert(key, replies);
+                let before = before.get(&id).copied();
+                self.see(
+                    id,
+                    Replies::seen(before, total.in_packets, total.out_packets),
+                );
             }
         }
-        self.servers = now;
-        troubles
+        self.servers += looked;
+        looked < PART
+    }
+
+    fn see(&mut self, id: Id, replies: Replies) {
+        let (service, server) = id;
+        if replies.mute >= MUTE {
+            let told = format!(
+                "server {server} of {service} is sent packets by NAT, and none of its replies \
+                 come back through the director: it is down, or its route to the clients does not \
+                 lead here"
+            );
+            self.mute.insert(format!("{service} {server}"), told);
+        }
+        self.seen.insert(id, replies);
+    }
+}
+
+/// True for services that answer their clients. Those of other protocols need not.
+fn answers_clients(service: &Service) -> bool {
+    match service.id {
+        ServiceId::Address { protocol, .. } => protocol == Protocol::Tcp,
+        ServiceId::Mark { .. } => false,
     }
 }
 

@@ -121,12 +121,20 @@ impl Shell {
     }
 
     /// Finds out which packets are being lost.
-    pub fn look_for_losses(&mut self, core: &Core) {
+    pub fn look_for_losses(&mut self) {
         let Care {
             losses, troubles, ..
         } = &mut self.care;
-        let outcome = losses.look(core.desired(), self.dataplane.view(), troubles);
+        let outcome = losses.look(self.dataplane.view(), troubles);
         troubles.note("counters", outcome);
+    }
+
+    /// Finds out which servers answer nobody. To be called often.
+    pub fn look_at_servers(&mut self, core: &Core) {
+        let Care {
+            losses, troubles, ..
+        } = &mut self.care;
+        losses.look_at_servers(core.desired(), self.dataplane.view(), troubles);
     }
 
     /// Attaches to interfaces that are needed, and finds VIPs that clients may not reach, if

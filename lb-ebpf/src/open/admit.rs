@@ -4,7 +4,7 @@
 
 use lb_common::{
     drops::Drop,
-    layout::{key::Key, slot::Reverse},
+    layout::{interface::NOWHERE, key::Key, slot::Reverse},
     passes::Pass,
     protocol::TCP,
     server::{Method, SERVER_AVAILABLE, SERVER_LOCAL, Server},
@@ -190,6 +190,6 @@ fn came_from(packet: Packet) -> Reverse {
     };
     Reverse {
         next_hop,
-        place: settings::place_of(packet.interface()).unwrap_or_default(),
+        place: settings::place_of(packet.interface()).unwrap_or(NOWHERE),
     }
 }

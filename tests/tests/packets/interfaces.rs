@@ -1,6 +1,10 @@
 //! Interfaces with any index, and frames to MAC addresses that are not the interface's own.
 
-use lb_common::{layout::interface::INTERFACES, passes::Pass};
+use lb_common::{
+    drops::Drop,
+    layout::interface::{INTERFACES, NOWHERE},
+    passes::Pass,
+};
 use lb_tests::{
     dataplane::{Bench, INGRESS, Server, Service, Verdict},
     packets::{ACK, CLIENT, DIRECTOR, Packet, SYN},
@@ -73,4 +77,21 @@ fn an_interface_whose_first_place_is_taken_is_found_at_another() {
     assert_eq!(outcome.verdict, Verdict::Redirect);
     assert_eq!(outcome.packet().from, DIRECTOR);
     assert_eq!(u32::from(bench.table().reverses[0].place), second + 2);
+}
+
+#[test]
+fn replies_to_a_client_behind_an_interface_that_is_not_known_are_counted() {
+    let mut bench = Bench::new();
+    let web = bench.serve(Service::tcp(80).server(Server::translated(11)));
+    let unknown = add_interface("unknown");
+    bench.take_for(unknown, DIRECTOR);
+    let syn = segment(&web, SYN).frame();
+    assert_eq!(bench.send_by(unknown, &syn).verdict, Verdict::Redirect);
+    let reply = answer(server(11, 80), CLIENT, SYN | ACK);
+    let verdict = bench.send(&reply).verdict;
+    assert_eq!(verdict, Verdict::Drop(Drop::NoRoute));
+    assert_eq!(
+        u32::from(bench.table().reverses[0].place),
+        u32::from(NOWHERE)
+    );
 }

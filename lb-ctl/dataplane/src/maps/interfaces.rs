@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use aya::maps::Map;
-use lb_common::layout::interface::{Interface as Place, Station, home, places};
+use lb_common::layout::interface::{Interface as Place, Station, home, places_to_use};
 
 use super::members::Members;
 use crate::{
@@ -69,9 +69,9 @@ impl Interfaces {
     /// The place that an interface has, or the first free one that it may have.
     fn place_for(&self, index: u32) -> Option<u32> {
         let there = |place| self.places.read(place).unwrap_or_default().index;
-        let mut its = places(index);
+        let mut its = places_to_use(index);
         its.find(|&place| there(place) == index)
-            .or_else(|| places(index).find(|&place| there(place) == 0))
+            .or_else(|| places_to_use(index).find(|&place| there(place) == 0))
     }
 
     /// Repairs a part of what somebody else has changed; says what.
