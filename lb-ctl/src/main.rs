@@ -10,8 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use lb_api::{Instance, Reply, Request};
 use lb_director::{ModeChoice, Observed, Options};
+use lb_model::merge::Written;
 use lb_verbs::{Machine, Mode, Start};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     lb_api::observe_by(observe);
@@ -42,16 +43,17 @@ fn observe(instance: &Instance, request: &Request) -> Option<Reply> {
     }
 }
 
+/// The daemon waits most of the time: one thread is enough.
+fn event_loop() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the event loop")
+}
+
 /// The packet path in this machine's kernel.
 struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn run(&self, start: Start) -> Result<()> {
-        // The daemon waits most of the time: one thread is enough.
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start the daemon's event loop")?;
         let options = Options {
             instance: start.instance,
             config: start.config,
@@ -62,7 +64,11 @@ impl Machine for ThisMachine {
                 Mode::Generic => ModeChoice::Only(lb_dataplane::Mode::Generic),
             },
         };
-        runtime.block_on(lb_director::run(options, start.written))
+        event_loop()?.block_on(lb_director::run(options, start.written))
+    }
+
+    fn check(&self, instance: &Instance, written: &Written) -> Result<Vec<String>> {
+        event_loop()?.block_on(lb_director::check(instance, written))
     }
 
     fn detach(&self, instance: &Instance) -> Result<Option<Vec<String>>> {

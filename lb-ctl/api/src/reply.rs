@@ -14,11 +14,13 @@ use crate::listing::{Listing, Page, Stats};
 pub enum Reply {
     /// It is done.
     Done,
-    /// What was done, or would be, as [`lb_model::difference`] says it.
+    /// What was done, or would be, as [`lb_model::difference`] says it. Lines that begin with `!`
+    /// tell what keeps services from being served.
     Lines(Vec<String>),
     /// What became of changes.
     Changed {
-        /// What was done, if that was to be told.
+        /// What was done, if that was to be told; and what keeps the services in question from
+        /// being served, in lines that begin with `!`.
         lines: Vec<String>,
         /// The changes that were not made, in order. All others were.
         refused: Vec<Refused>,

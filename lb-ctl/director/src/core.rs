@@ -54,7 +54,8 @@ pub use self::{
     event::{Ask, By, Event, Start, Token, What as Asked},
     order::{Order, PacketPath, Record, Work},
     reaches::Reaches,
-    told::{Level, Told},
+    telling::{TROUBLE, nowhere},
+    told::{Level, Told, first},
 };
 use crate::record::{Files, Recorded};
 
@@ -116,6 +117,7 @@ impl Core {
             } => network.explored(epoch, remembered, found, desired, orders),
             Event::Updated(found) => network.updated(found, desired, orders),
             Event::NetworkChanged { answers } => network.changed(answers, orders),
+            Event::OwnAddresses(own) => network.own = Some(own),
             Event::Worked { work, outcome } => self.worked(work, outcome),
             Event::Unused(addresses) => self.forget(&addresses),
             Event::Tick => self.repair(),

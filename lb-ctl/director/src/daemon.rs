@@ -176,7 +176,7 @@ impl Daemon {
         news: &mut News,
     ) -> Result<()> {
         let known = recorded.is_some();
-        self.shell.tell_addresses().await?;
+        let own = self.shell.tell_addresses().await?;
         let (reply, mut done) = oneshot::channel();
         let start = Start {
             token: self.shell.replies.wait(reply),
@@ -187,6 +187,7 @@ impl Daemon {
             services: self.shell.dataplane.view().services(),
         };
         self.happen(Event::Started(Box::new(start))).await;
+        self.happen(own).await;
         let reply = loop {
             if let Ok(reply) = done.try_recv() {
                 break reply;
@@ -240,8 +241,10 @@ impl Daemon {
                     if change.interfaces {
                         self.shell.interfaces_changed().await;
                     }
-                    if change.addresses {
-                        self.shell.addresses_changed().await;
+                    if change.addresses
+                        && let Some(event) = self.shell.addresses_changed().await
+                    {
+                        self.happen(event).await;
                     }
                     let answers = change.answers;
                     self.happen(Event::NetworkChanged { answers }).await;

@@ -13,6 +13,9 @@ use lb_network::{Routing, offload};
 
 use crate::{options::ModeChoice, troubles::Troubles};
 
+/// The kind of troubles with interfaces.
+pub const INTERFACES: &str = "interfaces";
+
 /// The interfaces whose packets are handled.
 pub struct Interfaces {
     /// Those that are desired, as they were called then, with the index of each that exists.
@@ -373,7 +376,7 @@ impl Interfaces {
                 }
             }
         }
-        troubles.set("interfaces", failing);
+        troubles.set(INTERFACES, failing);
     }
 
     /// Repairs links that somebody has changed, and attaches anew where that is not possible.

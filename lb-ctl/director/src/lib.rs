@@ -7,12 +7,14 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
 //! - `care`: sweep, audit, rates
+//! - `check`: what is wrong with a file on this machine, found without a daemon
 //! - `clients`: the ways to clients of NAT services
 //! - `log`, `repeats`: the core's lines in the log, and those that come too often
 //! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
 //! - `requests`, `report`: what is answered without the core; `observe`: and without a daemon
 
 mod care;
+mod check;
 mod clients;
 pub mod core;
 mod daemon;
@@ -44,6 +46,7 @@ use anyhow::{Context as _, Result};
 use lb_api::Instance;
 
 pub use self::{
+    check::check,
     daemon::run,
     observe::{Observed, observe},
     options::{ModeChoice, Options},

@@ -10,7 +10,10 @@ use lb_dataplane::Mode;
 use lb_model::{Desired, Method, ServiceId};
 use lb_network::{Address, Interface, Reach};
 
-use crate::{core::Reaches, interfaces::Attached};
+use crate::{
+    core::{Reaches, nowhere},
+    interfaces::Attached,
+};
 
 /// What the machine is like.
 pub struct Machine<'a> {
@@ -58,14 +61,7 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
         }
     }
     for vip in vips {
-        needs.vips.insert(
-            vip.to_string(),
-            format!(
-                "no interface of this machine has the VIP {vip}: it is served only where a \
-                     router sends its packets here. Otherwise add it: `ip address add {vip}/32 dev \
-                     INTERFACE`"
-            ),
-        );
+        needs.vips.insert(vip.to_string(), nowhere(vip.into()));
     }
     let native = wanted
         .iter()

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
+use lb_api::Reply;
 use lb_dataplane::Dataplane;
 use lb_model::Method;
 use lb_network::{Hop, Reach, Routing};
@@ -11,15 +12,27 @@ use lb_network::{Hop, Reach, Routing};
 use crate::{
     care::Care,
     clients::Clients,
-    core::{Core, Effective, Event, Order, Reaches, Record as _, Work},
+    core::{Core, Effective, Event, Order, Reaches, Record as _, TROUBLE, Work},
     hands::{Hands, next_hop},
-    interfaces::Interfaces,
+    interfaces::{INTERFACES, Interfaces},
     log::Log,
     needs::{Machine, Needs, needs},
     record::{Line, Recorded, file::RecordFile},
     replies::Replies,
     scouts::Scouts,
 };
+
+/// A reply to somebody who changes something also tells what is wrong with interfaces.
+fn with(mut reply: Reply, troubles: Vec<String>) -> Reply {
+    if let Reply::Lines(lines) | Reply::Changed { lines, .. } = &mut reply {
+        lines.extend(
+            troubles
+                .into_iter()
+                .map(|trouble| format!("{TROUBLE}{trouble}")),
+        );
+    }
+    reply
+}
 
 /// What orders are carried out with.
 pub struct Shell {
@@ -71,7 +84,10 @@ impl Shell {
             }
             Order::Rewrite(recorded) => self.rewrite(&recorded),
             Order::Tell(told) => self.log.tell(told, Instant::now()),
-            Order::Reply(token, reply) => self.replies.give(token, reply),
+            Order::Reply(token, reply) => {
+                let troubles = self.care.troubles.of(INTERFACES);
+                self.replies.give(token, with(reply, troubles));
+            }
         }
         None
     }
@@ -206,20 +222,29 @@ impl Shell {
     }
 
     /// Looks up this machine's addresses again after some of them have changed.
-    pub async fn addresses_changed(&mut self) {
+    pub async fn addresses_changed(&mut self) -> Option<Event> {
         let outcome = self.tell_addresses().await;
         self.needs_changed = true;
+        let (event, outcome) = match outcome {
+            Ok(event) => (Some(event), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
         self.care.troubles.note("addresses", outcome);
+        event
     }
 
-    /// Tells the packet path which addresses no client can have.
-    pub async fn tell_addresses(&mut self) -> Result<()> {
-        let addresses = self.routing.addresses().await?.into_iter();
-        let addresses: Vec<_> = addresses
+    /// Tells the packet path which addresses no client can have. Gives this machine's own, for the
+    /// core.
+    pub async fn tell_addresses(&mut self) -> Result<Event> {
+        let own = self.routing.addresses().await?;
+        let no_clients = own.iter();
+        let no_clients: Vec<_> = no_clients
             .flat_map(|own| [Some(own.address), own.broadcast()])
             .flatten()
             .collect();
-        self.dataplane.set_own_addresses(&addresses)
+        self.dataplane.set_own_addresses(&no_clients)?;
+        let own = own.into_iter().map(|own| own.address.into());
+        Ok(Event::OwnAddresses(own.collect()))
     }
 
     /// Undoes what somebody changed behind the daemon's back: see [`Care::audit`].

@@ -57,6 +57,12 @@ impl Troubles {
         self.found.extend(new);
     }
 
+    /// The troubles of a kind that there are now, as sentences.
+    pub fn of(&self, kind: &str) -> Vec<String> {
+        let of_kind = self.found.iter().filter(|((its, _), _)| *its == kind);
+        of_kind.map(|(_, trouble)| trouble.clone()).collect()
+    }
+
     /// All troubles that there are now, as sentences.
     pub fn all(&self) -> Vec<String> {
         let failing = self.failing.iter();

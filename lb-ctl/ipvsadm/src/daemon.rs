@@ -1,5 +1,7 @@
 //! The daemon of an instance, asked by its socket.
 
+use std::io::{self, IsTerminal as _, Write as _};
+
 use lb_api::{
     CallError, ConnectionFilter, ErrorKind, Instance, Listing, Numbers, Page, Reply, Request,
 };
@@ -34,7 +36,8 @@ impl Kernel for Daemon {
             verb: command.to_owned(),
         };
         match self.ask(&request)? {
-            Reply::Changed { refused, .. } => {
+            Reply::Changed { refused, lines } => {
+                tell_people(&lines);
                 let refused = refused.into_iter();
                 Ok(refused
                     .map(|it| Refused {
@@ -91,6 +94,17 @@ impl Kernel for Daemon {
         match self.ask(&Request::SyncDaemons)? {
             Reply::SyncDaemons(daemons) => Ok(daemons),
             other => Err(unexpected(other)),
+        }
+    }
+}
+
+/// What keeps a service from being served. Scripts are told nothing that ipvsadm does not say.
+fn tell_people(troubles: &[String]) {
+    let mut to = io::stderr();
+    if to.is_terminal() {
+        for trouble in troubles {
+            // Nobody has to read it.
+            let _ = writeln!(to, "{trouble}");
         }
     }
 }

@@ -83,8 +83,9 @@ impl Interface {
         whole.then_some(interface)
     }
 
-    /// Why packets cannot leave by it, if they cannot: words that follow its name in a sentence.
-    pub(crate) fn obstacle(&self) -> Option<String> {
+    /// Why no packets arrive or leave by it, if that is so: words that follow its name in a sentence.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
         if !self.ethernet {
             let kind = match self.kind.as_str() {
                 "" => String::new(),

@@ -47,7 +47,7 @@ fn changed(reply: Reply, output: &mut Output<impl Write>) -> Result<(), Failure>
 
 /// Shows what was done, line by line.
 pub fn tell(lines: &[String], output: &mut Output<impl Write>) -> Result<(), Failure> {
-    if lines.is_empty() {
+    if lines.iter().all(|line| line.starts_with('!')) {
         writeln!(output, "nothing to do")?;
     }
     for line in lines {
@@ -86,6 +86,9 @@ mod tests {
         let text = told(&["~ a", "+ b"], vec![]).unwrap();
         assert_eq!(text, "~ a\n+ b\n");
         assert_eq!(told(&[], vec![]).unwrap(), "nothing to do\n");
+        let trouble = "! no interface has the VIP";
+        let text = told(&[trouble], vec![]).unwrap();
+        assert_eq!(text, format!("nothing to do\n{trouble}\n"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `lb-ctl check`: says whether a file is a valid configuration.
+//! `lb-ctl check`: says whether a file is a valid configuration, and what would keep it from being
+//! served on this machine.
 
 use std::{
     io::{self, Write},
@@ -6,9 +7,10 @@ use std::{
 };
 
 use clap::Args;
+use lb_api::Instance;
 use lb_model::{merge::Written, spelling::count};
 
-use crate::{failure::Failure, text::output::Output};
+use crate::{failure::Failure, machine::Machine, text::output::Output};
 
 /// `lb-ctl check`
 #[derive(Debug, Args)]
@@ -18,10 +20,21 @@ pub struct Check {
 }
 
 impl Check {
-    pub fn carry_out(&self, output: &mut Output<impl Write>) -> Result<(), Failure> {
+    pub fn carry_out(
+        &self,
+        instance: &Instance,
+        machine: &impl Machine,
+        output: &mut Output<impl Write>,
+    ) -> Result<(), Failure> {
         let written = lb_config::load(&self.file)?;
         write!(output, "{}: ok: ", self.file.display())?;
-        Ok(summary(&written, output)?)
+        summary(&written, output)?;
+        // The file is right: it may be meant for another machine.
+        let troubles = machine.check(instance, &written);
+        for trouble in troubles.unwrap_or_else(|error| vec![format!("{error:#}")]) {
+            output.change_line(&format!("! on this machine: {trouble}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -82,7 +82,7 @@ fn carry_out(
     let CommandLine { instance, verb } = command_line;
     let done = match verb {
         Verb::Run(arguments) => arguments.carry_out(instance, machine),
-        Verb::Check(arguments) => arguments.carry_out(output),
+        Verb::Check(arguments) => arguments.carry_out(&instance, machine, output),
         Verb::Apply(arguments) => arguments.carry_out(&instance, output),
         Verb::Save(arguments) => arguments.carry_out(&instance, output),
         Verb::Service(verb) => verb.carry_out(&instance, output),

@@ -12,6 +12,9 @@ pub trait Machine {
     /// Runs the daemon until it is told to end.
     fn run(&self, start: Start) -> anyhow::Result<()>;
 
+    /// What would keep the services of a file from being served on this machine: sentences.
+    fn check(&self, instance: &Instance, written: &Written) -> anyhow::Result<Vec<String>>;
+
     /// Stops forwarding and removes what is pinned, where no daemon runs. Gives the interfaces
     /// that the program was attached to; `None` if there was nothing to remove.
     fn detach(&self, instance: &Instance) -> anyhow::Result<Option<Vec<String>>>;

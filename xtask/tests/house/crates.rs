@@ -28,7 +28,13 @@ const ARROWS: &[(&str, [&[&str]; 3])] = &[
     (
         "lb-ctl",
         [
-            &["lb-api", "lb-dataplane", "lb-director", "lb-verbs"],
+            &[
+                "lb-api",
+                "lb-dataplane",
+                "lb-director",
+                "lb-model",
+                "lb-verbs",
+            ],
             &[],
             &[],
         ],

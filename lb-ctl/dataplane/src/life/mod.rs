@@ -7,7 +7,7 @@ pub mod links;
 mod load;
 mod mode;
 pub mod object;
-mod occupant;
+pub mod occupant;
 pub mod pinned;
 pub mod pins;
 mod refused;

@@ -1,9 +1,15 @@
 //! Who has an interface that cannot be attached to, and how it is made free.
 
+use std::os::fd::AsFd as _;
+
 use anyhow::{Error, anyhow};
 
 use super::pins::Pins;
-use crate::kernel::xdp::{self, How};
+use crate::kernel::{
+    bpffs::Bpffs,
+    syscall,
+    xdp::{self, How},
+};
 
 /// Says who has an interface, and the command that takes it off.
 pub fn occupied(name: &str, index: u32, pins: &Pins) -> Error {
@@ -43,4 +49,16 @@ pub fn occupied(name: &str, index: u32, pins: &Pins) -> Error {
          `ip link set dev {name} {mode} off` removes it if nobody needs it; \
          `bpftool prog show id {program}` says whose it is"
     )
+}
+
+/// What is said where an interface already carries an XDP program that is not this instance's: the
+/// program cannot be attached there. Nothing if it can, or if the kernel does not tell.
+#[must_use]
+pub fn other_program(instance: &str, name: &str, interface: u32) -> Option<String> {
+    let pins = Pins::of(instance, Bpffs::find());
+    let there = xdp::attached(interface).ok().flatten()?;
+    let own = syscall::open(&pins.link(interface));
+    let own = own.and_then(|link| syscall::look_at(link.as_fd())).ok();
+    let is_own = own.is_some_and(|own| Some(own.program) == there.program);
+    (!is_own).then(|| occupied(name, interface, &pins).to_string())
 }

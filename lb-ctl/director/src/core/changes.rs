@@ -5,7 +5,7 @@ use std::ops::Range;
 use lb_api::{ErrorKind, Refused, Reply};
 use lb_model::{Change, Desired, Refusal, Undo};
 
-use super::{machine, reaches::Reaches};
+use super::{machine, reaches::Reaches, telling::TROUBLE};
 
 /// Changes of one request that are being carried out.
 #[derive(Debug)]
@@ -82,9 +82,9 @@ impl Changes {
 
     /// Takes in a part that was done.
     pub fn done(&mut self, lines: Vec<String>, refused: Vec<Refused>) {
-        if self.tell {
-            self.lines.extend(lines);
-        }
+        // What keeps a service from being served is told in any case.
+        let told = |line: &String| self.tell || line.starts_with(TROUBLE);
+        self.lines.extend(lines.into_iter().filter(told));
         self.refused.extend(refused);
     }
 

@@ -1,6 +1,6 @@
 //! What the core is told.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use lb_api::Peer;
 use lb_model::{Change, Fault, ServiceId, merge::Written};
@@ -31,6 +31,8 @@ pub enum Event {
         /// True where an answer to an earlier question may be wrong now.
         answers: bool,
     },
+    /// These are this machine's addresses now.
+    OwnAddresses(BTreeSet<IpAddr>),
     /// A work was carried out; or it failed, and may have been carried out in part.
     Worked {
         /// Its number.

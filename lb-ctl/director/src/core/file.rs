@@ -20,7 +20,11 @@ pub fn dry_run(written: &Written, state: &State) -> Reply {
     let after = written.over(&state.files.last, &state.desired);
     match machine::refuses(&after, state) {
         Some(why) => Reply::failed(why),
-        None => Reply::Lines(difference::between(&state.desired, &after)),
+        None => {
+            let mut lines = difference::between(&state.desired, &after);
+            lines.extend(telling::unserved(after.services.iter(), &state.network));
+            Reply::Lines(lines)
+        }
     }
 }
 
@@ -61,7 +65,8 @@ pub fn begin(state: &mut State, task: Task, record: Vec<Line>) -> Option<Running
     let files = Some(files).filter(|files| *files != state.files);
     state.orders.tell(told);
     if !is_start && changes.is_empty() && files.is_none() {
-        let reply = Reply::Lines(Vec::new());
+        let lines = telling::unserved(state.desired.services.iter(), &state.network);
+        let reply = Reply::Lines(lines);
         state.orders.forget_and_reply(task.token, reply);
         return None;
     }

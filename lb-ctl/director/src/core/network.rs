@@ -1,6 +1,11 @@
 //! What is known of the network, and what is being asked of it.
 
-use std::{cell::OnceCell, collections::HashSet, mem, net::IpAddr};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeSet, HashSet},
+    mem,
+    net::IpAddr,
+};
 
 use lb_model::Desired;
 use lb_network::Reach;
@@ -12,6 +17,8 @@ use super::{addresses, order::Order, orders::Orders, reaches::Reaches};
 pub struct Network {
     /// How servers are reached.
     pub reaches: Reaches,
+    /// This machine's addresses, if they are known.
+    pub own: Option<BTreeSet<IpAddr>>,
     /// How often the network has changed. What was asked in an earlier epoch may be out of date.
     epoch: u64,
     /// Addresses that are being explored.

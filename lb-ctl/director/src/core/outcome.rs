@@ -41,7 +41,7 @@ fn done(state: &mut State, running: Running) -> Option<Running> {
         let number = state.number;
         state.orders.give(Order::Record(Line::Done { number }));
     }
-    let reaches = &state.network.reaches;
+    let network = &state.network;
     match &mut task.todo {
         Todo::Changes(changes) => {
             let mut lines = batch.lines;
@@ -49,7 +49,7 @@ fn done(state: &mut State, running: Running) -> Option<Running> {
             let touched = touched
                 .iter()
                 .filter_map(|id| state.desired.services.get(*id));
-            lines.extend(telling::unreached(touched, reaches));
+            lines.extend(telling::unserved(touched, network));
             changes.done(lines, batch.refused);
             return edit::next(state, task);
         }
@@ -59,7 +59,7 @@ fn done(state: &mut State, running: Running) -> Option<Running> {
                 Way::Apply { .. } | Way::Again => {
                     let services = state.desired.services.iter();
                     let mut lines = batch.lines;
-                    lines.extend(telling::unreached(services, reaches));
+                    lines.extend(telling::unserved(services, network));
                     Reply::Lines(lines)
                 }
             };

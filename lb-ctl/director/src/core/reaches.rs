@@ -108,7 +108,7 @@ impl Reaches {
         for address in at_start {
             self.turned.remove(&address);
         }
-        let unreached = first(unreached, "and", "cannot be reached yet");
+        let unreached = first(unreached, "and", "server", "cannot be reached yet");
         lines.extend(Told::lines(Level::Warn, unreached));
         lines
     }

@@ -1,12 +1,15 @@
 //! What the log says of a change before it is made, line by line: what, old -> new.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
-use lb_model::{Desired, Service, spelling::count};
+use lb_model::{Desired, Service, ServiceId, spelling::count};
 
 use super::{
     event::By,
-    reaches::Reaches,
+    network::Network,
     told::{Level, Told, first},
 };
 
@@ -93,16 +96,27 @@ pub fn change(lines: &[String], edited: &Edited, by: &By) -> Vec<Told> {
     all
 }
 
-/// A line for each server that packets do not reach yet, for the reply.
+/// Begins a line of a reply that tells what keeps a service from being served.
+pub const TROUBLE: &str = "! ";
+
+/// A line for each VIP that this machine does not have, and for each server that packets do not
+/// reach yet, for the reply.
 #[must_use]
-pub fn unreached<'a>(
-    services: impl Iterator<Item = &'a Service>,
-    reaches: &Reaches,
-) -> Vec<String> {
-    let mut lines = Vec::new();
+pub fn unserved<'a>(services: impl Iterator<Item = &'a Service>, network: &Network) -> Vec<String> {
+    let (mut lines, mut vips) = (Vec::new(), BTreeSet::new());
+    let is_elsewhere = |vip: &IpAddr| {
+        { network.own.as_ref() }.is_some_and(|own| vip.is_ipv4() && !own.contains(vip))
+    };
     for service in services {
+        if let ServiceId::Address { at, .. } = service.id {
+            vips.extend(Some(at.ip()).filter(is_elsewhere));
+        }
         for server in &service.servers {
-            let reach = reaches.get(server.id.address);
+            let address = server.id.address;
+            if !network.reaches.knows(address) {
+                continue;
+            }
+            let reach = network.reaches.get(address);
             if !reach.is_known() {
                 lines.push(format!(
                     "! {}: server {} cannot be reached yet: {reach}",
@@ -111,7 +125,19 @@ pub fn unreached<'a>(
             }
         }
     }
-    first(lines, "! and", "cannot be reached yet")
+    let vips = vips.into_iter().map(|vip| format!("! {}", nowhere(vip)));
+    let mut all = first(vips.collect(), "! and", "VIP", "of which the same is true");
+    all.extend(first(lines, "! and", "server", "cannot be reached yet"));
+    all
+}
+
+/// What is said of a VIP that this machine does not have.
+#[must_use]
+pub fn nowhere(vip: IpAddr) -> String {
+    format!(
+        "no interface of this machine has the VIP {vip}: it is served only where a router sends \
+         its packets here. Otherwise add it: `ip address add {vip}/32 dev INTERFACE`"
+    )
 }
 
 #[cfg(test)]

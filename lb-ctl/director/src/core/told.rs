@@ -55,14 +55,15 @@ impl Told {
 /// So many lines about the same are shown one by one.
 pub const SHOWN: usize = 10;
 
-/// The first ten lines, and how many more there are: `and 5 more servers cannot be reached yet`.
+/// The first ten lines, and how many more there are of the same `kind`: `and 5 more servers cannot
+/// be reached yet`.
 #[must_use]
-pub fn first(mut lines: Vec<String>, and: &str, what: &str) -> Vec<String> {
+pub fn first(mut lines: Vec<String>, and: &str, kind: &str, what: &str) -> Vec<String> {
     if lines.len() > SHOWN {
         let others = lines.len() - SHOWN;
         lines.truncate(SHOWN);
-        let servers = count(others, "more server");
-        lines.push(format!("{and} {servers} {what}"));
+        let others = count(others, &format!("more {kind}"));
+        lines.push(format!("{and} {others} {what}"));
     }
     lines
 }
@@ -73,7 +74,14 @@ mod tests {
 
     #[test]
     fn one_more_server_is_not_several() {
-        let lines = |number| first(vec![String::new(); number], "and", "cannot be reached yet");
+        let lines = |number| {
+            first(
+                vec![String::new(); number],
+                "and",
+                "server",
+                "cannot be reached yet",
+            )
+        };
         assert_eq!(lines(10).len(), 10);
         assert_eq!(lines(11)[10], "and 1 more server cannot be reached yet");
         assert_eq!(lines(12)[10], "and 2 more servers cannot be reached yet");
