@@ -329,10 +329,12 @@ impl Interfaces {
                 tracing::warn!("{name} went away");
             }
             dataplane.detach(index)?;
-            self.needed.remove(&index);
-            for (_, its) in &mut self.wanted {
-                its.take_if(|its| *its == index);
-            }
+        }
+        // Also where an audit has found its link dead, before anybody said that it is gone.
+        let exists = |index: u32| all.iter().any(|known| known.index == index);
+        self.needed.retain(|&index, _| exists(index));
+        for (_, its) in &mut self.wanted {
+            its.take_if(|its| !exists(*its));
         }
         Ok(())
     }
