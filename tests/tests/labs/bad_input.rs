@@ -101,22 +101,6 @@ fn a_second_daemon_for_an_instance_is_refused() {
 }
 
 #[test]
-fn an_interface_that_carries_another_program_is_refused() {
-    let (lab, director) = lab();
-    let other = format!("{}-2", director.instance());
-    let mut command = lab.host("director").unwrap().command(director.binary());
-    command
-        .env("LB_RUN_DIR", director.path("."))
-        .args(["--instance", &other, "run", "--mode", "native"])
-        .args(["--config", &file(&director)]);
-    let output = run(&mut command).unwrap();
-    let advice = format!("`lb-ctl --instance {} detach`", director.instance());
-    assert_refused(&output, 1, &["eth0", "another XDP program", &advice]);
-    assert!(!director.pins().with_file_name(&other).exists());
-    assert_as_before(&lab, &director);
-}
-
-#[test]
 fn an_interface_whose_mtu_is_too_large_for_native_mode_says_so() {
     let (lab, director) = lab();
     let large = "ip link add big0 mtu 9000 up type veth peer name big1 mtu 9000";

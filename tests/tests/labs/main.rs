@@ -28,6 +28,7 @@ mod mixed_methods;
 mod modes;
 mod neighbours;
 mod observing;
+mod occupied;
 mod renamed;
 mod restart;
 mod selftest;

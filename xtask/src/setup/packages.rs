@@ -22,7 +22,8 @@ const NEEDS: [Need; 4] = [
 ];
 
 /// Further programs that the tests use: they were not written for this project.
-const LABS: [Need; 3] = [
+const LABS: [Need; 4] = [
+    ("bpftool", "bpftool"),
     ("socat", "socat"),
     ("ldirectord", "ldirectord"),
     ("nft", "nftables"),
