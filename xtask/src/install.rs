@@ -46,7 +46,7 @@ pub fn install(arguments: &[OsString]) -> Result<()> {
 /// Removes what [`install`] installed, and nothing else.
 pub fn uninstall(arguments: &[OsString]) -> Result<()> {
     let folder = folder("uninstall", arguments)?;
-    divert::restore(ROOT.as_ref(), &mut io::stdout())?;
+    divert::restore(ROOT.as_ref(), &folder.join(BINARY), &mut io::stdout())?;
     take_away(&folder, &mut io::stdout())
 }
 
