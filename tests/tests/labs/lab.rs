@@ -64,6 +64,9 @@ fn uploads_and_downloads_arrive_whole() {
 #[test]
 fn a_client_that_reads_late_loses_nothing() {
     let lab = Lab::realise(&l1_nat_weighted::topology()).unwrap();
+    for (_, host) in lab.hosts() {
+        losses::send_again_only_what_is_lost(host).unwrap();
+    }
     let client = lab.client("director", "192.168.100.39:80").unwrap();
     let open = || client.connect().unwrap().download(4_000_000).unwrap();
     let mut downloads: Vec<_> = (0..6).map(|_| open()).collect();
