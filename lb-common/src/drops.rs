@@ -34,6 +34,9 @@ numbered! {
         /// connection, which lives: another service has the same server, address and port, and the
         /// client uses one port for both.
         SameReplies = 12,
+        /// The program has sent it, and the kernel or the driver lost it. Counted by the kernel's
+        /// tracepoints.
+        NotSent = 13,
     }
 }
 
@@ -55,6 +58,7 @@ impl Drop {
             Self::UnknownScheduler => "unknown_scheduler",
             Self::Merged => "merged",
             Self::SameReplies => "same_replies",
+            Self::NotSent => "not_sent",
         }
     }
 }

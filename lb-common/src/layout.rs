@@ -23,7 +23,38 @@ use crate::{
 
 /// Version of everything in this crate that is stored in a map. Pins of another version are
 /// not adopted.
-pub const LAYOUT: u32 = 7;
+pub const LAYOUT: u32 = 8;
+
+/// Where the kernel keeps what tells whose packets were lost, in bytes from the beginning of a
+/// structure. The daemon finds it in the kernel's type information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Offsets {
+    /// `net_device.ifindex`.
+    pub device_index: u32,
+    /// `net_device.nd_net`, a pointer to a `net`.
+    pub device_net: u32,
+    /// `net.net_cookie`.
+    pub net_cookie: u32,
+    /// `bpf_prog.aux`, a pointer to a `bpf_prog_aux`.
+    pub program_aux: u32,
+    /// `bpf_prog_aux.id`.
+    pub aux_id: u32,
+    /// The network namespace that the director is in: as [`Settings::namespace`].
+    pub namespace: u32,
+}
+
+impl Offsets {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        device_index: 0,
+        device_net: 0,
+        net_cookie: 0,
+        program_aux: 0,
+        aux_id: 0,
+        namespace: 0,
+    };
+}
 
 /// The one entry of the map `settings`, which is the XDP program's only variable.
 #[repr(C)]

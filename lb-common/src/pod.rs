@@ -17,6 +17,8 @@ unsafe impl Pod for layout::interface::Station {}
 // SAFETY: see above.
 unsafe impl Pod for layout::interface::ClientHop {}
 // SAFETY: see above.
+unsafe impl Pod for layout::Offsets {}
+// SAFETY: see above.
 unsafe impl Pod for layout::Recount {}
 // SAFETY: see above.
 unsafe impl Pod for layout::Settings {}

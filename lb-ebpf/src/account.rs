@@ -115,6 +115,7 @@ pub fn dropped(packet: Packet, reason: Drop, key: Key) {
         | Drop::NoRoute
         | Drop::NoHeadroom
         | Drop::Merged
+        | Drop::NotSent
         | Drop::SameReplies => {}
     }
 }

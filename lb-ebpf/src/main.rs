@@ -23,6 +23,7 @@ mod maps;
 mod open;
 mod refuse;
 mod settings;
+mod unsent;
 mod verdict;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};

@@ -85,6 +85,19 @@ pub static STATIONS: HashMap<Station, u8> = HashMap::with_max_entries(1 << 14, B
 #[map(name = "hops")]
 pub static HOPS: LruHashMap<ClientHop, u32> = LruHashMap::with_max_entries(1024, 0);
 
+/// Packets that were sent and lost, by the index of the interface that they were to leave by: see
+/// [`unsent`](crate::unsent). It lives as long as the daemon.
+#[map(name = "unsent")]
+pub static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+
+/// The interfaces whose packets the director handles, by index. The values mean nothing.
+#[map(name = "watched")]
+pub static WATCHED: HashMap<u32, u8> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+
+/// The kernel's number of the program that handles them. The values mean nothing.
+#[map(name = "own_programs")]
+pub static OWN_PROGRAMS: HashMap<u32, u8> = HashMap::with_max_entries(8, BPF_F_NO_PREALLOC);
+
 /// When a drop for each reason was last logged, in ticks.
 #[map(name = "logged")]
 pub static LOGGED: Array<u32> = Array::with_max_entries(Drop::ALL.len() as u32, 0);

@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::Result;
-use lb_dataplane::View;
+use lb_dataplane::{Dataplane, View};
 use lb_model::{Desired, Method, Protocol, ServerId, Service, ServiceId};
 
-use crate::{pace::Pace, troubles::Troubles};
+use crate::{name_of, pace::Pace, troubles::Troubles};
 
 /// A loss is over when nothing was lost for so long.
 const CALM: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ const PART: usize = 2000;
 /// What was counted when it was looked at last.
 #[derive(Default)]
 pub struct Losses {
-    counts: HashMap<&'static str, Count>,
+    /// By reason, or by interface.
+    counts: HashMap<String, Count>,
     servers: HashMap<Id, Replies>,
     /// When the last look at all servers began.
     begun: Option<Instant>,
@@ -63,12 +64,24 @@ struct Replies {
 
 impl Losses {
     /// Looks at the reasons again.
-    pub fn look(&mut self, view: &View, troubles: &mut Troubles) -> Result<()> {
+    pub fn look(&mut self, dataplane: &Dataplane, troubles: &mut Troubles) -> Result<()> {
+        let view = dataplane.view();
         let drops = view.drops()?.into_iter();
         let drops = drops.map(|(reason, packets)| (reason.name(), packets));
         let passes = view.passes()?.into_iter();
         let passes = passes.map(|(reason, packets)| (reason.name(), packets));
-        troubles.set("losses", self.growing(drops.chain(passes), Instant::now()));
+        let now = Instant::now();
+        let losses = drops.chain(passes).filter_map(|(reason, packets)| {
+            let advice = advice(reason)?;
+            Some((reason.to_owned(), packets, advice.to_owned()))
+        });
+        let unsent = dataplane.lost()?.into_iter();
+        let unsent = unsent.map(|(index, packets)| {
+            let name = name_of(index);
+            let told = unsent_by(&name);
+            (name, packets, told)
+        });
+        troubles.set("losses", self.growing(losses.chain(unsent), now));
         Ok(())
     }
 
@@ -78,27 +91,28 @@ impl Losses {
         replies.is_some_and(|replies| replies.mute >= MUTE)
     }
 
+    /// Of subjects with a count of packets and what is to be said of it: those whose counts grow.
     fn growing(
         &mut self,
-        counts: impl Iterator<Item = (&'static str, u64)>,
+        counts: impl Iterator<Item = (String, u64, String)>,
         now: Instant,
     ) -> BTreeMap<String, String> {
+        let first = self.counts.is_empty();
         let mut troubles = BTreeMap::new();
-        for (reason, packets) in counts {
-            let Some(advice) = advice(reason) else {
-                continue;
-            };
+        for (subject, packets, told) in counts {
             // What an earlier daemon saw counts as seen.
-            let count = self.counts.entry(reason).or_insert(Count {
-                packets,
+            let before = if first { packets } else { 0 };
+            let count = self.counts.entry(subject.clone()).or_insert(Count {
+                packets: before,
                 grew: None,
             });
             if packets > count.packets {
-                count.packets = packets;
                 count.grew = Some(now);
             }
+            // Counts of interfaces begin anew with larger maps.
+            count.packets = packets;
             if count.grew.is_some_and(|grew| now - grew < CALM) {
-                troubles.insert(reason.to_owned(), advice.to_owned());
+                troubles.insert(subject, told);
             }
         }
         troubles
@@ -192,6 +206,15 @@ impl Replies {
     }
 }
 
+/// What is said of an interface that loses packets.
+fn unsent_by(interface: &str) -> String {
+    format!(
+        "packets that leave by {interface} are lost there: it is down or gone, its queue is full, \
+         or (veth) its other end does not take them; `ip -s link show dev {interface}` and \
+         `ethtool -S {interface}` may tell more [not_sent]"
+    )
+}
+
 /// What to do about packets that are lost for a reason. Nothing for reasons that are no fault of
 /// the machine or its settings, and for those that the packet path logs itself.
 fn advice(reason: &str) -> Option<&'static str> {
@@ -258,12 +281,11 @@ mod tests {
         let mut losses = Losses::default();
         let start = Instant::now();
         let mut look = |after: u64, merged: u64| {
-            let counts = [("merged", merged), ("too_big", merged)].into_iter();
-            losses
-                .growing(counts, start + Duration::from_secs(after))
-                .len()
+            let counts = [("merged".to_owned(), merged, "advice".to_owned())];
+            let now = start + Duration::from_secs(after);
+            losses.growing(counts.into_iter(), now).len()
         };
-        // What was there before is no news, and packets that are too big are no fault.
+        // What was there before is no news.
         assert_eq!([look(0, 7), look(1, 7), look(2, 8)], [0, 0, 1]);
         assert_eq!([look(11, 8), look(12, 8), look(13, 9)], [1, 0, 1]);
     }

@@ -141,7 +141,7 @@ impl Shell {
         let Care {
             losses, troubles, ..
         } = &mut self.care;
-        let outcome = losses.look(self.dataplane.view(), troubles);
+        let outcome = losses.look(&self.dataplane, troubles);
         troubles.note("counters", outcome);
     }
 

@@ -36,6 +36,7 @@ pub fn answer(packet: Packet, key: Key, from: u32, reason: Drop, mtu: u16) -> bo
         | Drop::NextHopUnknown
         | Drop::TableFull
         | Drop::Fragment
+        | Drop::NotSent
         | Drop::NoRoute
         | Drop::NoHeadroom
         | Drop::Inconsistent

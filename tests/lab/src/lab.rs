@@ -117,6 +117,12 @@ impl Lab {
         Ok(())
     }
 
+    /// From now on, the other ends of all cables do not take frames that are sent by native XDP:
+    /// the driver drops them.
+    pub fn refuse_frames_of_xdp(&mut self) {
+        self.passes.clear();
+    }
+
     /// Removes an interface of a host and adds a new one with the same name, as when a driver is
     /// loaded again.
     pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {

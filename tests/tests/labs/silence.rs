@@ -3,8 +3,11 @@
 use anyhow::ensure;
 use lb_lab::{lab::Lab, wait::wait_until};
 use lb_tests::{
-    director::Director,
-    labs::l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+    director::{Director, Mode},
+    labs::{
+        l1_nat_weighted::{CONFIGURATION, SERVICE, topology},
+        l3_direct_one_subnet,
+    },
 };
 
 #[test]
@@ -73,4 +76,82 @@ fn rules_that_packets_do_not_meet_are_named_at_start() {
     let log = director.log().unwrap();
     assert!(log.contains("rules of netfilter (guard incoming)"), "{log}");
     lab.client("client", SERVICE).unwrap().servers(2).unwrap();
+}
+
+/// Waits until packets are counted as lost at this interface of the director, and told.
+#[track_caller]
+fn assert_not_sent(director: &Director, interface: &str, mut more: impl FnMut()) {
+    let words = format!("packets that leave by {interface} are lost there");
+    wait_until(&words, || {
+        more();
+        let stats = director.stats()?;
+        let lost = stats.drops.iter().find(|it| it.reason == "not_sent");
+        let lost = lost.map_or(0, |lost| lost.packets);
+        ensure!(lost > 0, "{:?}", stats.drops);
+        let told = stats.troubles.iter().any(|it| it.contains(&words));
+        ensure!(told, "{:?}", stats.troubles);
+        Ok(())
+    })
+    .unwrap();
+    assert!(director.log().unwrap().contains(&words));
+}
+
+#[test]
+fn packets_that_are_redirected_to_an_interface_that_is_down_are_counted() {
+    for mode in [Mode::Native, Mode::Generic] {
+        let lab = Lab::realise(&topology()).unwrap();
+        let director = Director::start_in(mode, &lab, CONFIGURATION).unwrap();
+        let client = lab.client("client", SERVICE).unwrap();
+        let mut download = client.connect().unwrap().download(50_000_000).unwrap();
+        download.read(100_000).unwrap();
+        // The server sends again what nobody acknowledges.
+        let machine = lab.host("director").unwrap();
+        machine.ip(["link set eth0 down"]).unwrap();
+        assert_not_sent(&director, "eth0", || ());
+    }
+}
+
+#[test]
+fn packets_that_a_driver_does_not_send_are_counted() {
+    for (topology, configuration, service, interface) in [
+        // Redirected to the servers, and sent back out by the interface that they came by.
+        (topology(), CONFIGURATION, SERVICE, "eth1"),
+        (
+            l3_direct_one_subnet::topology(),
+            l3_direct_one_subnet::CONFIGURATION,
+            l3_direct_one_subnet::SERVICE,
+            "eth0",
+        ),
+    ] {
+        let mut lab = Lab::realise(&topology).unwrap();
+        let director = Director::start(&lab, configuration).unwrap();
+        let client = lab.client("client", service).unwrap();
+        client.servers(2).unwrap();
+        let before = director.stats().unwrap();
+        assert!(before.drops.iter().all(|it| it.packets == 0), "{before:?}");
+        lab.refuse_frames_of_xdp();
+        let mut hanging = Vec::new();
+        assert_not_sent(&director, interface, || {
+            hanging.push(client.begin_to_connect().unwrap());
+        });
+    }
+}
+
+#[test]
+fn losses_of_others_are_not_counted() {
+    // The same interfaces with the same numbers, in other network namespaces.
+    let quiet = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
+    let mut losing = Lab::realise(&l3_direct_one_subnet::topology()).unwrap();
+    let start = |lab: &Lab| Director::start(lab, l3_direct_one_subnet::CONFIGURATION).unwrap();
+    let (served, unserved) = (start(&quiet), start(&losing));
+    let service = l3_direct_one_subnet::SERVICE;
+    losing.refuse_frames_of_xdp();
+    let client = losing.client("client", service).unwrap();
+    let mut hanging = Vec::new();
+    assert_not_sent(&unserved, "eth0", || {
+        hanging.push(client.begin_to_connect().unwrap());
+    });
+    quiet.client("client", service).unwrap().servers(2).unwrap();
+    let drops = served.stats().unwrap().drops;
+    assert!(drops.iter().all(|it| it.packets == 0), "{drops:?}");
 }

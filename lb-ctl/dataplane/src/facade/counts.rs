@@ -12,6 +12,12 @@ use crate::{
 };
 
 impl Dataplane {
+    /// Packets that were lost after they were sent, by the index of the interface that they were
+    /// to leave by; since the daemon began, or got larger maps.
+    pub fn lost(&self) -> Result<Vec<(u32, u64)>> {
+        self.life.lost()
+    }
+
     /// Shows what these services and their servers count from here on (`ipvsadm -Z`).
     pub fn zero(&mut self, services: &[ServiceId]) {
         self.view.tables.zero(services);

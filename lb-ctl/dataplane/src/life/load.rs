@@ -4,10 +4,13 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use aya::{Ebpf, EbpfLoader, programs::Xdp, util::nr_cpus};
-use lb_common::{layout::Constants, table::places::Hash};
+use lb_common::{
+    layout::{Constants, Offsets},
+    table::places::Hash,
+};
 
 use super::{object, pins::Pins, room};
-use crate::maps::variable::Variable;
+use crate::{kernel::btf, maps::variable::Variable};
 
 /// The maps that all rooms share.
 pub const MAPS: [&str; 8] = [
@@ -31,10 +34,13 @@ pub fn load(pins: &Pins, room: &Path, hash: Hash, size: room::Size) -> Result<Eb
         _pad: 0,
     };
     let variable = Variable::at(&pins.map("settings"))?;
+    // Where it is not known, what would use it is not attached.
+    let offsets = btf::offsets().unwrap_or(Offsets::NONE);
     let mut loader = EbpfLoader::new();
     variable.give(&mut loader);
     loader
         .override_global("CONSTANTS", &constants, true)
+        .override_global("KERNEL", &offsets, true)
         .map_max_entries("connections", hash.buckets)
         .map_max_entries("servers", servers)
         // A row for each CPU, and one for what earlier rooms counted.

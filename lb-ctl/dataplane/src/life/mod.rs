@@ -15,6 +15,7 @@ pub mod room;
 mod spec;
 mod take_down;
 pub mod unfinished;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -98,7 +99,7 @@ impl Life {
         if !adopted {
             crash::after(Step::MapsPinned);
         }
-        let this = Self {
+        let mut this = Self {
             links: Links::new(pins.clone()),
             held: Held::default(),
             claim,
@@ -107,6 +108,7 @@ impl Life {
             room,
             ebpf,
         };
+        this.watch();
         Ok((this, settings, unfinished))
     }
 
@@ -181,8 +183,30 @@ impl Life {
         self.ebpf = ebpf;
         self.room = number;
         self.take_over_links()?;
+        self.watch();
         let_packets_pass();
         Ok(())
+    }
+
+    /// Begins to count packets that are lost after they were sent.
+    fn watch(&mut self) {
+        let mut begin = || {
+            watch::begin(&mut self.ebpf, PROGRAM)?;
+            let mut interfaces = self.links.interfaces()?.into_iter();
+            interfaces.try_for_each(|index| watch::add(&mut self.ebpf, index))
+        };
+        if let Err(error) = begin() {
+            tracing::warn!(
+                "packets that an interface loses after they were sent cannot be counted (drop \
+                 reason `not_sent`): {error:#}"
+            );
+        }
+    }
+
+    /// Packets that were lost after they were sent, by the index of the interface that they were
+    /// to leave by.
+    pub fn lost(&self) -> Result<Vec<(u32, u64)>> {
+        watch::lost(&self.ebpf)
     }
 
     /// Removes the rooms before this one, whose counters have been carried over.
@@ -234,12 +258,14 @@ impl Life {
     /// Makes the program handle an interface's packets.
     pub fn attach(&mut self, name: &str, index: u32, mode: Mode) -> Result<()> {
         let program = program(&mut self.ebpf, PROGRAM)?;
-        self.links.attach(program, name, index, mode)
+        self.links.attach(program, name, index, mode)?;
+        watch::add(&mut self.ebpf, index)
     }
 
     /// Stops handling an interface's packets.
     pub fn detach(&mut self, index: u32) -> Result<()> {
-        self.links.detach(index)
+        self.links.detach(index)?;
+        watch::remove(&mut self.ebpf, index)
     }
 
     /// Sees to it that the link to an interface is alive and has this program.
