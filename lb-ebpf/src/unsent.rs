@@ -1,5 +1,5 @@
-//! Packets that this program has sent and the kernel or a driver lost all the same: an interface
-//! that is down, a queue that is full, a veth whose other end takes no frames. The kernel tells of
+//! Packets that were lost after this program had sent them: the interface is down, the driver's
+//! queue is full, or the other end of a veth pair takes no frames. The kernel tells of
 //! them by tracepoints: see `include/trace/events/xdp.h`, which has the same arguments from Linux
 //! 5.17 to 6.18. The daemon attaches these programs, and they count while it runs.
 

@@ -62,7 +62,7 @@ impl Key {
         self.addresses ^ other.addresses | (self.ports ^ other.ports) << (64 - SERVER_SHIFT)
     }
 
-    /// True where `reverse`, the key of a reverse entry, leads back to the connection with this
+    /// True if `reverse`, the key of a reverse entry, leads back to the connection with this
     /// key.
     #[inline(always)]
     #[must_use]

@@ -91,7 +91,7 @@ impl WideKey {
         a ^ e | b ^ f | c ^ g | d ^ h | (self.ports ^ other.ports) << (64 - SERVER_SHIFT)
     }
 
-    /// True where `reverse`, the key of a reverse entry, leads back to the connection with this
+    /// True if `reverse`, the key of a reverse entry, leads back to the connection with this
     /// key.
     #[must_use]
     pub const fn is_answered_by(&self, reverse: &Self) -> bool {

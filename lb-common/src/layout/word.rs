@@ -149,7 +149,7 @@ impl Word {
         Self(self.0 & !(0xffff << 48) | (tail as u64) << 48)
     }
 
-    /// True where the words differ in nothing but their stamps.
+    /// True if the words differ in nothing but their stamps.
     #[inline(always)]
     #[must_use]
     pub const fn same_but_stamp(self, other: Self) -> bool {

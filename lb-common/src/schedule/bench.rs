@@ -44,7 +44,7 @@ impl Bench {
         self.set_position(self.scheduler.position_after(&old, position, &self.order));
     }
 
-    /// Has the scheduler go on from this position.
+    /// Lets the scheduler continue from this position.
     pub fn set_position(&mut self, position: Position) {
         self.position.set(position);
     }

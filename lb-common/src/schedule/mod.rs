@@ -1,5 +1,5 @@
 //! IPVS's schedulers, pick for pick (`net/netfilter/ipvs/ip_vs_*.c`, Linux 6.12), each in a file
-//! with IPVS's name for it: its choice, and where it goes on when its roster changes.
+//! with IPVS's name for it: its choice, and where it continues when its roster changes.
 //!
 //! A new scheduler is a file here and a line in [`Scheduler`]. Every other place matches on
 //! the enum without a default, so that the compiler asks for the rest.
@@ -54,7 +54,7 @@ impl Scheduler {
         }
     }
 
-    /// Where it goes on after its roster changed from `old`, where it had come to `position`,
+    /// Where it continues after its roster changed from `old`, where it had come to `position`,
     /// to `new`.
     #[must_use]
     pub fn position_after(self, old: &[Entry], position: Position, new: &[Entry]) -> Position {

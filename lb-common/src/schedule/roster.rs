@@ -28,7 +28,7 @@ impl Entry {
     }
 }
 
-/// Where a scheduler that takes turns goes on: word 0 of a roster's header, which the XDP
+/// Where a scheduler that takes turns continues: word 0 of a roster's header, which the XDP
 /// program changes. [`Position::default`] is that of a scheduler that has chosen nothing yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {

@@ -43,7 +43,7 @@ pub const ELECTED: u8 = Kind::Opening as u8 | 1;
 /// The state byte of a slot that one CPU owns.
 pub const CLAIMED: u8 = Kind::Claimed as u8;
 
-/// True where packets find the entry: a connection, a template or a reverse entry.
+/// True if packets find the entry: a connection, a template or a reverse entry.
 #[inline(always)]
 #[must_use]
 pub const fn is_live(state: u8) -> bool {
@@ -51,7 +51,7 @@ pub const fn is_live(state: u8) -> bool {
     state.wrapping_sub(1) < Kind::Opening as u8 - 1
 }
 
-/// True where a connection is stored, which its server counts: TCP, UDP or SCTP.
+/// True if a connection is stored, which its server counts: TCP, UDP or SCTP.
 #[inline(always)]
 #[must_use]
 pub const fn is_connection(state: u8) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     state::{self, tcp::TcpState, time::age},
 };
 
-/// Claims a slot for a new entry; [`NO_SLOT`] where there is none.
+/// Claims a slot for a new entry; [`NO_SLOT`] if there is none.
 #[inline(always)]
 pub fn claim<T: SharedTable>(table: T, key: &T::Constant, now: u32) -> u32 {
     let spot = table.spot(key);
@@ -25,7 +25,7 @@ pub fn claim<T: SharedTable>(table: T, key: &T::Constant, now: u32) -> u32 {
 }
 
 /// Claims an empty slot: of the first bucket, or of the emptier one where the first is more than
-/// half full. [`NO_SLOT`] where there is none, or where other CPUs were faster.
+/// half full. [`NO_SLOT`] if there is none, or if other CPUs were faster.
 #[inline(always)]
 fn empty<T: SharedTable>(table: T, spot: &Spot) -> u32 {
     let free = free_slots(table, spot.first);
@@ -159,7 +159,7 @@ impl<T: SharedTable> Dispensable<T> {
         }
     }
 
-    /// The end of a pass. True where the search is over: a slot is claimed, or there is none.
+    /// The end of a pass. True if the search is over: a slot is claimed, or there is none.
     #[inline(always)]
     fn finish(&mut self) -> bool {
         let Some(entry) = entry::read(self.table, self.best) else {

@@ -129,7 +129,7 @@ fn elected(contesting: Word) -> u64 {
     contesting.with_state(state::ELECTED).bits()
 }
 
-/// True where no other slot of the two buckets has this key, in whatever state.
+/// True if no other slot of the two buckets has this key, in whatever state.
 ///
 /// A CPU writes the key before it enters the contest. So whoever is not seen here enters later,
 /// and sees `own`.
@@ -199,7 +199,7 @@ impl<T: SharedTable> Look<T> {
         self.table.fence();
     }
 
-    /// An entry with the same key, if the word is the key's. True where it stays.
+    /// An entry with the same key, if the word is the key's. True if it stays.
     #[inline(always)]
     fn see(&mut self, entry: &Entry<T>) -> bool {
         let Entry { index, word, .. } = *entry;
@@ -241,7 +241,7 @@ impl<T: SharedTable> Look<T> {
         }
     }
 
-    /// The end of a look. True where it is clear now which entry stays.
+    /// The end of a look. True if it is clear now which entry stays.
     #[inline(always)]
     fn finish(&mut self) -> bool {
         if self.unclear {
@@ -282,7 +282,7 @@ impl<T: SharedTable> Look<T> {
     }
 }
 
-/// Frees the own slot, which another entry makes superfluous. True where it was elected after
+/// Frees the own slot, which another entry makes superfluous. True if it was elected after
 /// all: the other entry has ended meanwhile.
 #[inline(always)]
 fn withdraw<T: SharedTable>(table: T, own: u32) -> bool {

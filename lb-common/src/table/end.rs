@@ -54,7 +54,7 @@ pub fn free<T: SharedTable>(table: T, index: u32) {
     }
 }
 
-/// Ends a connection and empties its slot, if it has expired. True where it did.
+/// Ends a connection and empties its slot, if it has expired. True if it did.
 #[inline(always)]
 pub fn if_expired<T: SharedTable>(table: T, entry: &Entry<T>, now: u32) -> bool {
     if live::is_alive(table, entry, now) || !end(table, entry) {

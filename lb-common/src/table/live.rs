@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// True where a packet with these TCP flags leaves a connection as it is, as most packets do. A
+/// True if a packet with these TCP flags leaves a connection as it is, as most packets do. A
 /// UDP packet counts as one with ACK.
 #[inline(always)]
 #[must_use]
@@ -29,14 +29,14 @@ pub const fn is_settled(state: u8, flags: u8) -> bool {
     flags & EVENTS == tcp::ACK && (state == TcpState::Established as u8 || state == state::UDP)
 }
 
-/// True where a SYN opens the connection anew.
+/// True if a SYN opens the connection anew.
 #[inline(always)]
 #[must_use]
 pub const fn is_reusable(state: u8) -> bool {
     state == TcpState::TimeWait as u8 || state == TcpState::Close as u8
 }
 
-/// True where no packet has passed for longer than the state allows. In a NAT connection: no
+/// True if no packet has passed for longer than the state allows. In a NAT connection: no
 /// packet that its own entry was told of.
 #[inline(always)]
 pub fn is_expired<T: Table>(table: T, word: Word, now: u32) -> bool {
@@ -65,7 +65,7 @@ pub fn last_packet<T: Table>(table: T, entry: &Entry<T>) -> u32 {
     }
 }
 
-/// The reverse entry of a NAT connection. `None` where a newer connection has taken it over.
+/// The reverse entry of a NAT connection. `None` if a newer connection has taken it over.
 #[inline(always)]
 pub fn reverse_of<T: Table>(table: T, connection: &Entry<T>) -> Option<Entry<T>> {
     if connection.word.flags() & FLAG_NAT == 0 {
@@ -80,7 +80,7 @@ pub fn reverse_of<T: Table>(table: T, connection: &Entry<T>) -> Option<Entry<T>>
     ours.then_some(reverse)
 }
 
-/// True where a reverse entry belongs to its `owner`, a connection with another key than `new` that
+/// True if a reverse entry belongs to its `owner`, a connection with another key than `new` that
 /// may still get replies: it is established, or half closed, or UDP, and has not expired. One that
 /// is not established yet has nothing to lose that its client does not send again.
 #[inline(always)]

@@ -17,7 +17,7 @@ pub trait Constant: Copy {
     }
     /// Index of the server.
     fn server(&self) -> u32;
-    /// True where `reverse` is the reverse entry of the connection with this key.
+    /// True if `reverse` is the reverse entry of the connection with this key.
     fn is_answered_by(&self, reverse: &Self) -> bool;
 }
 

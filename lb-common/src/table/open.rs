@@ -38,7 +38,7 @@ pub struct NewReverse<K> {
     pub route: u64,
     /// The route epoch in which it was looked up.
     pub epoch: u16,
-    /// True where replies need not touch the connection's entry from the beginning (UDP).
+    /// True if replies need not touch the connection's entry from the beginning (UDP).
     pub settled: bool,
 }
 

@@ -62,7 +62,7 @@ pub fn forget<T: SharedTable>(table: T, entry: &Entry<T>) {
     change(table, entry, |flags| flags & !FLAG_TALLIED);
 }
 
-/// Changes the flags of a connection. Gives the word before; nothing where they were so already
+/// Changes the flags of a connection. Gives the word before; nothing if they were so already
 /// or the connection is gone.
 #[inline(always)]
 fn change<T: SharedTable>(table: T, entry: &Entry<T>, change: impl Fn(u8) -> u8) -> Option<Word> {

@@ -40,7 +40,7 @@ fn translated<const SLOTS: u32>(table: &Small<SLOTS>, key: u32, server: u32) -> 
     open(table, &new(key, server), Some(&reverse))
 }
 
-/// The server that a packet goes to; `None` where the table is full.
+/// The server that a packet goes to; `None` if the table is full.
 fn server(opened: Opened, own: u32) -> Option<u32> {
     match opened {
         Opened::Ours => Some(own),

@@ -290,7 +290,7 @@ struct Work {
 }
 
 impl Waiting {
-    /// An error where there is no sense in waiting any longer.
+    /// An error if there is no sense in waiting any longer.
     fn goes_on(&mut self) -> Result<(), String> {
         let now = self.pid.and_then(work_of);
         let hangs = match (&self.worked, &now) {

@@ -176,7 +176,7 @@ impl Place {
         self.change(|client| client.waiting = None);
     }
 
-    /// The client sent so many bytes of a request. False where they cannot be held.
+    /// The client sent so many bytes of a request. False if they cannot be held.
     pub fn hold(&self, bytes: usize) -> bool {
         let mut clients = self.places.clients();
         loop {

@@ -75,7 +75,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// True where the answer's length depends on how much there is, not on what is asked.
+    /// True if the answer's length depends on how much there is, not on what is asked.
     #[must_use]
     pub fn reads_all(&self) -> bool {
         match self {
@@ -120,7 +120,7 @@ pub struct ConnectionFilter {
 
 impl ConnectionFilter {
     /// True for a connection that is asked for. `service` is what the filter's service is called
-    /// by its identity, nothing where it asks for none.
+    /// by its identity, nothing if it asks for none.
     #[must_use]
     pub fn matches(&self, connection: &Connection, service: Option<ServiceId>) -> bool {
         let is = |wanted: Option<Endpoint>, seen: SocketAddr| {

@@ -43,7 +43,7 @@ pub struct Call {
 /// The process at the other end of the socket, as the kernel tells it (`SO_PEERCRED`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// Its user; nothing where the kernel does not tell.
+    /// Its user; nothing if the kernel does not tell.
     pub uid: Option<u32>,
     /// Its number.
     pub pid: Option<i32>,
@@ -237,7 +237,7 @@ async fn read_line(from: &mut BufReader<impl AsyncRead + Unpin>, place: &Place) 
     }
 }
 
-/// False where the client does not take it.
+/// False if the client does not take it.
 async fn send(to: &mut OwnedWriteHalf, answer: &[u8], place: &Place, patience: Duration) -> bool {
     place.offer(answer.len());
     let sent = timeout(patience, async {

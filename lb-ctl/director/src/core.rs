@@ -249,7 +249,7 @@ impl Core {
     }
 }
 
-/// Begins a task. Gives what runs then; nothing where it is answered already.
+/// Begins a task. Gives what runs then; nothing if it is answered already.
 fn begin(state: &mut State, task: Task) -> Option<Running> {
     match &task.todo {
         Todo::Changes(_) => edit::next(state, task),

@@ -250,20 +250,20 @@ impl Daemon {
                     self.happen(Event::NetworkChanged { answers }).await;
                 }
                 _ = sweep.tick() => {
-                    if self.shell.care.sweep(&mut self.shell.dataplane, SWEEP) {
+                    if self.shell.maintenance.sweep(&mut self.shell.dataplane, SWEEP) {
                         let unused = self.shell.unused(self.core.reaches());
                         self.happen(unused).await;
                     }
                 }
-                _ = estimate.tick() => self.shell.care.estimate(&mut self.shell.dataplane),
+                _ = estimate.tick() => self.shell.maintenance.estimate(&mut self.shell.dataplane),
                 _ = refresh.tick() => {
-                    self.shell.scouts.refresh(|| self.core.due());
+                    self.shell.lookups.refresh(|| self.core.due());
                     self.shell.audit().await;
                     self.shell.look_at_servers(&self.core);
                 }
                 _ = tick.tick() => {
                     // Makes the folder of both.
-                    self.shell.care.troubles.note("socket", door.repair().await);
+                    self.shell.maintenance.troubles.note("socket", door.repair().await);
                     self.keep_record();
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses();
@@ -287,8 +287,8 @@ impl Daemon {
             reaches: self.core.reaches(),
             view: self.shell.dataplane.view(),
             interfaces: self.shell.interfaces.shown(),
-            troubles: self.shell.care.troubles.all(),
-            losses: &self.shell.care.losses,
+            troubles: self.shell.maintenance.troubles.all(),
+            losses: &self.shell.maintenance.losses,
             daemon: Some(self.since),
         };
         // A client that has gone needs no reply.

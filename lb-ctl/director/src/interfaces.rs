@@ -45,7 +45,7 @@ pub struct Shown<'a> {
     pub name: &'a str,
     /// What the configuration calls it, where that is another name.
     pub configured: Option<&'a str>,
-    /// True where the program is attached.
+    /// True if the program is attached.
     pub attached: bool,
     /// How, if that is known.
     pub mode: Option<Mode>,
@@ -475,7 +475,7 @@ fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> 
     Ok(())
 }
 
-/// False where native XDP would lose packets silently: what one end of a veth pair transmits in
+/// False if native XDP would lose packets silently: what one end of a veth pair transmits in
 /// the driver arrives only if the other end, which may be in any namespace, runs XDP, too.
 fn native_serves(interfaces: &[(String, u32)], all: &[lb_network::Interface]) -> bool {
     let mut in_question = all

@@ -5,24 +5,24 @@
 //! - [`record`]: what is desired, beside the socket
 //! - `daemon`: the event loop: what happens, one after the other
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
-//! - `shell`: carries the core's orders out, with `hands`, `interfaces`, `scouts` and `replies`
-//! - `care`: sweep, audit, rates
+//! - `shell`: carries the core's orders out, with `worker`, `interfaces`, `lookups` and `replies`
+//! - `maintenance`: sweep, audit, rates
 //! - `check`: what is wrong with a file on this machine, found without a daemon
 //! - `clients`: the ways to clients of NAT services
 //! - `log`, `repeats`: the core's lines in the log, and those that come too often
 //! - `needs`, `losses`, `troubles`: what keeps packets from being served, and what is told of that
 //! - `requests`, `report`: what is answered without the core; `observe`: and without a daemon
 
-mod care;
 mod check;
 mod clients;
 pub mod core;
 mod daemon;
-mod hands;
 mod interfaces;
 mod log;
+mod lookups;
 mod losses;
 mod machine;
+mod maintenance;
 mod needs;
 mod observe;
 mod options;
@@ -32,10 +32,10 @@ mod repeats;
 mod replies;
 mod report;
 mod requests;
-mod scouts;
 mod shell;
 mod startup;
 mod troubles;
+mod worker;
 
 use std::{
     thread,

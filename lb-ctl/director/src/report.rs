@@ -26,7 +26,7 @@ pub struct Report<'a> {
     pub troubles: Vec<String>,
     /// Packets that are lost.
     pub losses: &'a Losses,
-    /// Since when the daemon runs; nothing where none does.
+    /// Since when the daemon runs; nothing if none does.
     pub daemon: Option<Instant>,
 }
 

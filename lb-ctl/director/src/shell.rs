@@ -10,16 +10,16 @@ use lb_model::Method;
 use lb_network::{Hop, Reach, Routing};
 
 use crate::{
-    care::Care,
     clients::Clients,
     core::{Core, Effective, Event, Order, Reaches, Record as _, TROUBLE, Work},
-    hands::{Hands, next_hop},
     interfaces::{INTERFACES, Interfaces},
     log::Log,
+    lookups::Lookups,
+    maintenance::Maintenance,
     needs::{Machine, Needs, needs},
     record::{Line, Recorded, file::RecordFile},
     replies::Replies,
-    scouts::Scouts,
+    worker::{Worker, next_hop},
 };
 
 /// A reply to somebody who changes something also tells what is wrong with interfaces.
@@ -45,11 +45,11 @@ pub struct Shell {
     /// The kernel's routes and neighbours.
     pub routing: Arc<Routing>,
     /// Who asks how servers are reached.
-    pub scouts: Scouts,
+    pub lookups: Lookups,
     /// The ways to clients.
     pub clients: Clients,
     /// What is done all the time.
-    pub care: Care,
+    pub maintenance: Maintenance,
     /// Clients that wait for the core's reply.
     pub replies: Replies,
     /// The core's lines in the log.
@@ -64,8 +64,8 @@ impl Shell {
     /// Carries an order of this core out. Gives the outcome, where it is known at once, as an event.
     pub async fn carry_out(&mut self, order: Order, core: &Core) -> Option<Event> {
         match order {
-            Order::Explore { epoch, addresses } => self.scouts.explore(epoch, addresses),
-            Order::Update(addresses) => self.scouts.update(addresses),
+            Order::Explore { epoch, addresses } => self.lookups.explore(epoch, addresses),
+            Order::Update(addresses) => self.lookups.update(addresses),
             Order::Work(work) => return Some(self.work(work, core).await),
             Order::NextHop { address, reach } => {
                 self.dataplane.set_next_hop(address, &next_hop(&reach));
@@ -85,7 +85,7 @@ impl Shell {
             Order::Rewrite(recorded) => self.rewrite(&recorded),
             Order::Tell(told) => self.log.tell(told, Instant::now()),
             Order::Reply(token, reply) => {
-                let troubles = self.care.troubles.of(INTERFACES);
+                let troubles = self.maintenance.troubles.of(INTERFACES);
                 self.replies.give(token, with(reply, troubles));
             }
         }
@@ -97,13 +97,13 @@ impl Shell {
             Some(names) => Some(self.interfaces.look_up(names).await),
             None => None,
         };
-        let mut hands = Hands {
+        let mut worker = Worker {
             record: &mut self.record,
             dataplane: &mut self.dataplane,
             interfaces: &mut self.interfaces,
             found,
         };
-        let outcome = work.carry_out(&mut hands);
+        let outcome = work.carry_out(&mut worker);
         self.needs_changed = true;
         if outcome.is_ok() && work.interfaces.is_some() {
             self.record_interfaces();
@@ -115,7 +115,7 @@ impl Shell {
         Event::Worked { work, outcome }
     }
 
-    /// True where NAT servers are behind an interface that the program is not attached to.
+    /// True if NAT servers are behind an interface that the program is not attached to.
     fn lacks_interface(&self, services: &[Effective]) -> bool {
         let translated = services.iter().filter(|effective| {
             let service = &effective.service;
@@ -133,23 +133,23 @@ impl Shell {
     /// Keeps the ways to clients fresh.
     pub fn refresh_clients(&mut self) {
         let outcome = self.clients.refresh(&mut self.dataplane);
-        self.care.troubles.note("ways to clients", outcome);
+        self.maintenance.troubles.note("ways to clients", outcome);
     }
 
     /// Finds out which packets are being lost.
     pub fn look_for_losses(&mut self) {
-        let Care {
+        let Maintenance {
             losses, troubles, ..
-        } = &mut self.care;
+        } = &mut self.maintenance;
         let outcome = losses.look(&self.dataplane, troubles);
         troubles.note("counters", outcome);
     }
 
     /// Finds out which servers answer nobody. To be called often.
     pub fn look_at_servers(&mut self, core: &Core) {
-        let Care {
+        let Maintenance {
             losses, troubles, ..
-        } = &mut self.care;
+        } = &mut self.maintenance;
         losses.look_at_servers(core.desired(), self.dataplane.view(), troubles);
     }
 
@@ -159,7 +159,7 @@ impl Shell {
         if std::mem::take(&mut self.needs_changed) {
             let outcome = self.try_needs(core).await;
             self.needs_changed = outcome.is_err();
-            self.care.troubles.note("needed interfaces", outcome);
+            self.maintenance.troubles.note("needed interfaces", outcome);
         }
     }
 
@@ -173,7 +173,7 @@ impl Shell {
         };
         let wanted = self.interfaces.wanted();
         let Needs { attach, vips } = needs(core.desired(), core.reaches(), &machine, &wanted);
-        let (dataplane, troubles) = (&mut self.dataplane, &mut self.care.troubles);
+        let (dataplane, troubles) = (&mut self.dataplane, &mut self.maintenance.troubles);
         self.interfaces
             .need(dataplane, &attach, &interfaces, troubles)?;
         troubles.set("vips", vips);
@@ -208,13 +208,13 @@ impl Shell {
         };
         let outcome = self.record.rewrite(&recorded);
         let outcome = outcome.context("changes cannot be recorded, and are refused");
-        self.care.troubles.note("record", outcome);
+        self.maintenance.troubles.note("record", outcome);
     }
 
     /// Looks up interfaces again after some of them have changed.
     pub async fn interfaces_changed(&mut self) {
         self.needs_changed = true;
-        let troubles = &mut self.care.troubles;
+        let troubles = &mut self.maintenance.troubles;
         let outcome = self.interfaces.changed(&mut self.dataplane, troubles);
         let outcome = outcome.await;
         troubles.note("interfaces", outcome);
@@ -229,7 +229,7 @@ impl Shell {
             Ok(event) => (Some(event), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        self.care.troubles.note("addresses", outcome);
+        self.maintenance.troubles.note("addresses", outcome);
         event
     }
 
@@ -247,10 +247,10 @@ impl Shell {
         Ok(Event::OwnAddresses(own.collect()))
     }
 
-    /// Undoes what somebody changed behind the daemon's back: see [`Care::audit`].
+    /// Undoes what somebody changed behind the daemon's back: see [`Maintenance::audit`].
     pub async fn audit(&mut self) {
         let (dataplane, interfaces) = (&mut self.dataplane, &mut self.interfaces);
-        self.care.audit(dataplane, interfaces).await;
+        self.maintenance.audit(dataplane, interfaces).await;
     }
 
     /// Takes the packet path down. The record is removed first: if the daemon crashes in between,

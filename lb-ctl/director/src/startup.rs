@@ -10,18 +10,18 @@ use lb_network::{Changes, Routing};
 use tokio::sync::mpsc;
 
 use crate::{
-    care::Care,
     clients::Clients,
     core::Event,
     interfaces::Interfaces,
     log::Log,
+    lookups::Lookups,
+    maintenance::Maintenance,
     options::Options,
     record::{
         Recorded,
         file::{Found, RecordFile},
     },
     replies::Replies,
-    scouts::Scouts,
     shell::Shell,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 pub struct Opened {
     /// What orders are carried out with.
     pub shell: Shell,
-    /// What was recorded; nothing where there is no record that can be used.
+    /// What was recorded; nothing if there is no record that can be used.
     pub recorded: Option<Recorded>,
     /// What comes in from the network.
     pub news: News,
@@ -91,16 +91,16 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
             .rewrite(&nothing)
             .context("cannot write the record")?;
     }
-    let (scouts, answers) = Scouts::new(Arc::clone(&routing));
+    let (lookups, answers) = Lookups::new(Arc::clone(&routing));
     let clients = Clients::new(Arc::clone(&routing));
     let shell = Shell {
         record,
         dataplane,
         interfaces,
         routing,
-        scouts,
+        lookups,
         clients,
-        care: Care::new(),
+        maintenance: Maintenance::new(),
         replies: Replies::new(),
         log: Log::default(),
         needs_changed: true,

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub trait Lines {
     /// The next line with its end; nothing at the end of the input.
     fn next(&mut self) -> io::Result<Option<String>>;
-    /// True where the next line is not there yet. The commands before it are then carried out
+    /// True if the next line is not there yet. The commands before it are then carried out
     /// without waiting for it.
     fn idle(&mut self) -> bool;
 }

@@ -12,7 +12,7 @@ pub trait Kernel {
     /// their places. `command` is what asks for them, for the log.
     fn change(&mut self, changes: Vec<Change>, command: &str) -> Result<Vec<Refused>, Failure>;
 
-    /// All services, or one; nothing where there is no such service.
+    /// All services, or one; nothing if there is no such service.
     fn list(
         &mut self,
         service: Option<ServiceId>,
@@ -29,7 +29,7 @@ pub trait Kernel {
     /// What synchronises connections.
     fn sync_daemons(&mut self) -> Result<Vec<(Role, Sync)>, Failure>;
 
-    /// Fails where there is no kernel to be asked. ipvsadm says so before all else; most commands
+    /// Fails if there is no kernel to be asked. ipvsadm says so before all else; most commands
     /// ask something anyway and need no greeting.
     fn greet(&mut self) -> Result<(), Failure> {
         self.timeouts().map(|_| ())

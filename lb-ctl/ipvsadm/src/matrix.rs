@@ -7,14 +7,14 @@ use crate::options::{Name, Verb};
 pub struct Seen(u64);
 
 impl Seen {
-    /// Adds an option. False where it is there already.
+    /// Adds an option. False if it is there already.
     pub fn see(&mut self, name: Name) -> bool {
         let new = !self.has(name);
         self.0 |= 1 << name as u8;
         new
     }
 
-    /// True where the option is there.
+    /// True if the option is there.
     pub fn has(&self, name: Name) -> bool {
         self.0 & (1 << name as u8) != 0
     }

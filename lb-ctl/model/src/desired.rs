@@ -140,7 +140,7 @@ impl Services {
         self.by_number.len()
     }
 
-    /// True where there is none.
+    /// True if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_number.is_empty()

@@ -117,7 +117,7 @@ pub struct Row<T> {
 }
 
 impl<T> Row<T> {
-    /// Its value for people: `none` where there is none, in quotes where it has spaces.
+    /// Its value for people: `none` if there is none, in quotes where it has spaces.
     pub fn shown(&self, options: &T) -> String {
         match (self.text)(options) {
             text if text.is_empty() => "none".to_owned(),
@@ -158,7 +158,7 @@ impl Patch {
         self.0.get(key)
     }
 
-    /// True where it changes nothing.
+    /// True if it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

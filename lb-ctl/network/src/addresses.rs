@@ -29,7 +29,7 @@ impl Address {
         })
     }
 
-    /// The broadcast address of its network (RFC 922); `None` where a network is too small to have
+    /// The broadcast address of its network (RFC 922); `None` if a network is too small to have
     /// one (RFC 3021).
     #[must_use]
     pub fn broadcast(&self) -> Option<Ipv4Addr> {

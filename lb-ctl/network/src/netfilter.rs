@@ -81,7 +81,7 @@ pub fn chains() -> io::Result<Vec<Chain>> {
 /// whether they have rules.
 #[must_use]
 pub fn old_tables() -> Vec<String> {
-    // Empty, or not there, where nobody uses it.
+    // Empty, or not there, if nobody uses it.
     let names = fs::read_to_string("/proc/self/net/ip_tables_names").unwrap_or_default();
     names.split_whitespace().map(str::to_owned).collect()
 }

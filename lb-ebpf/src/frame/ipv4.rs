@@ -44,7 +44,7 @@ pub fn header_length(ip: Header<Ipv4Hdr>) -> usize {
     usize::from(ip.get(VERSION_AND_LENGTH) & 0x0F) * 4
 }
 
-/// False where the checksum of a header, all of which is in the frame, says that it was damaged.
+/// False if the checksum of a header, all of which is in the frame, says that it was damaged.
 #[inline(always)]
 pub fn is_checksum_right(packet: Packet, link: Link, ip: Header<Ipv4Hdr>) -> bool {
     const WORDS: [Field<Ipv4Hdr, u32>; 5] = [

@@ -58,7 +58,7 @@ pub fn read(
     }
 }
 
-/// False where a header's own length is wrong, in an IP packet with this much payload.
+/// False if a header's own length is wrong, in an IP packet with this much payload.
 #[inline(always)]
 pub fn is_whole(packet: Packet, protocol: u8, ports: Header<Ports>, payload: usize) -> bool {
     let (least, length) = if protocol == TCP {

@@ -63,9 +63,9 @@ fn loads() -> Option<*const Load> {
     Some(maps::LOADS.get_ptr(0)?.cast())
 }
 
-/// The load of one server. Its halves are read one after the other, which costs less than
-/// reading the word and splitting it; a connection that changes its state between the two reads
-/// does no harm.
+/// The load of one server. Its two halves are read separately: this is cheaper than reading the
+/// word and splitting it. If a connection changes its state between the two reads, the scheduler
+/// sees a sum that is off by one for a moment, which it may see anyway.
 #[inline(always)]
 fn load(loads: *const Load, server: u32) -> Load {
     // SAFETY: it lies in the entry, in two aligned words.

@@ -1,4 +1,4 @@
-//! Packets that cannot go on: dropped, counted, and answered where IPVS answers them.
+//! Packets that cannot be forwarded: dropped, counted, and answered where IPVS answers them.
 
 mod icmp4;
 

@@ -228,7 +228,7 @@ impl Bench {
     }
 
     /// Opens a connection, or hands on a packet of one; gives the name of the server that
-    /// has the connection now, or 0 where there is none.
+    /// has the connection now, or 0 if there is none.
     pub fn pick(&mut self, packet: &Packet) -> u8 {
         let _ = self.send(packet);
         let key = Key::new(

@@ -146,7 +146,7 @@ fn services(path: &Path, node: &Node, faults: &mut Faults) -> Vec<Service> {
     services.into_iter().flatten().collect()
 }
 
-/// Nothing where it is not known which service is meant.
+/// Nothing if it is not known which service is meant.
 fn service(path: &Path, node: &Node, faults: &mut Faults) -> Option<Service> {
     let expected = "a mapping like `{address: IP:PORT, servers: [...]}`";
     let keys = mapping(path, node, expected, faults)?;
@@ -236,7 +236,7 @@ fn servers(
     servers.into_iter().flatten().collect()
 }
 
-/// Nothing where it is not known which server is meant.
+/// Nothing if it is not known which server is meant.
 fn server(
     path: &Path,
     node: &Node,

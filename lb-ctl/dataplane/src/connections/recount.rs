@@ -173,7 +173,7 @@ impl Recount {
         }
     }
 
-    /// By how much a server's count is wrong; `None` where it is right, or where that cannot be
+    /// By how much a server's count is wrong; `None` if it is right, or where that cannot be
     /// told because both change too fast.
     fn difference(&self, server: u32, servers: &Counts) -> Option<u64> {
         let difference = || {

@@ -51,7 +51,7 @@ impl Connections {
         Ok((ended, whole))
     }
 
-    /// Counts the connections in a part of the table. True where some have expired.
+    /// Counts the connections in a part of the table. True if some have expired.
     fn count(&self, part: &Order, settings: &Settings, recount: &mut Recount) -> bool {
         let table = self.memory(settings);
         let now = clock::now(settings);

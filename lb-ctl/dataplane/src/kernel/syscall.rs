@@ -75,7 +75,7 @@ struct Number {
     flags: u32,
 }
 
-/// The number of the link after another one; the first for 0. An error where there is none.
+/// The number of the link after another one; the first for 0. An error if there is none.
 pub fn next_link(id: u32) -> io::Result<u32> {
     let mut number = Number {
         id,

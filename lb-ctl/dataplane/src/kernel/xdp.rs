@@ -118,7 +118,7 @@ pub fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     }
 }
 
-/// The link that attaches a program to an interface, by its number. Nothing where the program was
+/// The link that attaches a program to an interface, by its number. Nothing if the program was
 /// attached by netlink, or where this process may not look.
 pub fn link_of(interface: u32, program: u32) -> Option<u32> {
     let mut last = 0;

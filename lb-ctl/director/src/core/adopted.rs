@@ -9,7 +9,7 @@ use crate::record::Doubt;
 pub struct Adopted {
     /// Services that the packet path may have.
     pub services: Vec<ServiceId>,
-    /// True where there was a record.
+    /// True if there was a record.
     pub known: bool,
     /// What the last daemon may not have done to the end.
     pub doubts: Vec<Doubt>,

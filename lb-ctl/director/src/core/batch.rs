@@ -30,7 +30,7 @@ pub struct Batch {
     pub undo: Undo,
     /// The files before, where they change.
     pub files: Option<Files>,
-    /// True where it has a line in the record.
+    /// True if it has a line in the record.
     pub recorded: bool,
     /// What it changes, line by line.
     pub lines: Vec<String>,

@@ -106,7 +106,7 @@ impl Changes {
         true
     }
 
-    /// True where some of them were refused.
+    /// True if some of them were refused.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         !self.refused.is_empty()

@@ -28,7 +28,7 @@ pub enum Event {
     Updated(Vec<(IpAddr, Reach)>),
     /// Interfaces, routes or neighbours have changed.
     NetworkChanged {
-        /// True where an answer to an earlier question may be wrong now.
+        /// True if an answer to an earlier question may be wrong now.
         answers: bool,
     },
     /// These are this machine's addresses now.
@@ -136,7 +136,7 @@ pub struct Start {
     pub file: String,
     /// What its file says.
     pub written: Written,
-    /// What was recorded; nothing where there is no record.
+    /// What was recorded; nothing if there is no record.
     pub recorded: Option<Recorded>,
     /// Connections that the packet path's table was made for.
     pub capacity: u32,

@@ -110,7 +110,7 @@ impl Network {
     }
 }
 
-/// True where a server that is desired has the address. A removed one is known as long as it has
+/// True if a server that is desired has the address. A removed one is known as long as it has
 /// connections, and nobody wants to hear of it. All servers are collected when one is asked for.
 fn is_wanted(servers: &OnceCell<HashSet<IpAddr>>, desired: &Desired, address: IpAddr) -> bool {
     let servers = servers.get_or_init(|| addresses::desired(desired).into_iter().collect());

@@ -42,26 +42,26 @@ impl Reaches {
         )
     }
 
-    /// True where something is known of the address.
+    /// True if something is known of the address.
     #[must_use]
     pub fn knows(&self, address: IpAddr) -> bool {
         self.known.contains_key(&address)
     }
 
-    /// True where the address is the director's own.
+    /// True if the address is the director's own.
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
         let known = self.known.get(&address);
         known.is_some_and(|known| known.reach == Reach::Local)
     }
 
-    /// True where an address was reached once and its next hop has fallen silent.
+    /// True if an address was reached once and its next hop has fallen silent.
     #[must_use]
     pub fn is_silent(&self, address: IpAddr) -> bool {
         self.known.get(&address).is_some_and(|known| known.silent)
     }
 
-    /// True where the way to an address is known, and its next hop answers.
+    /// True if the way to an address is known, and its next hop answers.
     #[must_use]
     pub fn is_reachable(&self, address: IpAddr) -> bool {
         self.known.get(&address).is_some_and(Known::is_reachable)
@@ -220,7 +220,7 @@ impl News {
     }
 }
 
-/// False where only the interface's name has changed, which packets do not notice.
+/// False if only the interface's name has changed, which packets do not notice.
 fn is_other_way(before: &Reach, now: &Reach) -> bool {
     match (before, now) {
         (Reach::Hop(before), Reach::Hop(now)) => {

@@ -97,7 +97,7 @@ impl Scope {
         Self::Parts { alone, shared }
     }
 
-    /// True where both may touch the same.
+    /// True if both may touch the same.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {

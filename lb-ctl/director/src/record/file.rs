@@ -102,7 +102,7 @@ impl RecordFile {
         }
     }
 
-    /// True where it should be written anew: it has grown to more than twice its size, somebody
+    /// True if it should be written anew: it has grown to more than twice its size, somebody
     /// has removed it, or it could not be written the last time.
     #[must_use]
     pub fn is_due(&self) -> bool {
@@ -150,7 +150,7 @@ impl RecordFile {
 /// Which boot of the machine this is.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What an instance's record says; nothing where there is none that can be used. Nothing is changed.
+/// What an instance's record says; nothing if there is none that can be used. Nothing is changed.
 pub fn look(instance: &Instance) -> io::Result<Option<Recorded>> {
     let boot = fs::read_to_string(BOOT)?;
     let bytes = match fs::read(path(instance)) {

@@ -78,7 +78,7 @@ impl World {
         }
         let recorded = self.path.recorded();
         let state = recorded.clone().unwrap_or_default();
-        // A shell writes a record where there is none, and drops a torn line.
+        // A shell writes a record if there is none, and drops a torn line.
         self.path.record = match recorded {
             None => record::begin(BOOT, &state),
             Some(_) => {

@@ -80,7 +80,7 @@ impl ChangeError {
         }
     }
 
-    /// True where the change would be wrong at any time, whatever there is.
+    /// True if the change would be wrong at any time, whatever there is.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
         matches!(

@@ -73,7 +73,7 @@ impl Undo {
             .collect()
     }
 
-    /// True where nothing differs from before, and no counter is to be zeroed.
+    /// True if nothing differs from before, and no counter is to be zeroed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()

@@ -14,7 +14,7 @@ pub struct Output<W: Write> {
     to: W,
     /// Whether a terminal shows it.
     pub terminal: bool,
-    /// How many characters a line may have; no limit in a pipe or a file, where nobody would see
+    /// How many characters a line may have; no limit in a pipe or a file, if nobody would see
     /// what is left out.
     pub width: Option<usize>,
     colour: bool,

@@ -19,22 +19,22 @@ use crate::core::Event;
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Starts the tasks that ask.
-pub struct Scouts {
+pub struct Lookups {
     routing: Arc<Routing>,
     answers: mpsc::UnboundedSender<Event>,
     refreshing: Option<JoinHandle<()>>,
 }
 
-impl Scouts {
+impl Lookups {
     /// Also gives the channel in which the answers arrive.
     pub fn new(routing: Arc<Routing>) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (answers, incoming) = mpsc::unbounded_channel();
-        let scouts = Self {
+        let lookups = Self {
             routing,
             answers,
             refreshing: None,
         };
-        (scouts, incoming)
+        (lookups, incoming)
     }
 
     /// Finds out how new servers are reached.

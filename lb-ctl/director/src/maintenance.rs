@@ -17,8 +17,8 @@ const MOST_BETWEEN_SWEEPS: Duration = Duration::from_secs(30);
 const AUDIT_SHARE: u32 = 500;
 const MOST_BETWEEN_AUDITS: Duration = Duration::from_secs(5);
 
-/// Takes care of the packet path.
-pub struct Care {
+/// Keeps the packet path in order.
+pub struct Maintenance {
     /// When the next part of the maps is compared.
     audit_due: Instant,
     audits: Pace,
@@ -31,7 +31,7 @@ pub struct Care {
     pub troubles: Troubles,
 }
 
-impl Care {
+impl Maintenance {
     /// Begins at once.
     pub fn new() -> Self {
         Self {

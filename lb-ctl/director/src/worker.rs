@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a work is carried out with.
-pub struct Hands<'a> {
+pub struct Worker<'a> {
     /// The record.
     pub record: &'a mut RecordFile,
     /// The packet path.
@@ -22,13 +22,13 @@ pub struct Hands<'a> {
     pub found: Option<anyhow::Result<Found>>,
 }
 
-impl Record for Hands<'_> {
+impl Record for Worker<'_> {
     fn append(&mut self, line: &Line) -> Result<(), Fault> {
         self.record.append(line)
     }
 }
 
-impl PacketPath for Hands<'_> {
+impl PacketPath for Worker<'_> {
     fn prepare(&mut self, services: &[Effective]) -> Result<(), Fault> {
         if let Some(Err(error)) = &self.found {
             return Err(fault(error));
