@@ -475,13 +475,18 @@ fn tell(dataplane: &mut Dataplane, all: &[lb_network::Interface]) -> Result<()> 
     Ok(())
 }
 
-/// False if native XDP would lose packets silently: what one end of a veth pair transmits in
-/// the driver arrives only if the other end, which may be in any namespace, runs XDP, too.
+/// False if native XDP would lose packets: what one end of a veth pair transmits in the driver
+/// arrives only if the other end, which may be in any namespace, runs XDP, too; and packets to
+/// those behind a bridge cannot be sent by it.
 fn native_serves(interfaces: &[(String, u32)], all: &[lb_network::Interface]) -> bool {
     let mut in_question = all
         .iter()
         .filter(|known| interfaces.iter().any(|&(_, index)| index == known.index));
-    in_question.all(|interface| interface.kind != "veth")
+    let is_bridge = |index: u32| {
+        let mut bridges = all.iter().filter(|known| known.kind == "bridge");
+        bridges.any(|bridge| bridge.index == index)
+    };
+    in_question.all(|it| it.kind != "veth" && !it.member_of.is_some_and(is_bridge))
 }
 
 #[cfg(test)]
@@ -501,6 +506,23 @@ mod tests {
             below,
             member_of,
         }
+    }
+
+    #[test]
+    fn native_mode_is_chosen_for_hardware_that_is_in_no_bridge() {
+        let mut all = [
+            interface(1, None, None),
+            interface(2, None, Some(4)),
+            interface(3, None, Some(5)),
+            interface(4, None, None),
+            interface(5, None, None),
+            interface(6, None, None),
+        ];
+        all[3].kind = "bridge".to_owned();
+        all[4].kind = "bond".to_owned();
+        all[5].kind = "veth".to_owned();
+        let serves = |index: u32| native_serves(&[(format!("if{index}"), index)], &all);
+        assert_eq!([1, 2, 3, 6].map(serves), [true, false, true, false]);
     }
 
     #[test]

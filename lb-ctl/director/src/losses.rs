@@ -210,8 +210,9 @@ impl Replies {
 fn unsent_by(interface: &str) -> String {
     format!(
         "packets that leave by {interface} are lost there: it is down or gone, its queue is full, \
-         or (veth) its other end does not take them; `ip -s link show dev {interface}` and \
-         `ethtool -S {interface}` may tell more [not_sent]"
+         or in native mode it cannot send them (a bridge, a VLAN, a veth whose other end runs no \
+         XDP program: use `--mode generic`); `ip -s link show dev {interface}` and `ethtool -S \
+         {interface}` may tell more [not_sent]"
     )
 }
 

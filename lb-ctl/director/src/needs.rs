@@ -32,6 +32,8 @@ pub struct Needs {
     pub attach: BTreeMap<u32, String>,
     /// VIPs that clients may not reach, and why.
     pub vips: BTreeMap<String, String>,
+    /// Interfaces that cannot send what is to leave by them, and why.
+    pub unable: BTreeMap<String, String>,
 }
 
 /// What the director needs. Interfaces that are attached because of an earlier need are needed
@@ -75,6 +77,19 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
                 Reach::Unresolved { interface, .. } => Some(interface),
                 _ => None,
             };
+            let interface = machine.interfaces.iter();
+            let interface = { interface }.find(|it| Some(it.index) == way_out);
+            if native
+                && let Some(Interface { name, kind, .. }) = interface.filter(|it| sends_no_xdp(it))
+            {
+                let told = format!(
+                    "{name} is a {kind}, which cannot send what native XDP forwards, and server {} \
+                     is reached through it: run the daemon with `--mode generic`",
+                    server.id
+                );
+                needs.unable.entry(name.clone()).or_insert(told);
+                continue;
+            }
             let Some(way_out) = way_out.filter(|index| !machine.sees(*index, wanted)) else {
                 continue;
             };
@@ -88,6 +103,12 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
         }
     }
     needs
+}
+
+/// True for kinds of interfaces that other interfaces cannot redirect packets to in native mode:
+/// they have no `ndo_xdp_xmit`.
+fn sends_no_xdp(interface: &Interface) -> bool {
+    ["bridge", "vlan", "macvlan", "ipvlan", "macsec", "dummy"].contains(&interface.kind.as_str())
 }
 
 impl Machine<'_> {

@@ -172,11 +172,16 @@ impl Shell {
             attached: self.interfaces.attached(),
         };
         let wanted = self.interfaces.wanted();
-        let Needs { attach, vips } = needs(core.desired(), core.reaches(), &machine, &wanted);
+        let Needs {
+            attach,
+            vips,
+            unable,
+        } = needs(core.desired(), core.reaches(), &machine, &wanted);
         let (dataplane, troubles) = (&mut self.dataplane, &mut self.maintenance.troubles);
         self.interfaces
             .need(dataplane, &attach, &interfaces, troubles)?;
         troubles.set("vips", vips);
+        troubles.set("unable", unable);
         Ok(())
     }
 

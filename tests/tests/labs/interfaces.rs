@@ -274,6 +274,53 @@ fn frames_to_a_macvlan_above_the_interface_are_served() {
     assert_eq!(director.attached("vrrp").unwrap(), None);
 }
 
+/// Puts an interface of the director into a bridge, which gets its address.
+fn bridge(lab: &Lab, interface: &str, address: &str) {
+    let machine = lab.host("director").unwrap();
+    machine
+        .ip([
+            "link add br0 address 02:00:00:00:33:01 type bridge forward_delay 0".to_owned(),
+            "link set br0 up".to_owned(),
+            format!("address del {address} dev {interface}"),
+            format!("link set {interface} master br0"),
+            format!("address add {address} dev br0"),
+        ])
+        .unwrap();
+}
+
+#[test]
+fn frames_to_a_bridge_above_the_interface_are_served() {
+    let lab = Lab::realise(&topology()).unwrap();
+    bridge(&lab, "eth0", "172.16.10.21/24");
+    let director = Director::start_in(Mode::Generic, &lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    client.servers(4).unwrap();
+    let stats = director.stats().unwrap();
+    assert_eq!(stats.services[0].counters.connections, 4);
+    assert_eq!(stats.troubles, [""; 0]);
+    assert_eq!(director.attached("br0").unwrap(), None);
+}
+
+#[test]
+fn a_bridge_that_native_mode_cannot_send_by_is_told() {
+    // Clients behind it: known when the first packet is lost.
+    let lab = Lab::realise(&topology()).unwrap();
+    bridge(&lab, "eth0", "172.16.10.21/24");
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let _hanging = client.begin_to_connect().unwrap();
+    assert_logged(&director, "packets that leave by br0 are lost there");
+    drop(director);
+
+    // Servers behind it: known before.
+    let lab = Lab::realise(&topology()).unwrap();
+    bridge(&lab, "eth1", "192.168.100.17/24");
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    assert_logged(&director, "br0 is a bridge, which cannot send");
+    let troubles = director.stats().unwrap().troubles;
+    assert!(troubles.iter().any(|it| it.contains("br0")), "{troubles:?}");
+}
+
 #[test]
 fn replies_too_large_for_the_clients_link_arrive_in_smaller_packets() {
     let lab = Lab::realise(&topology()).unwrap();
