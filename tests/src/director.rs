@@ -114,6 +114,19 @@ impl Director {
         self.serve(daemon)
     }
 
+    /// As [`run`](Self::run), but in a mount namespace where bpffs is mounted anew.
+    pub fn run_with_own_bpffs(&mut self, file: &str) -> Result<()> {
+        let binary = fs::canonicalize(&self.binary)?;
+        let script = format!(
+            "mount -t bpf -o mode=0700 bpf /sys/fs/bpf && exec {} \"$@\"",
+            binary.display()
+        );
+        let mut command = self.namespace.command("unshare");
+        command.args(["--mount", "sh", "-c", &script, "lb-ctl"]);
+        let daemon = self.spawn_as(command, file)?;
+        self.serve(daemon)
+    }
+
     /// As [`run`](Self::run), but in a time namespace whose monotonic clock is ahead by so many
     /// seconds.
     pub fn run_ahead(&mut self, seconds: u64, file: &str) -> Result<()> {

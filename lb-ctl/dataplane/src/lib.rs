@@ -57,7 +57,10 @@ pub use self::{
     connections::pages::{Connection, Cursor, Page},
     counts::numbers::{Numbers, ServerNumbers, Standing},
     facade::Swept,
-    life::{Logger, Mode, Size, attached, is_in_use, occupant::other_program, take_down},
+    life::{
+        Logger, Mode, Size, attached, is_in_use, links::LinkError, occupant::other_program,
+        take_down,
+    },
     next_hop::{Hop, Interface, NextHop},
 };
 

@@ -246,6 +246,9 @@ impl Daemon {
                     {
                         self.happen(event).await;
                     }
+                    if change.interfaces || change.addresses {
+                        self.shell.see_to_needs_soon(&self.core).await;
+                    }
                     let answers = change.answers;
                     self.happen(Event::NetworkChanged { answers }).await;
                 }
@@ -265,6 +268,7 @@ impl Daemon {
                     // Makes the folder of both.
                     self.shell.maintenance.troubles.note("socket", door.repair().await);
                     self.keep_record();
+                    self.shell.ways_out_seen.clear();
                     self.shell.see_to_needs(&self.core).await;
                     self.shell.look_for_losses();
                     self.shell.refresh_clients();

@@ -3,12 +3,13 @@
 //! again when they went away and came back.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow};
-use lb_dataplane::{Dataplane, Interface, Mode};
+use anyhow::{Result, bail};
+use lb_dataplane::{Dataplane, Interface, LinkError, Mode};
 use lb_network::{Routing, offload};
 
 use crate::{options::ModeChoice, troubles::Troubles};
@@ -16,18 +17,33 @@ use crate::{options::ModeChoice, troubles::Troubles};
 /// The kind of troubles with interfaces.
 pub const INTERFACES: &str = "interfaces";
 
+/// How long the program stays attached to an interface after its need is over, unless there are no
+/// connections. Without the program, packets of established connections would reach the kernel's
+/// network stack, which answers them with a reset; and most needs come back: a route that moves, an
+/// address or a server that is replaced. As long as an idle TCP connection lives by default.
+const LINGER: Duration = Duration::from_secs(900);
+
 /// The interfaces whose packets are handled.
 pub struct Interfaces {
     /// Those that are desired, as they were called then, with the index of each that exists.
     wanted: Vec<(String, Option<u32>)>,
     /// What a daemon before this one called those that it attached to.
     remembered: BTreeMap<String, u32>,
-    /// Those that are needed besides, by index, and why.
-    needed: BTreeMap<u32, String>,
+    /// What the daemon before this one was told to attach to.
+    known: BTreeSet<String>,
+    /// Those that are needed besides, by index.
+    needed: BTreeMap<u32, Needed>,
     /// Those that the program is attached to, by index.
     attached: BTreeMap<u32, Attached>,
     choice: ModeChoice,
     routing: Arc<Routing>,
+}
+
+/// An interface that is needed, or was until a while ago.
+struct Needed {
+    because: String,
+    /// When the need was over, if it is.
+    over: Option<Instant>,
 }
 
 /// An interface that the program is attached to.
@@ -76,15 +92,18 @@ pub struct Found {
 }
 
 impl Interfaces {
-    /// None yet. A daemon before this one may have attached to some, which it called so.
+    /// None yet. A daemon before this one may have been told to attach to these, and have attached
+    /// to some, which it called so.
     pub fn new(
         choice: ModeChoice,
         routing: Arc<Routing>,
+        known: BTreeSet<String>,
         remembered: BTreeMap<String, u32>,
     ) -> Self {
         Self {
             wanted: Vec::new(),
             remembered,
+            known,
             needed: BTreeMap::new(),
             attached: BTreeMap::new(),
             choice,
@@ -116,14 +135,14 @@ impl Interfaces {
                 because: None,
             }
         });
-        let needed = self.needed.iter().filter_map(|(&index, because)| {
+        let needed = self.needed.iter().filter_map(|(&index, needed)| {
             let there = attached(index)?;
             Some(Shown {
                 name: &there.name,
                 configured: None,
                 attached: true,
                 mode: Some(there.mode),
-                because: Some(because),
+                because: Some(&needed.because),
             })
         });
         wanted.chain(needed).collect()
@@ -137,7 +156,8 @@ impl Interfaces {
             .collect()
     }
 
-    /// Asks the kernel for interfaces; an error where one does not exist. A name means the interface
+    /// Asks the kernel for interfaces; an error where one does not exist that was not desired before.
+    /// One that was is missing, and attached to when it comes back. A name means the interface
     /// that the packet path is attached to under it, also where that one is called otherwise now,
     /// unless its new name is among the names, too.
     pub async fn look_up(&self, names: &[String]) -> Result<Found> {
@@ -146,12 +166,20 @@ impl Interfaces {
         for name in names {
             let called_so = self.routing.index(name).await?;
             let renamed = self.renamed(name, names, called_so, &all);
-            let index = renamed.or(called_so).ok_or_else(|| {
-                anyhow!("interface {name} does not exist; see `ip -brief link` for those that do")
-            })?;
-            indices.insert(name.clone(), index);
+            match renamed.or(called_so) {
+                Some(index) => drop(indices.insert(name.clone(), index)),
+                None if self.is_known(name) => {}
+                None => {
+                    bail!("interface {name} does not exist; see `ip -brief link` for those that do")
+                }
+            }
         }
         Ok(Found { indices, all })
+    }
+
+    /// True for an interface that was desired before, also by an earlier daemon.
+    fn is_known(&self, name: &str) -> bool {
+        self.wanted.iter().any(|(wanted, _)| wanted == name) || self.known.contains(name)
     }
 
     /// The interface that had this name when the packet path was attached to it, and has another
@@ -207,6 +235,7 @@ impl Interfaces {
         self.wanted = names.iter().map(bound).collect();
         // From now on, a name that is new means whichever interface has it.
         self.remembered.clear();
+        self.known.clear();
         Ok(())
     }
 
@@ -219,12 +248,22 @@ impl Interfaces {
         all: &[lb_network::Interface],
         troubles: &mut Troubles,
     ) -> Result<()> {
-        let wanted = |index: u32| self.wanted.iter().any(|&(_, its)| its == Some(index));
-        let needed: BTreeMap<_, _> = needed
-            .iter()
-            .filter(|&(&index, _)| !wanted(index))
-            .map(|(&index, because)| (index, because.clone()))
-            .collect();
+        let wanted = self.wanted();
+        let wanted = |index: u32| wanted.contains(&index);
+        self.needed.retain(|&index, _| !wanted(index));
+        for (index, its) in &mut self.needed {
+            match needed.contains_key(index) {
+                true => its.over = None,
+                false => its.over = its.over.or_else(|| Some(Instant::now())),
+            }
+        }
+        let new = needed.iter().filter(|&(&index, _)| !wanted(index));
+        for (&index, because) in new {
+            let (because, over) = (because.clone(), None);
+            self.needed.insert(index, Needed { because, over });
+        }
+        self.let_go(dataplane);
+        let needed = &self.needed;
         let surplus: Vec<u32> = dataplane
             .attached()?
             .into_iter()
@@ -236,9 +275,25 @@ impl Interfaces {
             dataplane.detach(index)?;
             tracing::info!("{name}: XDP program detached");
         }
-        self.needed = needed;
         self.reattach(dataplane, all, troubles);
         Ok(())
+    }
+
+    /// Forgets needs that have been over for long enough. True if there were any: then
+    /// [`Self::need`] detaches from these interfaces.
+    pub fn let_go(&mut self, dataplane: &Dataplane) -> bool {
+        let over = |its: &Needed| its.over.map(|over| over.elapsed());
+        if self.needed.values().all(|its| over(its).is_none()) {
+            return false;
+        }
+        let linger = match dataplane.view().has_connections() {
+            true => LINGER,
+            false => Duration::ZERO,
+        };
+        let before = self.needed.len();
+        self.needed
+            .retain(|_, its| over(its).is_none_or(|over| over < linger));
+        self.needed.len() < before
     }
 
     fn attach(
@@ -363,10 +418,15 @@ impl Interfaces {
                 failing.insert(name, format!("{error:#}; trying again every second"));
             }
         }
-        for (index, because) in self.needed.clone() {
-            if self.attached.contains_key(&index) {
-                continue;
-            }
+        let attached = &self.attached;
+        let missing = self.needed.iter().filter(|&(index, its)| {
+            // A need that is over is no reason to attach anew.
+            its.over.is_none() && !attached.contains_key(index)
+        });
+        let missing: Vec<_> = missing
+            .map(|(&index, its)| (index, its.because.clone()))
+            .collect();
+        for (index, because) in missing {
             let name = name_of(index, all);
             match self.attach(dataplane, &[(name.clone(), index)], all) {
                 Ok(()) => {
@@ -387,12 +447,17 @@ impl Interfaces {
         dataplane: &mut Dataplane,
         troubles: &mut Troubles,
     ) -> Result<()> {
+        let mut unpinned = Ok(());
         for (index, Attached { name, .. }) in self.attached.clone() {
-            if let Err(error) = dataplane.repair_link(&name, index) {
+            match dataplane.repair_link(&name, index) {
+                Ok(()) => {}
+                Err(LinkError::Unpinned(error)) => unpinned = Err(error.context(name)),
                 // Somebody detached it, or the interface is gone, and perhaps back.
-                tracing::warn!("{name}: {error:#}: attaching anew");
-                dataplane.detach(index)?;
-                self.attached.remove(&index);
+                Err(LinkError::Dead(error)) => {
+                    tracing::warn!("{name}: {error:#}: attaching anew");
+                    dataplane.detach(index)?;
+                    self.attached.remove(&index);
+                }
             }
         }
         let missing = |index: &u32| !self.attached.contains_key(index);
@@ -400,13 +465,16 @@ impl Interfaces {
         if wanted
             .clone()
             .any(|(_, index)| index.is_none_or(|index| missing(&index)))
-            || self.needed.keys().any(missing)
+            || self
+                .needed
+                .iter()
+                .any(|(index, its)| its.over.is_none() && missing(index))
         {
             let all = self.routing.interfaces().await?;
             self.follow(dataplane, &all)?;
             self.reattach(dataplane, &all, troubles);
         }
-        Ok(())
+        unpinned
     }
 }
 

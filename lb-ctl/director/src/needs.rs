@@ -23,6 +23,8 @@ pub struct Machine<'a> {
     pub addresses: &'a [Address],
     /// The interfaces that the program is attached to, by index.
     pub attached: &'a BTreeMap<u32, Attached>,
+    /// The interfaces that replies of NAT servers leave by, by index.
+    pub to_clients: &'a BTreeSet<u32>,
 }
 
 /// What follows.
@@ -69,6 +71,25 @@ pub fn needs(desired: &Desired, reaches: &Reaches, machine: &Machine<'_>, wanted
         .iter()
         .filter_map(|index| machine.attached.get(index))
         .any(|attached| attached.mode == Mode::Native);
+    if native {
+        for &index in machine.to_clients {
+            let interface = machine.interfaces.iter().find(|it| it.index == index);
+            match interface.filter(|it| sends_no_xdp(it)) {
+                Some(Interface { name, kind, .. }) => {
+                    let told = format!(
+                        "{name} is a {kind}, which cannot send what native XDP forwards, and \
+                         replies to clients leave by it: run the daemon with `--mode generic`"
+                    );
+                    needs.unable.insert(name.clone(), told);
+                }
+                None if machine.sees(index, wanted) => {}
+                None => {
+                    let because = "replies to clients leave by it".to_owned();
+                    needs.attach.entry(index).or_insert(because);
+                }
+            }
+        }
+    }
     for service in desired.services.iter() {
         for server in &service.servers {
             let way_out = match reaches.get(server.id.address) {
@@ -113,15 +134,17 @@ fn sends_no_xdp(interface: &Interface) -> bool {
 
 impl Machine<'_> {
     /// True if the program sees the packets that an interface receives: it is attached to it, or
-    /// to the one below it, or to one of its members.
+    /// to the one below it, or to all of its members.
     fn sees(&self, index: u32, wanted: &[u32]) -> bool {
         let is_wanted = |index| wanted.contains(&index);
         let interface = self.interfaces.iter().find(|it| it.index == index);
+        let its_members = || {
+            self.interfaces
+                .iter()
+                .filter(|it| it.member_of == Some(index))
+        };
         is_wanted(index)
             || interface.is_some_and(|it| it.below.is_some_and(is_wanted))
-            || self
-                .interfaces
-                .iter()
-                .any(|it| it.member_of == Some(index) && is_wanted(it.index))
+            || its_members().next().is_some() && its_members().all(|it| is_wanted(it.index))
     }
 }

@@ -1,7 +1,12 @@
 //! Carries out what the core orders: the record, the packet path, its interfaces, and the
 //! questions to the network are here. It decides nothing.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result};
 use lb_api::Reply;
@@ -58,6 +63,12 @@ pub struct Shell {
     pub recorded_interfaces: BTreeMap<String, u32>,
     /// Something has changed that [`needs`] follow from.
     pub needs_changed: bool,
+    /// When they may be looked at again without waiting for the next tick.
+    pub needs_due: Instant,
+    /// Interfaces that replies of NAT servers leave by.
+    pub to_clients: BTreeSet<u32>,
+    /// Interfaces that servers turned out to be behind since the needs were looked at last.
+    pub ways_out_seen: BTreeSet<u32>,
 }
 
 impl Shell {
@@ -68,8 +79,15 @@ impl Shell {
             Order::Update(addresses) => self.lookups.update(addresses),
             Order::Work(work) => return Some(self.work(work, core).await),
             Order::NextHop { address, reach } => {
-                self.dataplane.set_next_hop(address, &next_hop(&reach));
                 self.needs_changed = true;
+                // First the interface, then the packets that need it. Others may be behind the same.
+                if let Reach::Hop(hop) = &reach
+                    && !self.interfaces.attached().contains_key(&hop.interface)
+                    && self.ways_out_seen.insert(hop.interface)
+                {
+                    self.see_to_needs(core).await;
+                }
+                self.dataplane.set_next_hop(address, &next_hop(&reach));
             }
             Order::RoutesChanged => self.dataplane.routes_changed(),
             Order::Forget => {
@@ -132,6 +150,14 @@ impl Shell {
 
     /// Keeps the ways to clients fresh.
     pub fn refresh_clients(&mut self) {
+        // Where that fails, the ways to clients are not refreshed either, and that is told.
+        if let Ok(hops) = self.dataplane.client_hops() {
+            let to_clients: BTreeSet<_> = hops.into_iter().map(|(index, _)| index).collect();
+            if !to_clients.is_subset(&self.to_clients) {
+                self.needs_changed = true;
+            }
+            self.to_clients = to_clients;
+        }
         let outcome = self.clients.refresh(&mut self.dataplane);
         self.maintenance.troubles.note("ways to clients", outcome);
     }
@@ -156,7 +182,8 @@ impl Shell {
     /// Attaches to interfaces that are needed, and finds VIPs that clients may not reach, if
     /// anything has changed that this follows from.
     pub async fn see_to_needs(&mut self, core: &Core) {
-        if std::mem::take(&mut self.needs_changed) {
+        let gone = self.interfaces.let_go(&self.dataplane);
+        if std::mem::take(&mut self.needs_changed) || gone {
             let outcome = self.try_needs(core).await;
             self.needs_changed = outcome.is_err();
             self.maintenance.troubles.note("needed interfaces", outcome);
@@ -170,6 +197,7 @@ impl Shell {
             interfaces: &interfaces,
             addresses: &addresses,
             attached: self.interfaces.attached(),
+            to_clients: &self.to_clients,
         };
         let wanted = self.interfaces.wanted();
         let Needs {
@@ -182,6 +210,15 @@ impl Shell {
             .need(dataplane, &attach, &interfaces, troubles)?;
         troubles.set("vips", vips);
         troubles.set("unable", unable);
+        let attached = self.interfaces.attached();
+        let attached = interfaces
+            .iter()
+            .filter(|it| attached.contains_key(&it.index));
+        let deaf = attached.filter_map(|it| {
+            let told = format!("no packets arrive by {}, {}", it.name, it.obstacle()?);
+            Some((it.name.clone(), told))
+        });
+        troubles.set("deaf", deaf.collect());
         Ok(())
     }
 
@@ -214,6 +251,16 @@ impl Shell {
         let outcome = self.record.rewrite(&recorded);
         let outcome = outcome.context("changes cannot be recorded, and are refused");
         self.maintenance.troubles.note("record", outcome);
+    }
+
+    /// As [`Self::see_to_needs`], at once after the network has changed; but where that is costly,
+    /// and the network changes all the time, only with the next tick.
+    pub async fn see_to_needs_soon(&mut self, core: &Core) {
+        if self.needs_due <= Instant::now() {
+            let begun = Instant::now();
+            self.see_to_needs(core).await;
+            self.needs_due = Instant::now() + 20 * begun.elapsed();
+        }
     }
 
     /// Looks up interfaces again after some of them have changed.

@@ -1,7 +1,11 @@
 //! What the daemon finds when it starts: the record of the one before, and the packet path that
 //! is running, or else a new one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail};
 use lb_dataplane::{Dataplane, Size};
@@ -65,7 +69,13 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
     let remembered = remembered.filter(|(_, index)| running.contains(index));
     let remembered = remembered.map(|(name, &index)| (name.clone(), index));
     let remembered = remembered.collect();
-    let interfaces = Interfaces::new(options.mode, Arc::clone(&routing), remembered);
+    let known = recorded.iter().flat_map(|it| it.desired.interfaces.clone());
+    let interfaces = Interfaces::new(
+        options.mode,
+        Arc::clone(&routing),
+        known.collect(),
+        remembered,
+    );
     interfaces.look_up(&wanted.interfaces).await?;
     let dataplane = Dataplane::open(options.instance.as_str(), size(&wanted))?;
     if dataplane.adopted() {
@@ -104,6 +114,9 @@ pub async fn open(options: &Options, written: &Written) -> Result<Opened> {
         replies: Replies::new(),
         log: Log::default(),
         needs_changed: true,
+        needs_due: Instant::now(),
+        ways_out_seen: BTreeSet::new(),
+        to_clients: BTreeSet::new(),
         recorded_interfaces: BTreeMap::new(),
     };
     Ok(Opened {

@@ -126,8 +126,19 @@ impl Lab {
     /// Removes an interface of a host and adds a new one with the same name, as when a driver is
     /// loaded again.
     pub fn replug(&mut self, host: &Host, index: usize) -> Result<()> {
+        self.unplug(host, index)?;
+        self.plug(host, index)
+    }
+
+    /// Removes an interface of a host.
+    pub fn unplug(&self, host: &Host, index: usize) -> Result<()> {
+        self.host(host.name)?
+            .ip([format!("link delete eth{index}")])
+    }
+
+    /// Adds an interface of a host that was removed.
+    pub fn plug(&mut self, host: &Host, index: usize) -> Result<()> {
         let namespace = Arc::clone(self.host(host.name)?);
-        namespace.ip([format!("link delete eth{index}")])?;
         self.connect(host, index, &namespace)
     }
 

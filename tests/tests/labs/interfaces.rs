@@ -1,14 +1,16 @@
 //! Interfaces: which ones the director needs, whatever they are called, and what they carry.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::ensure;
 use etherparse::PacketBuilder;
+
 use lb_common::layout::interface::INTERFACES;
-use lb_lab::{lab::Lab, wait::wait_until};
+use lb_lab::{lab::Lab, namespace::Namespace, wait::wait_until};
 use lb_tests::{
     director::{Director, Mode},
     labs::l1_nat_weighted::{SERVICE, topology},
+    tables::Stats,
 };
 use nix::{
     net::if_::if_nametoindex,
@@ -64,8 +66,14 @@ fn nat_attaches_to_the_interface_that_servers_are_behind() {
     director.run("lb.yaml").unwrap();
     assert_eq!(director.attached("eth1").unwrap(), Some(Mode::Native));
     connection.get("/").unwrap();
+}
 
-    // Without its servers, it is not needed any more.
+#[test]
+fn an_interface_that_is_not_needed_any_more_is_let_go_of() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    assert!(director.attached("eth1").unwrap().is_some());
+    // There are no connections, so nobody can miss it.
     director.command(&["service", "del", "web"]).unwrap();
     wait_until("eth1 is let go of", || {
         ensure!(director.attached("eth1")?.is_none());
@@ -81,7 +89,198 @@ fn nat_attaches_to_the_interface_that_servers_are_behind() {
         director.command(&words).unwrap();
     }
     assert!(director.attached("eth1").unwrap().is_some());
+    let client = lab.client("client", SERVICE).unwrap();
     client.servers(2).unwrap();
+}
+
+/// Asserts that an interface that nobody named stays attached while the need for it is over, and
+/// that a connection outlives that. `is_over` tells when the daemon has noticed.
+#[track_caller]
+fn assert_stays(
+    interface: &str,
+    configuration: &str,
+    end: impl Fn(&Director, &Namespace),
+    is_over: impl Fn(&Stats) -> bool,
+    come_back: impl Fn(&Director, &Namespace),
+) {
+    let lab = Lab::realise(&topology()).unwrap();
+    let machine = lab.host("director").unwrap();
+    let director = Director::start(&lab, configuration).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut connections: Vec<_> = (0..4).map(|_| client.connect().unwrap()).collect();
+    let mut get = || {
+        for connection in &mut connections {
+            connection.get("/").unwrap();
+        }
+    };
+    get();
+    end(&director, machine);
+    wait_until("the daemon notices", || {
+        let stats = director.stats()?;
+        ensure!(is_over(&stats), "{stats:?}");
+        Ok(())
+    })
+    .unwrap();
+    // With the next tick of the daemon, it would let go of it.
+    for _ in 0..15 {
+        assert!(director.attached(interface).unwrap().is_some());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    come_back(&director, machine);
+    get();
+    client.servers(2).unwrap();
+}
+
+#[test]
+fn an_interface_stays_attached_while_the_way_to_its_servers_is_gone() {
+    let unknown = |stats: &Stats| {
+        let mut servers = stats.services[0].servers.iter();
+        servers.all(|server| server.state == "next hop unknown")
+    };
+    let ip = |command: &'static str| {
+        move |_: &Director, machine: &Namespace| machine.ip([command]).unwrap()
+    };
+    let address = "192.168.100.17/24 dev eth1";
+    let (del, add) = (
+        format!("address del {address}"),
+        format!("address add {address}"),
+    );
+    assert_stays(
+        "eth1",
+        ONE_INTERFACE,
+        |_, machine| machine.ip([&del]).unwrap(),
+        unknown,
+        |_, machine| machine.ip([&add]).unwrap(),
+    );
+    assert_stays(
+        "eth1",
+        ONE_INTERFACE,
+        ip("link set eth1 down"),
+        unknown,
+        ip("link set eth1 up"),
+    );
+}
+
+#[test]
+fn an_interface_stays_attached_while_its_servers_are_replaced() {
+    let servers = ["192.168.100.39", "192.168.100.23"];
+    let edit = |verb: &'static str| {
+        move |director: &Director, _: &Namespace| {
+            for server in servers {
+                director.command(&["server", verb, "web", server]).unwrap();
+            }
+        }
+    };
+    let none = |stats: &Stats| stats.services[0].servers.is_empty();
+    assert_stays("eth1", ONE_INTERFACE, edit("del"), none, edit("add"));
+}
+
+#[test]
+fn an_interface_stays_attached_while_the_vip_is_gone() {
+    let configuration = ONE_INTERFACE.replace("eth0", "eth1");
+    let address = |what: &'static str| {
+        let command = format!("address {what} 172.16.10.21/24 dev eth0");
+        move |_: &Director, machine: &Namespace| machine.ip([&command]).unwrap()
+    };
+    let nowhere = |stats: &Stats| {
+        let mut troubles = stats.troubles.iter();
+        troubles.any(|it| it.contains("has the VIP 172.16.10.21"))
+    };
+    assert_stays(
+        "eth0",
+        &configuration,
+        address("del"),
+        nowhere,
+        address("add"),
+    );
+}
+
+#[test]
+fn an_interface_by_which_no_packets_arrive_is_told() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    let [machine, switch] = [lab.host("director").unwrap(), lab.switch()];
+    for (host, end, told, again) in [
+        (
+            machine,
+            "link set eth0 down",
+            "eth0, which is down",
+            "link set eth0 up",
+        ),
+        (
+            switch,
+            "link set director-0 down",
+            "eth0, which has no carrier",
+            "link set director-0 up",
+        ),
+    ] {
+        host.ip([end]).unwrap();
+        assert_logged(&director, &format!("no packets arrive by {told}"));
+        host.ip([again]).unwrap();
+        assert_logged(&director, &format!("over: no packets arrive by {told}"));
+    }
+    lab.client("client", SERVICE).unwrap().servers(2).unwrap();
+}
+
+#[test]
+fn all_members_of_the_bridge_that_has_the_vip_are_served() {
+    let lab = Lab::realise(&topology()).unwrap();
+    bridge(&lab, "eth0", "172.16.10.21/24");
+    let machine = lab.host("director").unwrap();
+    // Another client, behind another member.
+    let other = Namespace::create(&format!("{}-other", lab.prefix())).unwrap();
+    let peer = other.name();
+    machine
+        .ip([
+            format!("link add member type veth peer name eth0 netns {peer}"),
+            "link set member master br0 up".to_owned(),
+        ])
+        .unwrap();
+    other
+        .ip(["link set eth0 up", "address add 172.16.10.77/24 dev eth0"])
+        .unwrap();
+    for offload in [(&**machine, "member"), (&other, "eth0")] {
+        lb_lab::offload::disable(offload.0, offload.1).unwrap();
+    }
+    let director = Director::start_in(Mode::Generic, &lab, ONE_INTERFACE).unwrap();
+    assert!(director.attached("br0").unwrap().is_some());
+    let service = SERVICE.parse().unwrap();
+    let client = lb_lab::client::Client::new(other.into(), service);
+    client.servers(2).unwrap();
+    lab.client("client", SERVICE).unwrap().servers(2).unwrap();
+}
+
+#[test]
+fn a_named_interface_that_is_missing_at_a_restart_is_waited_for() {
+    let topology = topology();
+    let mut lab = Lab::realise(&topology).unwrap();
+    let both = ONE_INTERFACE.replace("[eth0]", "[eth0, eth1]");
+    let mut director = Director::start(&lab, &both).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    let host = topology.hosts.iter().find(|host| host.name == "director");
+    let host = host.unwrap();
+    lab.unplug(host, 1).unwrap();
+    director.run("lb.yaml").unwrap();
+    assert_logged(&director, "interface eth1 does not exist");
+    lab.plug(host, 1).unwrap();
+    wait_until("it is attached", || {
+        ensure!(director.attached("eth1")?.is_some());
+        client.servers(2)?;
+        Ok(())
+    })
+    .unwrap();
+    // One that nobody knows is refused.
+    director.end(Signal::SIGTERM).unwrap();
+    director
+        .write("lb.yaml", &both.replace("eth1", "eth7"))
+        .unwrap();
+    let path = director.path("lb.yaml").display().to_string();
+    let refused = director.try_command(&["run", "--config", &path]).unwrap();
+    assert!(
+        refused.stderr.contains("interface eth7 does not exist"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -274,6 +473,32 @@ fn frames_to_a_macvlan_above_the_interface_are_served() {
     assert_eq!(director.attached("vrrp").unwrap(), None);
 }
 
+#[test]
+fn native_mode_attaches_to_the_interface_that_replies_leave_by() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let machine = lab.host("director").unwrap();
+    let director = Director::start(&lab, ONE_INTERFACE).unwrap();
+    // Another way to the client; the station at its other end does not matter.
+    machine
+        .ip([
+            "link add eth2 type veth peer name far",
+            "link set far up",
+            "link set eth2 up",
+            "neighbour add 172.16.10.22 lladdr 02:00:00:00:00:22 dev eth2 nud permanent",
+            "route add 172.16.10.22/32 dev eth2",
+        ])
+        .unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut hanging = Vec::new();
+    wait_until("it is attached", || {
+        hanging.push(client.begin_to_connect()?);
+        ensure!(director.attached("eth2")? == Some(Mode::Native));
+        Ok(())
+    })
+    .unwrap();
+    assert_logged(&director, "replies to clients leave by it");
+}
+
 /// Puts an interface of the director into a bridge, which gets its address.
 fn bridge(lab: &Lab, interface: &str, address: &str) {
     let machine = lab.host("director").unwrap();
@@ -310,6 +535,7 @@ fn a_bridge_that_native_mode_cannot_send_by_is_told() {
     let client = lab.client("client", SERVICE).unwrap();
     let _hanging = client.begin_to_connect().unwrap();
     assert_logged(&director, "packets that leave by br0 are lost there");
+    assert_logged(&director, "br0 is a bridge, which cannot send");
     drop(director);
 
     // Servers behind it: known before.

@@ -235,3 +235,38 @@ fn forget_the_director(lab: &Lab) {
             .unwrap();
     }
 }
+
+#[test]
+fn bpffs_that_is_unmounted_is_mounted_again_and_no_packet_notices() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, CONFIGURATION).unwrap();
+    director.command(&["detach"]).unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    director.run_with_own_bpffs("lb.yaml").unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut connection = client.connect().unwrap();
+    connection.get("/").unwrap();
+    let pid = director.process().unwrap().to_string();
+    let program = director.program("eth0").unwrap();
+    // Also the one below.
+    let unmount = "while umount --lazy /sys/fs/bpf 2> /dev/null; do :; done";
+    let unmounted = std::process::Command::new("nsenter")
+        .args(["--target", &pid, "--mount", "sh", "-c", unmount])
+        .status();
+    assert!(unmounted.unwrap().success());
+    assert_logged(&director, "bpffs was unmounted");
+    // Everything is pinned again, in the machine's own.
+    let link = |director: &Director| {
+        let pins = fs::read_dir(director.pins())?;
+        let mut names = pins.flatten().map(|pin| pin.file_name());
+        ensure!(names.any(|name| name.to_string_lossy().starts_with("link-")));
+        Ok(())
+    };
+    wait_until("the link is pinned again", || link(&director)).unwrap();
+    assert_eq!(director.program("eth0").unwrap(), program);
+    connection.get("/").unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    director.run("lb.yaml").unwrap();
+    connection.get("/").unwrap();
+    client.servers(3).unwrap();
+}

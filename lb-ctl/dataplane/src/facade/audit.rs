@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    Dataplane,
+    Dataplane, LinkError,
     audit::{self, Part},
 };
 
@@ -33,9 +33,8 @@ impl Dataplane {
         self.life.repair_pins()
     }
 
-    /// Sees to it that the link to an interface is alive. An error says that the program must be
-    /// attached anew.
-    pub fn repair_link(&mut self, name: &str, index: u32) -> Result<()> {
+    /// Sees to it that the link to an interface is alive, pinned, and has this program.
+    pub fn repair_link(&mut self, name: &str, index: u32) -> Result<(), LinkError> {
         self.life.repair_link(name, index)
     }
 }

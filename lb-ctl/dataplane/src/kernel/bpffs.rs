@@ -68,6 +68,11 @@ impl Bpffs {
         Ok(Self::find())
     }
 
+    /// False if somebody has unmounted it.
+    pub fn is_mounted(&self) -> bool {
+        is_mounted(&self.path)
+    }
+
     /// Its path, as this process sees it.
     pub fn path(&self) -> &Path {
         &self.path

@@ -14,6 +14,7 @@ use crate::crash::{self, Step};
 pub struct Held(Vec<Pinned>);
 
 struct Pinned {
+    /// In the folder of pins.
     path: PathBuf,
     map: MapData,
     id: u32,
@@ -23,14 +24,20 @@ impl Held {
     /// Opens the maps of a packet path in this room.
     pub fn open(pins: &Pins, number: u32) -> Result<Self> {
         let folder = pins.room(number);
+        let folder = PathBuf::from(folder.file_name().unwrap_or_default());
         let shared = load::MAPS.iter().chain(&["settings"]);
-        let shared = shared.map(|name| pins.map(name));
-        let paths = shared.chain(room::MAPS.iter().map(|name| folder.join(name)));
-        let held = paths.map(|path| {
+        let shared = shared.map(PathBuf::from);
+        let names = shared.chain(room::MAPS.iter().map(|name| folder.join(name)));
+        let held = names.map(|name| {
+            let path = pins.map(&name);
             let map = MapData::from_pin(&path)
                 .with_context(|| format!("cannot open the pinned map {}", path.display()))?;
             let id = map.info()?.id();
-            Ok(Pinned { path, map, id })
+            Ok(Pinned {
+                path: name,
+                map,
+                id,
+            })
         });
         held.collect::<Result<_>>().map(Self)
     }
@@ -38,6 +45,7 @@ impl Held {
     /// Pins maps again whose pins are gone.
     pub fn repair(&self, pins: &Pins) -> Result<()> {
         for Pinned { path, map, id } in &self.0 {
+            let path = &pins.map(path);
             let there = MapData::from_pin(path).and_then(|map| map.info());
             if there.is_ok_and(|info| info.id() == *id) {
                 continue;

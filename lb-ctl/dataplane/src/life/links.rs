@@ -57,6 +57,12 @@ impl Links {
         Ok(alive.map(|(index, _)| index).collect())
     }
 
+    /// From now on, links are pinned here. Those that are held are pinned again by
+    /// [`repair`](Self::repair).
+    pub fn move_to(&mut self, pins: Pins) {
+        self.pins = pins;
+    }
+
     /// Makes the program handle an interface's packets. If an older program of this instance
     /// does, it is replaced between two packets.
     pub fn attach(&mut self, program: &mut Xdp, name: &str, index: u32, mode: Mode) -> Result<()> {
@@ -103,30 +109,49 @@ impl Links {
     }
 
     /// Makes sure that a link is pinned and has this program. Gives what was wrong, if anything.
-    /// After an error, the program must be attached anew.
-    pub fn repair(&mut self, program: &mut Xdp, index: u32) -> Result<Option<&'static str>> {
-        let pin = self.pins.link(index);
+    pub fn repair(
+        &mut self,
+        program: &mut Xdp,
+        index: u32,
+    ) -> Result<Option<&'static str>, LinkError> {
+        let link = self.look_at(index).map_err(LinkError::Dead)?;
+        let wrong = self
+            .pin_again(index, link.id)
+            .map_err(LinkError::Unpinned)?;
+        let own = program
+            .info()
+            .map_err(|error| LinkError::Dead(error.into()))?;
+        if link.program != own.id() {
+            self.take_over(program, index).map_err(LinkError::Dead)?;
+            return Ok(Some("it had another program"));
+        }
+        Ok(wrong)
+    }
+
+    fn look_at(&mut self, index: u32) -> Result<syscall::Link> {
         if !self.held.contains_key(&index) {
             self.hold(index)?;
         }
         let held = self.held.get(&index).context("there is no link")?;
         let link = syscall::look_at(held.as_fd())?;
-        if link.interface != index {
-            return Err(anyhow!("the link was detached"));
+        match link.interface == index {
+            true => Ok(link),
+            false => Err(anyhow!("the link was detached")),
         }
+    }
+
+    /// Pins the link of an interface again, which has this number, if its pin is gone.
+    fn pin_again(&self, index: u32, id: u32) -> Result<Option<&'static str>> {
+        let pin = self.pins.link(index);
         let pinned = syscall::open(&pin).and_then(|pinned| syscall::look_at(pinned.as_fd()));
-        let mut wrong = None;
-        if !pinned.is_ok_and(|pinned| pinned.id == link.id) {
-            remove(&pin)?;
-            syscall::pin(held.as_fd(), &pin)
-                .with_context(|| format!("cannot pin the link at {}", pin.display()))?;
-            wrong = Some("its pin was gone");
+        if pinned.is_ok_and(|pinned| pinned.id == id) {
+            return Ok(None);
         }
-        if link.program != program.info()?.id() {
-            self.take_over(program, index)?;
-            wrong = Some("it had another program");
-        }
-        Ok(wrong)
+        let held = self.held.get(&index).context("there is no link")?;
+        remove(&pin)?;
+        syscall::pin(held.as_fd(), &pin)
+            .with_context(|| format!("cannot pin the link at {}", pin.display()))?;
+        Ok(Some("its pin was gone"))
     }
 
     /// Stops handling an interface's packets, from the next one on.
@@ -180,6 +205,17 @@ impl Links {
         self.held.insert(index, link);
         Ok(())
     }
+}
+
+/// What is wrong with a link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No packet meets the program by it: the program must be attached anew.
+    #[error("{0:#}")]
+    Dead(anyhow::Error),
+    /// Packets do, but a daemon that starts would not find it.
+    #[error("{0:#}")]
+    Unpinned(anyhow::Error),
 }
 
 /// Detaches a pinned link and removes its pin.

@@ -27,7 +27,7 @@ use lb_common::{layout::Settings, server::Counters};
 use self::{
     adopt::Adopted,
     held::Held,
-    links::Links,
+    links::{LinkError, Links},
     load::program,
     pins::{Claim, Pins},
     room::{RoomMaps, let_packets_pass},
@@ -243,6 +243,9 @@ impl Life {
 
     /// Pins maps again whose pins are gone.
     pub fn repair_pins(&mut self) -> Result<()> {
+        if self.pins.mount_again()? {
+            self.links.move_to(self.pins.clone());
+        }
         self.held.repair(&self.pins)?;
         if !self.pins.is_claimed_by(&self.claim) {
             self.claim = self.pins.claim()?;
@@ -269,8 +272,8 @@ impl Life {
     }
 
     /// Sees to it that the link to an interface is alive and has this program.
-    pub fn repair_link(&mut self, name: &str, index: u32) -> Result<()> {
-        let program = program(&mut self.ebpf, PROGRAM)?;
+    pub fn repair_link(&mut self, name: &str, index: u32) -> Result<(), LinkError> {
+        let program = program(&mut self.ebpf, PROGRAM).map_err(LinkError::Unpinned)?;
         if let Some(wrong) = self.links.repair(program, index)? {
             tracing::warn!("{name}: the link was changed by another program ({wrong}): repaired");
         }

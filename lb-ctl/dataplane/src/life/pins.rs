@@ -38,7 +38,7 @@ pub struct Claim {
 #[derive(Clone, Debug)]
 pub struct Pins {
     /// Keeps the folder's path valid.
-    _bpffs: Bpffs,
+    bpffs: Bpffs,
     folder: PathBuf,
 }
 
@@ -47,8 +47,25 @@ impl Pins {
     pub fn of(instance: &str, bpffs: Bpffs) -> Self {
         Self {
             folder: bpffs.path().join("lb").join(instance),
-            _bpffs: bpffs,
+            bpffs,
         }
+    }
+
+    /// Mounts bpffs again if somebody has unmounted it. The packet path that is pinned there lives
+    /// as long as a daemon does; without one, it would be gone. True if that was so: then pins have
+    /// another folder.
+    pub fn mount_again(&mut self) -> Result<bool> {
+        if self.bpffs.is_mounted() {
+            return Ok(false);
+        }
+        let instance = self.folder.file_name().unwrap_or_default().to_owned();
+        self.bpffs = Bpffs::mounted()?;
+        self.folder = self.bpffs.path().join("lb").join(instance);
+        tracing::warn!(
+            "bpffs was unmounted: mounted again at {}",
+            self.bpffs.path().display()
+        );
+        Ok(true)
     }
 
     /// Makes the folder, for root alone.
@@ -166,7 +183,7 @@ impl Pins {
     }
 
     /// Where a map is pinned.
-    pub fn map(&self, name: &str) -> PathBuf {
+    pub fn map(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.join(name)
     }
 
