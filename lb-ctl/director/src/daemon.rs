@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     await_repair,
-    core::{Ask, Asked, By, Core, Event, Start},
+    core::{Ask, Asked, By, Core, Event, Start, TROUBLE},
     machine,
     options::Options,
     record::Recorded,
@@ -363,8 +363,12 @@ impl Daemon {
 async fn log_applied_again(file: String, answer: oneshot::Receiver<Reply>) {
     match answer.await {
         Ok(Reply::Lines(lines)) => {
-            let changes = spelling::count(lines.len(), "change");
+            let troubles = lines.iter().filter_map(|line| line.strip_prefix(TROUBLE));
+            let changes = spelling::count(lines.len() - troubles.clone().count(), "change");
             tracing::info!("{file} applied again: {changes}");
+            for trouble in troubles {
+                tracing::warn!("{trouble}");
+            }
         }
         Ok(Reply::Error { message, .. }) => {
             tracing::error!("{file} was not applied; nothing changed: {message}");
