@@ -14,6 +14,7 @@ mod failure;
 mod flags;
 mod ipvsadm;
 mod log_filter;
+mod log_writer;
 mod machine;
 mod meant;
 mod run;

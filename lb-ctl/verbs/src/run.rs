@@ -9,6 +9,7 @@ use lb_model::{Fault, rules};
 use crate::{
     failure::Failure,
     log_filter::LogFilter,
+    log_writer::Log,
     machine::{Machine, Mode, Start},
     text::output::colour_for,
 };
@@ -34,9 +35,10 @@ pub struct Run {
 impl Run {
     pub fn carry_out(self, instance: Instance, machine: &impl Machine) -> Result<(), Failure> {
         let written = lb_config::load(&self.config)?;
+        let log = Log::to(io::stderr())?;
         tracing_subscriber::fmt()
             .with_env_filter(self.log.filter())
-            .with_writer(io::stderr)
+            .with_writer(log.lines())
             .with_ansi(colour_for(&io::stderr()))
             .init();
         Ok(machine.run(Start {

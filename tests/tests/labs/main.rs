@@ -22,6 +22,7 @@ mod l8_two_tiers;
 mod lab;
 mod ldirectord;
 mod live_edits;
+mod log;
 mod machine;
 mod marks;
 mod mixed_methods;
