@@ -19,7 +19,7 @@ pub use self::{
     },
     reply::{ErrorKind, Refused, Reply},
     request::{ConnectionFilter, Numbers, Request},
-    server::{Call, ENDING, MAX_CLIENTS, MAX_REQUEST, Peer, serve},
+    server::{Call, Client, ENDING, MAX_CLIENTS, MAX_REQUEST, Peer, serve},
     socket::{BindError, Lock, Repaired, Socket, bind, lock, run_directory, running},
 };
 

@@ -75,6 +75,23 @@ pub enum Request {
 }
 
 impl Request {
+    /// True if it changes what packets find, which a client that has gone does not want any more.
+    /// What it has [saved](Self::Saved) it has written already, whether it is there or not.
+    #[must_use]
+    pub fn changes_what_is_live(&self) -> bool {
+        match self {
+            Self::Apply { dry_run, .. } => !dry_run,
+            Self::Change { .. } | Self::Detach => true,
+            Self::Show
+            | Self::Saved { .. }
+            | Self::Stats
+            | Self::List { .. }
+            | Self::Timeouts
+            | Self::Connections { .. }
+            | Self::SyncDaemons => false,
+        }
+    }
+
     /// True if the answer's length depends on how much there is, not on what is asked.
     #[must_use]
     pub fn reads_all(&self) -> bool {

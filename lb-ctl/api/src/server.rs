@@ -1,7 +1,13 @@
 //! The daemon's side: many clients at once, none of which can hold up the others.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader},
     net::{
@@ -38,6 +44,46 @@ pub struct Call {
     pub by: Peer,
     /// Where the answer goes; dropped without one, the client is told that the daemon ends.
     pub reply: oneshot::Sender<Reply>,
+    /// Whether the client is there still.
+    pub client: Client,
+}
+
+/// The client's end of the socket.
+///
+/// A daemon that was stopped, or had much to do, finds requests of clients that have given up. They
+/// were told that nothing is known of the outcome, and may have done something else since: what
+/// they asked for is not to be done any more.
+#[derive(Debug, Default)]
+pub struct Client(Option<OwnedFd>);
+
+impl Client {
+    /// Nobody looks after a client that only reads.
+    fn of(stream: &OwnedWriteHalf, request: &Request) -> Self {
+        let watched = request.changes_what_is_live();
+        let stream: &tokio::net::UnixStream = stream.as_ref();
+        // Where there are no more file descriptors, it is taken for there.
+        Self(
+            watched
+                .then(|| stream.as_fd().try_clone_to_owned().ok())
+                .flatten(),
+        )
+    }
+
+    /// True if it has closed the socket, and so will not see the answer; not, if it only has
+    /// nothing more to say.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        let Some(socket) = &self.0 else {
+            return false;
+        };
+        // The kernel tells of a hangup unasked.
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+        let gone = |polled: &PollFd| {
+            let happened = polled.revents().unwrap_or(PollFlags::empty());
+            happened.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+        };
+        poll(&mut polled, PollTimeout::ZERO).is_ok() && polled.iter().any(gone)
+    }
 }
 
 /// The process at the other end of the socket, as the kernel tells it (`SO_PEERCRED`).
@@ -149,7 +195,7 @@ async fn attend(
         };
         place.work();
         let (answer, last) = match request {
-            Ok(Line::Whole(text)) => (answer(&text, by, calls, place).await, false),
+            Ok(Line::Whole(text)) => (answer(&text, by, to, calls, place).await, false),
             Ok(Line::TooLong) => (line(&too_long()), true),
             Ok(Line::TooMuch) => (line(&too_much()), true),
             Ok(Line::None) => return,
@@ -163,7 +209,13 @@ async fn attend(
 }
 
 /// The answer to a request, as it is sent.
-async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>, place: &Place) -> Vec<u8> {
+async fn answer(
+    text: &[u8],
+    by: Peer,
+    to: &OwnedWriteHalf,
+    calls: &mpsc::Sender<Call>,
+    place: &Place,
+) -> Vec<u8> {
     let request: Request = match serde_json::from_slice(text) {
         Ok(request) => request,
         Err(error) => return line(&Reply::bad_request(format!("not a request: {error}"))),
@@ -175,7 +227,13 @@ async fn answer(text: &[u8], by: Peer, calls: &mpsc::Sender<Call>, place: &Place
     };
     let (reply, answer) = oneshot::channel();
     let ending = || Reply::failed(ENDING);
-    let reply = match calls.send(Call { request, by, reply }).await {
+    let call = Call {
+        client: Client::of(to, &request),
+        request,
+        by,
+        reply,
+    };
+    let reply = match calls.send(call).await {
         Ok(()) => answer.await.unwrap_or_else(|_| ending()),
         Err(_) => ending(),
     };

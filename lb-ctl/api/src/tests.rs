@@ -2,6 +2,7 @@ use std::{
     fs,
     future::Future,
     io::{BufRead, BufReader, Read, Write},
+    net::Shutdown,
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
@@ -105,6 +106,44 @@ fn a_client_may_ask_as_often_as_it_likes() {
         for _ in 0..3 {
             assert_eq!(client.receive(), Some(Reply::Done));
         }
+    });
+}
+
+#[test]
+fn a_client_that_has_gone_is_told_from_one_that_only_has_nothing_more_to_say() {
+    let directory = TempDir::new().unwrap();
+    let socket = bind_in(directory.path(), &instance()).unwrap();
+    in_runtime(async move {
+        let (sender, mut calls) = mpsc::channel::<Call>(1);
+        let listener = socket.listener().unwrap();
+        let serving = tokio::spawn(serve(listener, mpsc::channel(1).1, sender));
+        let ask = |request: &[u8]| {
+            let mut client = Stranger::connect(directory.path());
+            client.send(request);
+            client
+        };
+        for (request, is_dropped) in [(&b"\"detach\"\n"[..], true), (b"\"stats\"\n", false)] {
+            let client = ask(request);
+            let call = calls.recv().await.unwrap();
+            assert!(!call.client.has_gone());
+            client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+            assert!(!call.client.has_gone());
+            drop(client);
+            assert_eq!(call.client.has_gone(), is_dropped);
+        }
+        // This one gets its answer.
+        let mut client = ask(b"\"detach\"\n");
+        client.0.get_ref().shutdown(Shutdown::Write).unwrap();
+        let Call {
+            client: at, reply, ..
+        } = calls.recv().await.unwrap();
+        assert!(!at.has_gone());
+        reply.send(Reply::Done).unwrap();
+        drop(at);
+        let received = spawn_blocking(move || client.receive()).await.unwrap();
+        assert_eq!(received, Some(Reply::Done));
+        drop(calls);
+        serving.await.unwrap();
     });
 }
 

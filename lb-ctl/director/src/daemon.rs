@@ -28,7 +28,7 @@ use crate::{
     options::Options,
     record::Recorded,
     report::Report,
-    requests::{Answer, answer},
+    requests::{Answer, answer, verb},
     shell::Shell,
     startup::{self, News, Opened},
 };
@@ -285,7 +285,19 @@ impl Daemon {
 
     /// Answers a request, or hands it to the core.
     async fn attend(&mut self, call: Call) -> Option<End> {
-        let Call { request, by, reply } = call;
+        let Call {
+            request,
+            by,
+            reply,
+            client,
+        } = call;
+        if client.has_gone() {
+            let (uid, pid, verb) = (by.uid, by.pid, verb(&request).escape_debug().to_string());
+            tracing::info!(uid, pid, verb, "not done: the client has not waited for it");
+            return None;
+        }
+        // The socket is closed as soon as it is answered.
+        drop(client);
         let report = Report {
             desired: self.core.desired(),
             reaches: self.core.reaches(),

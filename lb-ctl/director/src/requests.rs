@@ -22,7 +22,8 @@ pub enum Answer {
 
 /// Answers a request, or says who does.
 pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Request) -> Answer {
-    let by = |verb: String| By::Peer { peer, verb };
+    let verb = verb(&request);
+    let by = |verb| By::Peer { peer, verb };
     Answer::Reply(match request {
         Request::Apply {
             text,
@@ -35,7 +36,6 @@ pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Reque
                     true => options.own(written),
                     false => options.other(written),
                 };
-                let verb = format!("apply {name}");
                 let asked = Asked::Apply {
                     written,
                     name,
@@ -46,16 +46,14 @@ pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Reque
             }
             Err(error) => Reply::bad_request(error),
         },
-        Request::Change {
-            changes,
-            tell,
-            verb,
-        } => return Answer::Ask(by(verb), Asked::Change { changes, tell }),
+        Request::Change { changes, tell, .. } => {
+            return Answer::Ask(by(verb), Asked::Change { changes, tell });
+        }
         Request::Saved { text } if is_own(options, &text) => {
             match lb_config::parse(&text, &options.name()) {
                 Ok(written) => {
                     let asked = Asked::Saved(options.own(written));
-                    return Answer::Ask(by("save".to_owned()), asked);
+                    return Answer::Ask(by(verb), asked);
                 }
                 Err(error) => Reply::bad_request(error),
             }
@@ -77,6 +75,17 @@ pub fn answer(options: &Options, report: &Report<'_>, peer: Peer, request: Reque
         Request::SyncDaemons => Reply::SyncDaemons(Vec::new()),
         Request::Detach => return Answer::Detach,
     })
+}
+
+/// The command that asks for a change, as far as it is known.
+pub fn verb(request: &Request) -> String {
+    match request {
+        Request::Apply { name, .. } => format!("apply {name}"),
+        Request::Change { verb, .. } => verb.clone(),
+        Request::Saved { .. } => "save".to_owned(),
+        Request::Detach => "detach".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// True if the daemon's own file has exactly this text.

@@ -407,3 +407,36 @@ fn a_daemon_that_hangs_is_named() {
     nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
     wait_until("it answers again", || director.stats().map(drop)).unwrap();
 }
+
+#[test]
+fn what_was_reported_as_failed_is_not_done_later() {
+    let (_lab, director, client) = start();
+    let service = format!("tcp/{SERVICE}");
+    let before = director.command(&["save"]).unwrap();
+    let pid = director.process().unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
+    for arguments in [
+        &["server", "set", &service, "192.168.100.23", "--weight", "9"][..],
+        &["ipvsadm", "-D", "-t", SERVICE],
+        &["detach"],
+    ] {
+        let output = director.try_command(arguments).unwrap();
+        assert_ne!(output.code, Some(0), "{output:?}");
+    }
+    // One that has nothing more to say, but waits.
+    let mut stream = connect(&director);
+    stream.write_all(b"\"timeouts\"\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("timeouts"), "{answer}");
+    wait_until("the log says so", || {
+        let log = director.log()?;
+        ensure!(log.matches("not done").count() == 3, "{log}");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(director.command(&["save"]).unwrap(), before);
+    assert_serves(&director, &client);
+}
