@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use lb_api::{Instance, Reply, Request};
 use lb_director::{ModeChoice, Observed, Options};
 use lb_model::merge::Written;
-use lb_verbs::{Machine, Mode, Start};
+use lb_verbs::{Detached, Machine, Mode, Start};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
@@ -24,16 +24,20 @@ fn observe(instance: &Instance, request: &Request) -> Option<Reply> {
     static SAID: Once = Once::new();
     match lb_director::observe(instance, request) {
         Ok(observed) => {
-            let Observed { reply, attached } = observed?;
+            let Observed { reply, orphan } = observed?;
             SAID.call_once(|| {
-                let forwarded = match &attached[..] {
+                let elsewhere = match orphan.elsewhere {
+                    true => "its packet path belongs to another network namespace; ",
+                    false => "",
+                };
+                let forwarded = match &orphan.interfaces[..] {
                     [] => "its program is attached to no interface, so nothing is forwarded".into(),
                     names => format!("packets of {} are still forwarded", names.join(", ")),
                 };
                 // Nobody has to read it.
                 let _ = writeln!(
                     io::stderr(),
-                    "lb-ctl: no daemon of instance `{instance}` is running; {forwarded}, and this \
+                    "lb-ctl: no daemon of instance `{instance}` is running; {elsewhere}{forwarded}, and this \
                      is read from the kernel"
                 );
             });
@@ -71,7 +75,11 @@ impl Machine for ThisMachine {
         event_loop()?.block_on(lb_director::check(instance, written))
     }
 
-    fn detach(&self, instance: &Instance) -> Result<Option<Vec<String>>> {
-        lb_director::detach(instance)
+    fn detach(&self, instance: &Instance) -> Result<Option<Detached>> {
+        let detached = lb_director::detach(instance)?;
+        Ok(detached.map(|orphan| Detached {
+            interfaces: orphan.interfaces,
+            elsewhere: orphan.elsewhere,
+        }))
     }
 }

@@ -126,8 +126,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Gives the right back and leaves no file.
+    /// Gives the right back and leaves no file, nor the socket of a daemon that was killed.
     pub fn remove(mut self) {
+        let socket = self.path.with_extension("sock");
+        let is_socket = fs::symlink_metadata(&socket).is_ok_and(|it| it.file_type().is_socket());
+        // A daemon whose lock file was removed still listens.
+        if is_socket && UnixStream::connect(&socket).is_err() {
+            let _ = fs::remove_file(&socket);
+        }
         self.remove_file();
     }
 

@@ -58,8 +58,8 @@ pub use self::{
     counts::numbers::{Numbers, ServerNumbers, Standing},
     facade::Swept,
     life::{
-        Logger, Mode, Size, attached, is_in_use, links::LinkError, occupant::other_program,
-        take_down,
+        Logger, Mode, Size, attached, is_elsewhere, is_in_use, links::LinkError,
+        occupant::other_program, take_down,
     },
     next_hop::{Hop, Interface, NextHop},
 };

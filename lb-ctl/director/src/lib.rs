@@ -7,6 +7,7 @@
 //! - `machine`, `startup`: what the daemon needs and finds when it starts
 //! - `shell`: carries the core's orders out, with `worker`, `interfaces`, `lookups` and `replies`
 //! - `maintenance`: sweep, audit, rates
+//! - `orphan`: which interfaces a packet path without a daemon is attached to
 //! - `check`: what is wrong with a file on this machine, found without a daemon
 //! - `clients`: the ways to clients of NAT services
 //! - `log`, `repeats`: the core's lines in the log, and those that come too often
@@ -26,6 +27,7 @@ mod maintenance;
 mod needs;
 mod observe;
 mod options;
+mod orphan;
 mod pace;
 pub mod record;
 mod repeats;
@@ -44,28 +46,26 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use lb_api::Instance;
+use nix::net::if_::if_indextoname;
 
 pub use self::{
     check::check,
     daemon::run,
     observe::{Observed, observe},
     options::{ModeChoice, Options},
+    orphan::Orphan,
 };
 
 /// Takes an instance's packet path down while no daemon runs, and waits for one that is about to
-/// end. Gives the interfaces that it was attached to; `None` if there was nothing at all.
-pub fn detach(instance: &Instance) -> Result<Option<Vec<String>>> {
+/// end. Gives what it was attached to; `None` if there was nothing at all.
+pub fn detach(instance: &Instance) -> Result<Option<Orphan>> {
     await_repair(instance);
     let lock = lb_api::lock(instance)?;
+    let orphan = Orphan::of(instance)?;
     let recorded = record::file::remove(instance).context("cannot remove the record")?;
     let removed = lb_dataplane::take_down(instance.as_str())?;
     lock.remove();
-    let links = removed.iter().filter_map(|path| {
-        let index = path.file_name()?.to_str()?.strip_prefix("link-")?;
-        index.parse().ok()
-    });
-    let interfaces = links.map(name_of).collect();
-    Ok((recorded || !removed.is_empty()).then_some(interfaces))
+    Ok((recorded || !removed.is_empty()).then_some(orphan))
 }
 
 /// A daemon whose lock somebody has removed makes it again: meanwhile, nobody else may take it.
@@ -82,8 +82,22 @@ fn await_repair(instance: &Instance) {
 }
 
 fn name_of(index: u32) -> String {
-    match nix::net::if_::if_indextoname(index) {
-        Ok(name) => name.to_string_lossy().into_owned(),
-        Err(_) => format!("an interface that is gone (index {index})"),
+    // `nix` gives an empty name where the kernel gives none.
+    let name = if_indextoname(index).unwrap_or_default();
+    match name.to_string_lossy() {
+        name if name.is_empty() => format!("an interface that is gone (index {index})"),
+        name => name.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_without_a_name_is_called_by_its_index() {
+        assert_eq!(name_of(1), "lo");
+        let gone = "an interface that is gone (index 2147483647)";
+        assert_eq!(name_of(i32::MAX as u32), gone);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     core::Reaches,
     interfaces::Shown,
     losses::Losses,
-    name_of,
+    orphan::Orphan,
     record::{Recorded, file},
     report::Report,
 };
@@ -19,8 +19,8 @@ use crate::{
 pub struct Observed {
     /// The answer.
     pub reply: Reply,
-    /// The interfaces whose packets are handled.
-    pub attached: Vec<String>,
+    /// What the packet path is attached to.
+    pub orphan: Orphan,
 }
 
 /// The answer to a request that only reads. `None` if there is no packet path, or if only a daemon
@@ -54,14 +54,21 @@ pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Observed
     {
         bail!("rates are estimated by the daemon of instance `{instance}`, and none is running");
     }
-    let attached = lb_dataplane::attached(instance.as_str())?;
-    let names: Vec<String> = attached.into_iter().map(name_of).collect();
+    let orphan = Orphan::of(instance)?;
+    let mut troubles = vec!["no daemon is running".to_owned()];
+    if orphan.elsewhere {
+        troubles.push("the packet path belongs to another network namespace".to_owned());
+    }
     let report = Report {
         desired: &desired,
         reaches: &Reaches::default(),
         view: &view,
-        interfaces: names.iter().map(|name| Shown::attached(name)).collect(),
-        troubles: vec!["no daemon is running".to_owned()],
+        interfaces: orphan
+            .interfaces
+            .iter()
+            .map(|name| Shown::attached(name))
+            .collect(),
+        troubles,
         losses: &Losses::default(),
         daemon: None,
     };
@@ -76,8 +83,5 @@ pub fn observe(instance: &Instance, request: &Request) -> Result<Option<Observed
         Request::Timeouts => Reply::Timeouts(desired.timeouts.clone()),
         _ => Reply::Desired(Box::new(desired.clone())),
     };
-    Ok(Some(Observed {
-        reply,
-        attached: names,
-    }))
+    Ok(Some(Observed { reply, orphan }))
 }

@@ -7,7 +7,7 @@ use lb_api::{CallError, ENDING, Instance, Reply, Request};
 use crate::{
     ask::{accept, out_of_place},
     failure::Failure,
-    machine::Machine,
+    machine::{Detached, Machine},
     text::output::Output,
 };
 
@@ -16,12 +16,15 @@ pub fn carry_out(
     machine: &impl Machine,
     output: &mut Output<impl Write>,
 ) -> Result<(), Failure> {
-    match lb_api::call_daemon(instance, &Request::Show) {
-        Ok(Reply::Desired(desired)) => {
+    match lb_api::call_daemon(instance, &Request::Stats) {
+        Ok(Reply::Stats(stats)) => {
+            // Also those that nobody named; not those that are missing.
+            let attached = stats.interfaces.into_iter().filter(|it| it.attached);
+            let attached: Vec<_> = attached.map(|it| it.name).collect();
             writeln!(
                 output,
                 "instance `{instance}`: ending the daemon and removing the XDP program from {}",
-                listed(&desired.interfaces)
+                listed(&attached)
             )?;
             // Before it is done, as long as it may take.
             output.flush()?;
@@ -55,12 +58,21 @@ fn without_daemon(
             output,
             "nothing to do: instance `{instance}` has no daemon and no XDP program"
         )?,
-        Some(interfaces) => writeln!(
-            output,
-            "instance `{instance}` had no daemon: its XDP program was removed from {}; forwarding \
-             has stopped",
-            listed(&interfaces)
-        )?,
+        Some(Detached {
+            interfaces,
+            elsewhere,
+        }) => {
+            let belonged = match elsewhere {
+                true => ", and its packet path belonged to another network namespace",
+                false => "",
+            };
+            writeln!(
+                output,
+                "instance `{instance}` had no daemon{belonged}: its XDP program was removed from \
+                 {}; forwarding has stopped",
+                listed(&interfaces)
+            )?;
+        }
     }
     Ok(())
 }

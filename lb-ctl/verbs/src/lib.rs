@@ -33,7 +33,7 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use lb_ipvsadm::Program;
 
-pub use self::machine::{Machine, Mode, Start};
+pub use self::machine::{Detached, Machine, Mode, Start};
 
 use self::{
     command_line::{CommandLine, Verb},

@@ -15,9 +15,18 @@ pub trait Machine {
     /// What would keep the services of a file from being served on this machine: sentences.
     fn check(&self, instance: &Instance, written: &Written) -> anyhow::Result<Vec<String>>;
 
-    /// Stops forwarding and removes what is pinned, where no daemon runs. Gives the interfaces
-    /// that the program was attached to; `None` if there was nothing to remove.
-    fn detach(&self, instance: &Instance) -> anyhow::Result<Option<Vec<String>>>;
+    /// Stops forwarding and removes what is pinned, where no daemon runs. Gives what
+    /// the program was attached to; `None` if there was nothing to remove.
+    fn detach(&self, instance: &Instance) -> anyhow::Result<Option<Detached>>;
+}
+
+/// What a program was attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detached {
+    /// The interfaces, for people.
+    pub interfaces: Vec<String>,
+    /// They were in another network namespace than the command.
+    pub elsewhere: bool,
 }
 
 /// What a daemon starts with.

@@ -73,6 +73,35 @@ fn a_packet_path_of_another_network_namespace_is_refused() {
 }
 
 #[test]
+fn a_packet_path_of_another_network_namespace_is_told_as_such() {
+    let (lab, mut director) = start();
+    let index = director.done("ip -o link show eth0 | cut -d: -f1").unwrap();
+    let interface = format!("interface {} of another network namespace", index.trim());
+    director.end(Signal::SIGKILL).unwrap();
+    let elsewhere = lab.host("client").unwrap().name();
+    let there = |verb: &str| {
+        let script = format!("nsenter --net=/run/netns/{elsewhere} lb-ctl {verb}");
+        let output = director.script(&script).unwrap();
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output
+    };
+    let belongs = "packet path belongs to another network namespace";
+    let output = there("stats");
+    assert!(output.stderr.contains(belongs), "{output:?}");
+    assert!(output.stderr.contains(&interface), "{output:?}");
+    assert!(output.stdout.contains(&interface), "{output:?}");
+    assert!(there("conns").stderr.contains(belongs));
+    let output = director.try_command(&["stats"]).unwrap();
+    assert!(!output.stderr.contains("namespace"), "{output:?}");
+
+    let output = there("detach");
+    let belonged = "belonged to another network namespace";
+    assert!(output.stdout.contains(belonged), "{output:?}");
+    assert!(output.stdout.contains(&interface), "{output:?}");
+    assert_eq!(director.attached("eth0").unwrap(), None);
+}
+
+#[test]
 fn a_daemon_in_another_time_namespace_keeps_all_connections() {
     let (lab, mut director) = start();
     let client = lab.client("client", SERVICE).unwrap();

@@ -57,6 +57,37 @@ fn detach_stops_forwarding_at_once_also_while_the_daemon_runs() {
 }
 
 #[test]
+fn detach_names_what_is_attached_whoever_wanted_it() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let mut director = Director::start(&lab, CONFIGURATION).unwrap();
+    // The servers are behind the other one.
+    let one = CONFIGURATION.replace("[eth0, eth1]", "[eth0]");
+    assert_ne!(one, CONFIGURATION);
+    director.write("one.yaml", &one).unwrap();
+    let path = director.path("one.yaml").display().to_string();
+    director.command(&["apply", &path]).unwrap();
+    let said = director.command(&["detach"]).unwrap();
+    assert!(said.contains("from eth0, eth1"), "{said}");
+
+    // One that is gone has nothing to be removed from.
+    let machine = lab.host("director").unwrap();
+    machine
+        .ip(["link add gone0 type veth peer name gone1"])
+        .unwrap();
+    let three = CONFIGURATION.replace("[eth0, eth1]", "[eth0, eth1, gone0]");
+    director.write("three.yaml", &three).unwrap();
+    director.run("three.yaml").unwrap();
+    director.end(Signal::SIGKILL).unwrap();
+    let socket = director.path(&format!("{}.sock", director.instance()));
+    assert!(socket.exists());
+    machine.ip(["link del gone0"]).unwrap();
+    let said = director.command(&["detach"]).unwrap();
+    assert!(said.contains("from eth0, eth1;"), "{said}");
+    assert!(!socket.exists());
+    assert!(!director.pins().exists());
+}
+
+#[test]
 fn detach_leaves_nothing_behind() {
     let lab = Lab::realise(&l7_tunnel::topology()).unwrap();
     let mut director = Director::start(&lab, l7_tunnel::CONFIGURATION).unwrap();

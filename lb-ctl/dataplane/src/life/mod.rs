@@ -29,6 +29,7 @@ use self::{
     held::Held,
     links::{LinkError, Links},
     load::program,
+    pinned::Pinned,
     pins::{Claim, Pins},
     room::{RoomMaps, let_packets_pass},
     unfinished::Unfinished,
@@ -322,6 +323,14 @@ pub fn attached(instance: &str) -> Result<Vec<u32>> {
     let pins = Pins::of(instance, Bpffs::find());
     pins.check_owners()?;
     Links::new(pins).alive()
+}
+
+/// True if the packet path of an instance belongs to another network namespace than this process
+/// is in, as far as that can be found out: indices of interfaces mean others here.
+#[must_use]
+pub fn is_elsewhere(instance: &str) -> bool {
+    let pinned = Pinned::of(instance).ok().flatten();
+    pinned.is_some_and(|pinned| pinned.is_elsewhere().unwrap_or(false))
 }
 
 /// The size of a room that has to hold this much, and no less than the one `before`; refuses what

@@ -4,18 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Map, MapData, MapType};
-use lb_common::layout::LAYOUT;
+use lb_common::layout::{LAYOUT, Settings};
 
 use super::{
     pins::Pins,
     room::{self, RoomMaps},
 };
-use crate::{kernel::bpffs::Bpffs, maps::variable::Parts};
+use crate::{
+    kernel::{bpffs::Bpffs, namespace},
+    maps::variable::Parts,
+};
 
 /// The pinned maps of an instance.
 pub struct Pinned {
     pins: Pins,
     room: PathBuf,
+    namespace: u32,
 }
 
 impl Pinned {
@@ -27,20 +31,28 @@ impl Pinned {
         }
         let rooms = pins.rooms()?;
         let number = rooms.last().copied().unwrap_or(room::FIRST);
-        let this = Self {
-            room: pins.room(number),
-            pins,
-        };
-        let settings = Parts::of(&this.map("settings")?)?.settings;
-        let layout = settings.read(0).unwrap_or_default().layout;
+        let settings = Parts::of(&open(&pins.map("settings"))?)?.settings;
+        let Settings {
+            layout, namespace, ..
+        } = settings.read(0).unwrap_or_default();
         if layout != LAYOUT {
             bail!(
                 "what is pinned at {} has layout {layout}, and this lb-ctl reads layout {LAYOUT}: \
                  use the lb-ctl that made it",
-                this.pins.map("").display()
+                pins.map("").display()
             );
         }
-        Ok(Some(this))
+        Ok(Some(Self {
+            room: pins.room(number),
+            pins,
+            namespace,
+        }))
+    }
+
+    /// True if this process is in another network namespace than the packet path was made in.
+    pub fn is_elsewhere(&self) -> Result<bool> {
+        // One of an earlier version does not say.
+        Ok(![0, namespace::current()?].contains(&self.namespace))
     }
 
     /// A map that all rooms share.
