@@ -122,10 +122,19 @@ fn a_section_that_is_left_out_is_not_an_empty_one() {
         };
         assert_eq!(written(text), none, "{text:?}");
     }
-    let interfaces = written("interfaces: []\nconnections: 1000000\n");
-    assert_eq!(interfaces.interfaces, Some(Vec::new()));
+    let interfaces = written("interfaces: [eth0]\nconnections: 1000000\n");
+    assert_eq!(interfaces.interfaces, Some(vec!["eth0".to_owned()]));
     assert_eq!(interfaces.connections, Some(1_000_000));
     assert_eq!(interfaces.services, None);
+}
+
+#[test]
+fn a_director_has_at_least_one_interface() {
+    for text in ["interfaces: []\n", "interfaces:\n", "interfaces: &x []\n"] {
+        let error = parse(text, "lb.yaml").unwrap_err().to_string();
+        assert!(error.starts_with("lb.yaml:1:"), "{error}");
+        assert!(error.contains("name at least one interface"), "{error}");
+    }
 }
 
 #[test]

@@ -78,6 +78,12 @@ fn a_file_with_an_interface_that_does_not_exist_is_not_applied() {
 }
 
 #[test]
+fn a_file_without_a_single_interface_is_not_applied() {
+    let file = CONFIGURATION.replace("[eth0]", "[]");
+    assert_not_applied(&file, 2, &["bad.yaml:2:", "at least one interface"]);
+}
+
+#[test]
 fn a_table_in_use_does_not_change_its_size() {
     let file = format!("connections: 5000\n{CONFIGURATION}");
     assert_not_applied(&file, 1, &["1000000", "5000", "detach"]);

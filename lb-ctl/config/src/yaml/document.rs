@@ -93,6 +93,13 @@ pub fn read(root: &Node, faults: &mut Faults) -> Written {
 }
 
 fn interfaces(path: &Path, node: &Node, faults: &mut Faults) -> Vec<String> {
+    // `services: []` means something: that there are none.
+    if node.is_nothing() || *node == Node::List(Vec::new()) {
+        let why = "name at least one interface, or leave `interfaces:` out: then those of \
+                   `lb-ctl run --interface`, or those that there are, stay";
+        faults.value(path, Fault::new(why));
+        return Vec::new();
+    }
     let names: Vec<Option<String>> = list(path, node, faults)
         .iter()
         .enumerate()
