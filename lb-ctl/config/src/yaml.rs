@@ -21,8 +21,7 @@ use crate::{ConfigError, Problem, source::check_size};
 /// Checks a text that came from `file`.
 pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
     check_size(text, file)?;
-    // Some editors begin a file with a byte order mark, which is not part of its text.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let problem = |place, path, fault| Problem {
         file: file.to_owned(),
         place,
@@ -63,6 +62,11 @@ pub fn parse(text: &str, file: &str) -> Result<Written, ConfigError> {
         problems.push(problem(None, String::new(), more));
     }
     Err(ConfigError::Wrong(problems))
+}
+
+/// Some editors begin a file with a byte order mark, which is not part of its text.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// What no text has, and YAML readers explain badly.

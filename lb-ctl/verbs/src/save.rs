@@ -1,9 +1,12 @@
 //! `lb-ctl save`: writes the live state as a configuration file.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -25,8 +28,8 @@ pub struct Save {
     /// Where to; `-` is standard output
     #[arg(default_value = "-")]
     pub file: PathBuf,
-    /// Replace a file also if it has comments or aliases, which are lost; the old file is kept
-    /// beside it
+    /// Replace a file also if it has comments or aliases, which are lost, or is no configuration;
+    /// the old file is kept beside it
     #[arg(long)]
     pub force: bool,
 }
@@ -48,7 +51,7 @@ impl Save {
         let failed = |action: &str, error: io::Error| {
             Failure::Failed(format!("cannot {action} {}: {error}", file.display()))
         };
-        match there(file, &desired) {
+        match there(file, &desired).map_err(|error| failed("read", error))? {
             There::Same(old) => {
                 writeln!(
                     output,
@@ -60,24 +63,28 @@ impl Save {
             There::Other => {
                 replace(file, text.as_bytes()).map_err(|error| failed("write", error))?;
             }
-            There::More(extras) if self.force => {
+            There::More(more) if self.force => {
                 let kept = keep(file).map_err(|error| failed("keep a copy of", error))?;
                 writeln!(output, "the old file is kept as {}", kept.display())?;
                 replace(file, text.as_bytes()).map_err(|error| failed("write", error))?;
-                writeln!(
-                    output,
-                    "{} was written without {}",
-                    file.display(),
-                    told(&extras)
-                )?;
+                let without = match more {
+                    More::Extras(extras) => format!(" without {}", told(&extras)),
+                    More::Unknown(_) => String::new(),
+                };
+                writeln!(output, "{} was written{without}", file.display())?;
             }
-            There::More(extras) => {
+            There::More(more) => {
                 let file = file.display();
+                let why = match more {
+                    More::Extras(extras) => {
+                        format!("{file} has {}, which would be lost", told(&extras))
+                    }
+                    More::Unknown(why) => format!("{file} is not a configuration ({why})"),
+                };
                 return Err(Failure::Failed(format!(
-                    "{file} has {}, which would be lost: nothing was written\n\
+                    "{why}: nothing was written\n\
                      `lb-ctl save --force {file}` replaces it and keeps the old file beside it; \
                      `lb-ctl save` prints what is live",
-                    told(&extras),
                 )));
             }
         }
@@ -93,30 +100,45 @@ enum There {
     Other,
     /// A file, with this text, that means what is live.
     Same(String),
-    /// A file that means something else, and has more than a meaning.
-    More(Extras),
+    /// A file with more than what is live says.
+    More(More),
 }
 
-fn there(file: &Path, desired: &Desired) -> There {
-    // What cannot be read, or is no file, is judged when it is written.
+/// What a file has, and would lose.
+enum More {
+    /// It means something else, and has more than a meaning.
+    Extras(Extras),
+    /// Nobody knows: it is not a configuration, for this reason.
+    Unknown(String),
+}
+
+fn there(file: &Path, desired: &Desired) -> io::Result<There> {
+    // What is no file is judged when it is written.
     let text = match fs::metadata(file) {
-        Ok(there) if there.is_file() => fs::read(file).unwrap_or_default(),
-        _ => return There::Other,
+        Ok(there) if there.is_file() => fs::read(file)?,
+        _ => return Ok(There::Other),
     };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let same = lb_config::parse(&text, "the file").is_ok_and(|written| {
+    let written = lb_config::parse(&text, "the file");
+    let same = written.as_ref().is_ok_and(|written| {
         // A file that says nothing of services does not keep them.
         written.services.is_some() && written.alone() == *desired
     });
     if same {
-        return There::Same(text);
+        return Ok(There::Same(text));
     }
     let extras = lb_config::extras(&text);
-    if extras.is_empty() {
-        There::Other
+    Ok(if !extras.is_empty() {
+        There::More(More::Extras(extras))
+    } else if let Err(error) = written
+        && !text.trim().is_empty()
+    {
+        let why = error.to_string();
+        let first = why.lines().next().unwrap_or_default();
+        There::More(More::Unknown(first.to_owned()))
     } else {
-        There::More(extras)
-    }
+        There::Other
+    })
 }
 
 /// `2 comments (line 1 and others)`
@@ -180,7 +202,7 @@ fn text(desired: &Desired) -> Result<String, Failure> {
 fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     let (file, permissions) = match fs::metadata(file) {
         // A pipe or a device cannot be replaced.
-        Ok(there) if !there.is_file() => return fs::write(file, text),
+        Ok(there) if !there.is_file() => return pour(file, text),
         // A link stays; the file that it leads to is replaced.
         Ok(there) => (fs::canonicalize(file)?, there.permissions()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -207,11 +229,35 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a text to what is no file, such as `/dev/stdout`; does not wait for somebody to read from
+/// a pipe.
+fn pour(to: &Path, text: &[u8]) -> io::Result<()> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(to);
+    let mut opened = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENXIO) => io::Error::other("it is not a file, and nobody reads from it"),
+        _ => error,
+    })?;
+    // Who reads may be slow.
+    // SAFETY: the descriptor is open, and the kernel ignores those flags that were for the opening.
+    if unsafe { libc::fcntl(opened.as_raw_fd(), libc::F_SETFL, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    opened.write_all(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use lb_model::{Server, Service};
-    use std::os::unix::fs::symlink;
+    use std::{
+        io::Read,
+        os::unix::fs::{FileTypeExt, symlink},
+        process::Command,
+        thread,
+    };
 
     #[test]
     fn a_file_is_replaced_whole_with_its_mode_kept() {
@@ -236,19 +282,65 @@ mod tests {
         let live = |text: &str| lb_config::parse(text, "").unwrap().alone();
         let with = "# the shop\nservices: [{address: 192.0.2.1:80}] # web\n";
         fs::write(&file, with).unwrap();
-        assert!(matches!(there(&file, &live(with)), There::Same(text) if text == with));
+        assert!(matches!(there(&file, &live(with)).unwrap(), There::Same(text) if text == with));
         let other = live("services: []\n");
-        let There::More(extras) = there(&file, &other) else {
+        let There::More(More::Extras(extras)) = there(&file, &other).unwrap() else {
             panic!("its comments are not seen");
         };
         assert_eq!(told(&extras), "2 comments (the first in line 1)");
         fs::write(&file, "interfaces: [eth0] # ours\n").unwrap();
         let interfaces = live("interfaces: [eth0]\n");
-        assert!(matches!(there(&file, &interfaces), There::More(_)));
+        assert!(matches!(there(&file, &interfaces).unwrap(), There::More(_)));
         fs::write(&file, "services: [{address: 192.0.2.1:80}]\n").unwrap();
-        assert!(matches!(there(&file, &other), There::Other));
+        assert!(matches!(there(&file, &other).unwrap(), There::Other));
         let none = directory.path().join("none.yaml");
-        assert!(matches!(there(&none, &other), There::Other));
+        assert!(matches!(there(&none, &other).unwrap(), There::Other));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lb.yaml");
+        let there = |text: &[u8]| {
+            fs::write(&file, text).unwrap();
+            there(&file, &Desired::default()).unwrap()
+        };
+        for text in [&b"garbage"[..], b"\x00\xff", b"servces: []\n", b"[1, 2]\n"] {
+            assert!(
+                matches!(there(text), There::More(More::Unknown(_))),
+                "{text:?}"
+            );
+        }
+        let marked = "\u{feff}# ours\nservices: [{address: 192.0.2.1:80}]\n";
+        assert!(matches!(
+            there(marked.as_bytes()),
+            There::More(More::Extras(_))
+        ));
+        for text in [&b""[..], b"\n \n"] {
+            assert!(matches!(there(text), There::Other), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let error = replace(&pipe, b"new").unwrap_err().to_string();
+        assert!(error.contains("nobody reads from it"), "{error}");
+        // More than a pipe holds, to a reader that takes its time.
+        let text = vec![b'x'; 1 << 20];
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&pipe)
+            .unwrap();
+        let mut seen = vec![0; text.len()];
+        let reading = thread::spawn(move || reader.read_exact(&mut seen).map(|()| seen));
+        replace(&pipe, &text).unwrap();
+        assert_eq!(reading.join().unwrap().unwrap(), text);
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
     }
 
     #[test]

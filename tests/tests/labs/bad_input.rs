@@ -84,6 +84,32 @@ fn a_file_without_a_single_interface_is_not_applied() {
 }
 
 #[test]
+fn what_is_live_is_saved_where_nothing_is_lost() {
+    let (_lab, director) = lab();
+    let save = |arguments: &str| {
+        director
+            .script(&format!("lb-ctl save {arguments}"))
+            .unwrap()
+    };
+    let live = director.done("lb-ctl save").unwrap();
+    for text in ["garbage\n", "\u{feff}# ours\nservices: []\n"] {
+        let file = director.write("other.yaml", text).unwrap();
+        let output = save("other.yaml");
+        assert_refused(&output, 1, &["nothing was written", "--force"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        let output = save("--force other.yaml");
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), live);
+        let kept = director.path("other.yaml.bak");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), text);
+        fs::remove_file(kept).unwrap();
+    }
+    assert_eq!(save("/dev/stdout | cat").stdout, live);
+    let output = director.script("mkfifo pipe; lb-ctl save pipe").unwrap();
+    assert_refused(&output, 1, &["pipe", "nobody reads"]);
+}
+
+#[test]
 fn a_table_in_use_does_not_change_its_size() {
     let file = format!("connections: 5000\n{CONFIGURATION}");
     assert_not_applied(&file, 1, &["1000000", "5000", "detach"]);

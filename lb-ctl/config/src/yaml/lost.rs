@@ -2,7 +2,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::places::Place;
+use super::{places::Place, without_mark};
 
 /// Comments and aliases of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ impl Extras {
 /// Looks for comments and aliases, also in a text that is not YAML.
 #[must_use]
 pub fn extras(text: &str) -> Extras {
+    // Behind a byte order mark, `#` would not begin a comment.
+    let text = without_mark(text);
     let mut extras = Extras::default();
     // What is in quotes, or a block of text, in characters from the beginning.
     let mut quoted = Vec::new();
@@ -83,6 +85,7 @@ services:
         assert_eq!(at(&found.comments), [(1, 1), (2, 20), (8, 3)]);
         assert_eq!(at(&found.aliases), [(9, 38)]);
         assert!(extras("services: []\n").is_empty());
+        assert_eq!(extras("\u{feff}# x\nservices: []\n").comments.len(), 1);
         assert_eq!(extras("[\n # x\n").comments.len(), 1);
     }
 }
