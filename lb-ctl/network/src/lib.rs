@@ -156,15 +156,26 @@ impl Routing {
     }
 
     /// The same as [`Self::refresh`] for a next hop, which may be one that is not known yet: then
-    /// ARP requests are sent. False if it did not answer the last ones.
+    /// ARP requests are sent. Tells whether it [has answered](Self::has_answered) earlier ones.
     ///
     /// # Errors
     /// The kernel does not answer, or its neighbour table is full.
-    pub async fn refresh_hop(&self, interface: u32, address: Ipv4Addr) -> Result<bool> {
+    pub async fn refresh_hop(&self, interface: u32, address: Ipv4Addr) -> Result<Option<bool>> {
+        let answered = self.has_answered(interface, address).await?;
+        let hop = NextHop { interface, address };
+        self.query(hop, Standing::Usable).await?;
+        Ok(answered)
+    }
+
+    /// True if the kernel knows a next hop's MAC address, false if it was asked for it in vain or
+    /// has not answered yet; `None` if the kernel has no entry. Sends no ARP request.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub async fn has_answered(&self, interface: u32, address: Ipv4Addr) -> Result<Option<bool>> {
         let hop = NextHop { interface, address };
         let neighbour = self.kernel.neighbour(hop).await?;
-        self.query(hop, Standing::Usable).await?;
-        Ok(neighbour.is_none_or(|neighbour| neighbour.mac().is_some()))
+        Ok(neighbour.map(|neighbour| neighbour.mac().is_some()))
     }
 
     /// All Ethernet interfaces.

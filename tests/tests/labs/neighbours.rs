@@ -1,12 +1,18 @@
 //! Real servers whose MAC address is not known, or has changed.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use lb_lab::{
     capture::{Capture, Kind},
     lab::Lab,
-    wait::wait_until,
+    meanwhile::while_repeating,
+    topology::{Host, Topology},
+    wait::{wait_at_most, wait_until},
 };
 use lb_tests::{
     director::Director,
@@ -230,17 +236,82 @@ fn a_nat_client_that_silently_got_another_ethernet_address_gets_its_replies_agai
     let client = lab.client("client", l1_nat_weighted::SERVICE).unwrap();
     let mut connection = client.connect().unwrap();
     connection.get("/").unwrap();
+    moves_silently(&lab, "172.16.10.21");
+    connection.get("/").unwrap();
+    wait_until("new ones are served", || client.servers(2)).unwrap();
+}
+
+/// Gives the client another MAC address. It has no reason to ask for the VIP by ARP, which would
+/// tell the director.
+fn moves_silently(lab: &Lab, vip: &str) {
     let moving = lab.host("client").unwrap();
-    let vip = lab.host("director").unwrap().mac("eth0").unwrap();
-    let [a, b, c, d, e, f] = vip;
-    let vip = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
     moving
         .ip([
             format!("link set eth0 address {NEW_MAC}"),
-            // It has no reason to ask by ARP, which would tell the director.
-            format!("neigh replace 172.16.10.21 lladdr {vip} dev eth0 nud permanent"),
+            knows_the_director(lab, vip),
         ])
         .unwrap();
-    connection.get("/").unwrap();
-    wait_until("new ones are served", || client.servers(2)).unwrap();
+}
+
+fn knows_the_director(lab: &Lab, vip: &str) -> String {
+    let [a, b, c, d, e, f] = lab.host("director").unwrap().mac("eth0").unwrap();
+    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    format!("neigh replace {vip} lladdr {mac} dev eth0 nud permanent")
+}
+
+#[test]
+fn datagrams_from_made_up_addresses_do_not_keep_a_nat_client_from_being_followed() {
+    let vip = "172.16.10.21";
+    let lab = Lab::realise(&Topology::new(
+        "trickle",
+        [
+            Host::new("client").on("outside", "172.16.10.22/16"),
+            Host::new("attacker").on("outside", "172.16.10.66/16"),
+            Host::new("director")
+                .on("outside", "172.16.10.21/16")
+                .on("inside", "192.168.100.17/24")
+                .forwards(),
+            Host::new("echo")
+                .on("inside", "192.168.100.39/24")
+                .gateway("192.168.100.17")
+                .udp("0.0.0.0:80"),
+        ],
+    ))
+    .unwrap();
+    let configuration = "
+interfaces: [eth0, eth1]
+services:
+  - {address: \"172.16.10.21:80\", protocol: udp, forward: nat, servers: [{address: 192.168.100.39}]}
+";
+    let _director = Director::start(&lab, configuration).unwrap();
+    let client = lab.client("client", &format!("{vip}:80")).unwrap();
+    client.ask(5000, "hello").unwrap();
+    // It has a network full of addresses, and answers ARP for none of them.
+    let attacker = lab.host("attacker").unwrap();
+    attacker
+        .sysctls(&[("ipv4/conf/all/arp_ignore", "8")])
+        .unwrap();
+    attacker
+        .ip([
+            "route add local 172.16.128.0/17 dev lo".to_owned(),
+            knows_the_director(&lab, vip),
+        ])
+        .unwrap();
+    let mut count = 0u16;
+    let mut send = || {
+        count += 1;
+        let [a, b] = count.to_be_bytes();
+        let made_up = Ipv4Addr::new(172, 16, 128 | a, b);
+        let socket = attacker.inside(|| Ok(UdpSocket::bind((made_up, 0))?));
+        socket.unwrap().send_to(b"hello", (vip, 80)).unwrap();
+        thread::sleep(Duration::from_millis(50));
+    };
+    (0..20).for_each(|_| send());
+    while_repeating(&mut [&mut send], || {
+        client.ask(5000, "hello").unwrap();
+        moves_silently(&lab, vip);
+        let soon = Duration::from_secs(20);
+        wait_at_most(soon, "the client is followed", || client.ask(5000, "hello")).unwrap();
+        client.ask(0, "hello").unwrap();
+    });
 }
