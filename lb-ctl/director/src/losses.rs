@@ -10,13 +10,15 @@ use anyhow::Result;
 use lb_dataplane::{Dataplane, View};
 use lb_model::{Desired, Method, Protocol, ServerId, Service, ServiceId};
 
-use crate::{name_of, pace::Pace, troubles::Troubles};
+use crate::{core::Reaches, name_of, pace::Pace, troubles::Troubles};
 
 /// A loss is over when nothing was lost for so long.
 const CALM: Duration = Duration::from_secs(10);
 
-/// So many looks in a row a server must have got packets and sent none.
+/// So many looks in a row a server must have got packets and sent none. In UDP, not every packet
+/// is answered.
 const MUTE: u32 = 2;
+const MUTE_UDP: u32 = 10;
 
 /// A look at all servers costs 1/200 of a processor, unless it would come less often than every
 /// ten seconds. So many servers are looked at at a time: requests wait meanwhile.
@@ -59,7 +61,9 @@ struct Replies {
     from_clients: u64,
     to_clients: u64,
     /// How often in a row it was sent packets and none came back.
-    mute: u32,
+    silent: u32,
+    /// That was too often.
+    mute: bool,
 }
 
 impl Losses {
@@ -88,7 +92,7 @@ impl Losses {
     /// True for a NAT server whose replies do not come back.
     pub fn is_mute(&self, service: ServiceId, server: ServerId) -> bool {
         let replies = self.servers.get(&(service, server));
-        replies.is_some_and(|replies| replies.mute >= MUTE)
+        replies.is_some_and(|replies| replies.mute)
     }
 
     /// Of subjects with a count of packets and what is to be said of it: those whose counts grow.
@@ -119,7 +123,13 @@ impl Losses {
     }
 
     /// Looks at the next servers, if it is time. To be called often.
-    pub fn look_at_servers(&mut self, desired: &Desired, view: &View, troubles: &mut Troubles) {
+    pub fn look_at_servers(
+        &mut self,
+        desired: &Desired,
+        reaches: &Reaches,
+        view: &View,
+        troubles: &mut Troubles,
+    ) {
         if self.look.servers == 0 {
             let period = self.looks.period(SHARE, MOST_BETWEEN_LOOKS);
             if self.begun.is_some_and(|begun| begun.elapsed() < period) {
@@ -129,7 +139,7 @@ impl Losses {
         }
         let (look, before) = (&mut self.look, &self.servers);
         let last = self.looks.part(|| {
-            let last = look.go_on(desired, view, before);
+            let last = look.go_on(desired, reaches, view, before);
             (last, last)
         });
         if last {
@@ -142,20 +152,29 @@ impl Losses {
 
 impl Look {
     /// Looks at the next servers. True if they were the last.
-    fn go_on(&mut self, desired: &Desired, view: &View, before: &HashMap<Id, Replies>) -> bool {
+    fn go_on(
+        &mut self,
+        desired: &Desired,
+        reaches: &Reaches,
+        view: &View,
+        before: &HashMap<Id, Replies>,
+    ) -> bool {
         let services = desired.services.iter();
         let all = services.flat_map(|service| service.servers.iter().map(move |it| (service, it)));
         let mut looked = 0;
         for (service, server) in all.skip(self.servers).take(PART) {
             looked += 1;
-            if answers_clients(service) && service.method(server) == Method::Nat {
+            if let Some(patience) = patience(service)
+                && service.method(server) == Method::Nat
+            {
                 let id = (service.id, server.id);
                 let total = view.numbers(service.id).server(server.id).total();
-                let before = before.get(&id).copied();
-                self.see(
-                    id,
-                    Replies::seen(before, total.in_packets, total.out_packets),
-                );
+                let now = Counted {
+                    from_clients: total.in_packets,
+                    to_clients: total.out_packets,
+                    is_reachable: reaches.is_reachable(server.id.address),
+                };
+                self.see(id, patience.seen(before.get(&id).copied(), now));
             }
         }
         self.servers += looked;
@@ -164,7 +183,7 @@ impl Look {
 
     fn see(&mut self, id: Id, replies: Replies) {
         let (service, server) = id;
-        if replies.mute >= MUTE {
+        if replies.mute {
             let told = format!(
                 "server {server} of {service} is sent packets by NAT, and none of its replies \
                  come back through the director: it is down, or its route to the clients does not \
@@ -176,32 +195,68 @@ impl Look {
     }
 }
 
-/// True for services that answer their clients. Those of other protocols need not.
-fn answers_clients(service: &Service) -> bool {
-    match service.id {
-        ServiceId::Address { protocol, .. } => protocol == Protocol::Tcp,
-        ServiceId::Mark { .. } => false,
+/// What is counted of a server.
+#[derive(Clone, Copy)]
+struct Counted {
+    from_clients: u64,
+    to_clients: u64,
+    /// False if packets to it are dropped here, as it may be where they are counted.
+    is_reachable: bool,
+}
+
+/// When a server is mute that does not answer.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// After so many looks.
+    looks: u32,
+    /// Only if it has answered before.
+    has_answered: bool,
+}
+
+/// None for services that are not known to answer their clients.
+fn patience(service: &Service) -> Option<Patience> {
+    let ServiceId::Address { protocol, .. } = service.id else {
+        return None;
+    };
+    match protocol {
+        Protocol::Tcp => Some(Patience {
+            looks: MUTE,
+            has_answered: false,
+        }),
+        // Some services answer nobody: syslog.
+        Protocol::Udp => Some(Patience {
+            looks: MUTE_UDP,
+            has_answered: true,
+        }),
+        _ => None,
     }
 }
 
-impl Replies {
-    fn seen(before: Option<Self>, from_clients: u64, to_clients: u64) -> Self {
-        let before = before.unwrap_or(Self {
+impl Patience {
+    fn seen(self, before: Option<Replies>, now: Counted) -> Replies {
+        let Counted {
             from_clients,
             to_clients,
-            mute: 0,
+            is_reachable,
+        } = now;
+        let before = before.unwrap_or(Replies {
+            from_clients,
+            to_clients,
+            silent: 0,
+            mute: false,
         });
-        let mute = if to_clients > before.to_clients {
+        let silent = if to_clients > before.to_clients || !is_reachable {
             0
         } else if from_clients > before.from_clients {
-            before.mute + 1
+            before.silent.saturating_add(1)
         } else {
-            before.mute
+            before.silent
         };
-        Self {
+        Replies {
             from_clients,
             to_clients,
-            mute,
+            silent,
+            mute: silent >= self.looks && (to_clients > 0 || !self.has_answered),
         }
     }
 }
@@ -217,7 +272,7 @@ fn unsent_by(interface: &str) -> String {
 }
 
 /// What to do about packets that are lost for a reason. Nothing for reasons that are no fault of
-/// the machine or its settings, and for those that the packet path logs itself.
+/// the machine or its settings. Of some, the packet path also logs whose packet it was.
 fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "merged" => {
@@ -233,6 +288,28 @@ fn advice(reason: &str) -> Option<&'static str> {
         "no_route" => {
             "replies of NAT servers are dropped because the interface that their client is \
                        behind is gone [no_route]"
+        }
+        "no_server" => {
+            "clients are refused because a service has no server that takes new connections: add \
+             one, or give one a weight; with `unreachable: skip`, those that cannot be reached \
+             take none [no_server]"
+        }
+        "next_hop_unknown" => {
+            "packets are dropped because the next hop of their server does not answer ARP, or \
+             there is no route to it: `lb-ctl stats` shows which servers have this state, `ip \
+             route get RIP` the way to one [next_hop_unknown]"
+        }
+        "table_full" => {
+            "new connections are refused because the connection table is full: give it more \
+             `connections`, or the services shorter timeouts [table_full]"
+        }
+        "unknown_scheduler" => {
+            "packets are dropped because their service has a scheduler that the packet path does \
+             not have: start the `lb-ctl` that made the service [unknown_scheduler]"
+        }
+        "inconsistent" => {
+            "packets are dropped because the packet path's maps contradict each other, which is a \
+             bug: please report it with this log [inconsistent]"
         }
         "no_headroom" => {
             "packets are dropped because a driver leaves no room for the outer header \
@@ -256,6 +333,31 @@ fn advice(reason: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    const TCP: Patience = Patience {
+        looks: MUTE,
+        has_answered: false,
+    };
+    const UDP: Patience = Patience {
+        looks: MUTE_UDP,
+        has_answered: true,
+    };
+
+    /// Whether a server is mute after each of these looks: packets from and to clients.
+    fn mute(patience: Patience, is_reachable: bool, looks: &[(u64, u64)]) -> Vec<bool> {
+        let mut replies = None;
+        let look = |&(from_clients, to_clients)| {
+            let now = Counted {
+                from_clients,
+                to_clients,
+                is_reachable,
+            };
+            let seen = patience.seen(replies, now);
+            replies = Some(seen);
+            seen.mute
+        };
+        looks.iter().map(look).collect()
+    }
+
     #[test]
     fn a_server_is_mute_if_it_is_sent_packets_twice_and_none_come_back() {
         let looks = [
@@ -268,13 +370,40 @@ mod tests {
             (9, 1),
             (12, 1),
         ];
-        let mut replies = None;
-        let mute = looks.map(|(from, to)| {
-            replies = Some(Replies::seen(replies, from, to));
-            replies.is_some_and(|replies| replies.mute >= MUTE)
-        });
         let expected = [false, false, false, true, true, false, false, false];
-        assert_eq!(mute, expected);
+        assert_eq!(mute(TCP, true, &looks), expected);
+        // What is dropped here cannot be answered.
+        assert_eq!(mute(TCP, false, &looks), [false; 8]);
+    }
+
+    #[test]
+    fn a_udp_server_is_mute_if_it_has_answered_and_does_not_any_more() {
+        let looks = |answers| (0..12).map(|from| (from, answers)).collect::<Vec<_>>();
+        let mut expected = [false; 12];
+        assert_eq!(mute(UDP, true, &looks(0)), expected);
+        expected[10..].fill(true);
+        assert_eq!(mute(UDP, true, &looks(3)), expected);
+        // A rare answer is one.
+        let rare: Vec<_> = (0..30).map(|from| (from, from / 9)).collect();
+        assert_eq!(mute(UDP, true, &rare), [false; 30]);
+    }
+
+    #[test]
+    fn reasons_that_keep_clients_out_are_told() {
+        for reason in [
+            "inconsistent",
+            "next_hop_unknown",
+            "no_route",
+            "no_server",
+            "table_full",
+            "unknown_scheduler",
+        ] {
+            let told = advice(reason).unwrap_or_default();
+            assert!(told.contains(&format!("[{reason}]")), "{reason}: {told}");
+        }
+        for none in ["server_gone", "ttl_expired", "too_big"] {
+            assert_eq!(advice(none), None, "{none}");
+        }
     }
 
     #[test]

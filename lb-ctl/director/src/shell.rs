@@ -176,7 +176,8 @@ impl Shell {
         let Maintenance {
             losses, troubles, ..
         } = &mut self.maintenance;
-        losses.look_at_servers(core.desired(), self.dataplane.view(), troubles);
+        let view = self.dataplane.view();
+        losses.look_at_servers(core.desired(), core.reaches(), view, troubles);
     }
 
     /// Attaches to interfaces that are needed, and finds VIPs that clients may not reach, if

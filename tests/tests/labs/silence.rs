@@ -1,7 +1,9 @@
 //! What keeps packets from being served is said, and is over when it is over.
 
+use std::{net::UdpSocket, time::Duration};
+
 use anyhow::ensure;
-use lb_lab::{lab::Lab, wait::wait_until};
+use lb_lab::{lab::Lab, topology::Host, wait::wait_until};
 use lb_tests::{
     director::{Director, Mode},
     labs::{
@@ -154,4 +156,119 @@ fn losses_of_others_are_not_counted() {
     quiet.client("client", service).unwrap().servers(2).unwrap();
     let drops = served.stats().unwrap().drops;
     assert!(drops.iter().all(|it| it.packets == 0), "{drops:?}");
+}
+
+/// Waits until one more connection is not opened, and stats and the log tell of this trouble.
+#[track_caller]
+fn assert_told(director: &Director, words: &str, mut more: impl FnMut()) {
+    wait_until(words, || {
+        more();
+        let troubles = director.stats()?.troubles;
+        ensure!(troubles.iter().any(|it| it.contains(words)), "{troubles:?}");
+        Ok(())
+    })
+    .unwrap();
+    assert!(director.log().unwrap().contains(words));
+}
+
+#[test]
+fn reasons_that_keep_clients_out_are_troubles_until_they_are_over() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let service = format!("tcp/{SERVICE}");
+    let servers = ["192.168.100.39:80", "192.168.100.23:80"];
+    for server in servers {
+        let drain = ["server", "drain", &service, server];
+        director.command(&drain).unwrap();
+    }
+    assert_told(&director, "[no_server]", || {
+        assert!(client.connect_within(Duration::from_secs(1)).is_err());
+    });
+    let add = ["server", "add", &service, "192.168.100.99"];
+    director.command(&add).unwrap();
+    let mut hanging = Vec::new();
+    assert_told(&director, "[next_hop_unknown]", || {
+        hanging.push(client.begin_to_connect().unwrap());
+        // What is dropped here is no reply that does not come back.
+        let stats = director.stats().unwrap();
+        let server = stats.services[0].server("192.168.100.99:80").unwrap();
+        assert_eq!(server.state, "next hop unknown");
+    });
+    drop(hanging);
+    let remove = ["server", "del", &service, "192.168.100.99"];
+    director.command(&remove).unwrap();
+    director
+        .command(&["server", "set", &service, servers[0], "--weight", "1"])
+        .unwrap();
+    wait_until("all is over", || {
+        let troubles = director.stats()?.troubles;
+        ensure!(troubles.is_empty(), "{troubles:?}");
+        Ok(())
+    })
+    .unwrap();
+    let log = director.log().unwrap();
+    let over: Vec<_> = log.lines().filter(|line| line.contains("over: ")).collect();
+    assert!(over.iter().any(|it| it.contains("[no_server]")), "{log}");
+    assert!(
+        over.iter().any(|it| it.contains("[next_hop_unknown]")),
+        "{log}"
+    );
+    assert!(!log.contains("none of its replies come back"), "{log}");
+}
+
+#[test]
+fn a_udp_server_by_nat_that_does_not_answer_any_more_is_told() {
+    let mut topology = topology();
+    topology.hosts.retain(|host| host.name != "web39");
+    let echo = Host::new("echo").on("inside", "192.168.100.39/24");
+    let echo = echo.gateway("192.168.100.17").udp("0.0.0.0:80");
+    topology.hosts.push(echo);
+    let lab = Lab::realise(&topology).unwrap();
+    let configuration = "
+interfaces: [eth0, eth1]
+services:
+  - address: 172.16.10.21:80
+    protocol: udp
+    forward: nat
+    servers: [{address: 192.168.100.39}]
+  - address: 172.16.10.21:514
+    protocol: udp
+    forward: nat
+    servers: [{address: 192.168.100.23}]
+";
+    let director = Director::start(&lab, configuration).unwrap();
+    let machine = lab.host("client").unwrap();
+    let socket = || Ok(UdpSocket::bind("0.0.0.0:0")?);
+    let socket = machine.inside(socket).unwrap();
+    lab.client("client", SERVICE)
+        .unwrap()
+        .ask(0, "hello")
+        .unwrap();
+    // Its answers go elsewhere. The other one has never answered: nobody listens there, and it
+    // sends no ICMP error.
+    let route = ["route del default"];
+    lab.host("echo").unwrap().ip(route).unwrap();
+    lab.host("web23").unwrap().ip(route).unwrap();
+    assert_told(&director, "server 192.168.100.39:80", || {
+        for port in [80, 514] {
+            socket.send_to(b"hello", ("172.16.10.21", port)).unwrap();
+        }
+    });
+    let troubles = director.stats().unwrap().troubles;
+    assert_eq!(troubles.len(), 1, "{troubles:?}");
+    let services = director.stats().unwrap().services;
+    let states = services.iter().map(|service| &service.servers[0].state);
+    assert_eq!(states.collect::<Vec<_>>(), ["no replies", "up"]);
+    lab.host("echo")
+        .unwrap()
+        .ip(["route add default via 192.168.100.17"])
+        .unwrap();
+    wait_until("it is over", || {
+        socket.send_to(b"hello", ("172.16.10.21", 80))?;
+        let log = director.log()?;
+        ensure!(log.contains("over: server 192.168.100.39:80"), "{log}");
+        Ok(())
+    })
+    .unwrap();
 }

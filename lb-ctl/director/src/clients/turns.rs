@@ -188,7 +188,7 @@ mod tests {
     }
 
     impl Network {
-        fn new(real: u16) -> Self {
+        fn new(real: u32) -> Self {
             let real: HashSet<_> = (0..real).map(|number| hop(1, number)).collect();
             Self {
                 turns: Turns::default(),
@@ -201,10 +201,10 @@ mod tests {
         }
 
         /// A second in which packets from so many new addresses come.
-        fn second(&mut self, new: u16) {
+        fn second(&mut self, new: u32) {
             let now = self.start + Duration::from_secs(self.second);
             for number in 0..new {
-                let count = self.second as u16 * new + number;
+                let count = self.second as u32 * new + number;
                 self.noted.push(hop(2, count));
             }
             let more = self.noted.len().saturating_sub(1024);
@@ -232,9 +232,8 @@ mod tests {
         }
     }
 
-    fn hop(interface: u32, number: u16) -> Hop {
-        let [a, b] = number.to_be_bytes();
-        (interface, Ipv4Addr::new(10, 0, a, b))
+    fn hop(interface: u32, number: u32) -> Hop {
+        (interface, Ipv4Addr::from_bits(10 << 24 | number))
     }
 
     #[test]
