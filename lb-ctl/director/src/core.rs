@@ -50,7 +50,7 @@ use self::{
     task::{Task, Todo},
 };
 pub use self::{
-    effective::Effective,
+    effective::{Effective, misplaced},
     event::{Ask, By, Event, Start, Token, What as Asked},
     order::{Order, PacketPath, Record, Work},
     reaches::Reaches,

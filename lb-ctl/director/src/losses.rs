@@ -172,7 +172,8 @@ impl Look {
                 let now = Counted {
                     from_clients: total.in_packets,
                     to_clients: total.out_packets,
-                    is_reachable: reaches.is_reachable(server.id.address),
+                    is_reachable: reaches.is_reachable(server.id.address)
+                        && !reaches.is_local(server.id.address),
                 };
                 self.see(id, patience.seen(before.get(&id).copied(), now));
             }

@@ -16,7 +16,7 @@ use lb_network::{Hop, Reach, Routing};
 
 use crate::{
     clients::Clients,
-    core::{Core, Effective, Event, Order, Reaches, Record as _, TROUBLE, Work},
+    core::{Core, Effective, Event, Order, Reaches, Record as _, TROUBLE, Work, misplaced},
     interfaces::{INTERFACES, Interfaces},
     log::Log,
     lookups::Lookups,
@@ -220,6 +220,8 @@ impl Shell {
             Some((it.name.clone(), told))
         });
         troubles.set("deaf", deaf.collect());
+        let misplaced = misplaced(core.desired().services.iter(), core.reaches());
+        troubles.set("misplaced", misplaced);
         Ok(())
     }
 

@@ -272,3 +272,34 @@ services:
     })
     .unwrap();
 }
+
+#[test]
+fn a_nat_server_whose_address_becomes_the_directors_own_is_told_and_skipped_if_wanted() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let configuration = format!("unreachable: skip\n{CONFIGURATION}");
+    let director = Director::start(&lab, &configuration).unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let machine = lab.host("director").unwrap();
+    machine.ip(["addr add 192.168.100.39/32 dev lo"]).unwrap();
+    let words =
+        format!("server 192.168.100.39:80 of tcp/{SERVICE}: the address is the director's own now");
+    assert_told(&director, &words, || ());
+    let servers = client.servers(6).unwrap();
+    assert!(servers.iter().all(|name| name == "web23"), "{servers:?}");
+    // Whatever else is changed, the reply says so, too.
+    let service = format!("tcp/{SERVICE}");
+    let set = ["server", "set", &service, "192.168.100.23", "--weight", "4"];
+    let output = director.try_command(&set).unwrap();
+    let told = format!("{}{}", output.stdout, output.stderr);
+    assert!(told.contains(&words), "{output:?}");
+    machine.ip(["addr del 192.168.100.39/32 dev lo"]).unwrap();
+    wait_until("both serve", || {
+        let servers = client.servers(6)?;
+        ensure!(servers.iter().any(|name| name == "web39"), "{servers:?}");
+        let log = director.log()?;
+        ensure!(log.contains(&format!("over: {words}")), "{log}");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(director.stats().unwrap().troubles, [""; 0]);
+}

@@ -24,7 +24,8 @@ pub fn service(desired: &Service, unreachable: Unreachable, reaches: &Reaches) -
     let mut of_servers = BTreeMap::new();
     for server in &mut service.servers {
         let address = server.id.address;
-        server.options.weight = weight(server, unreachable, reaches.is_reachable(address));
+        let serves = reaches.is_reachable(address) && !is_misplaced(desired, server, reaches);
+        server.options.weight = weight(server, unreachable, serves);
         of_servers.insert(address, reaches.get(address));
     }
     Effective {
@@ -39,9 +40,9 @@ pub fn service(desired: &Service, unreachable: Unreachable, reaches: &Reaches) -
 /// next hop is unknown keeps its share. This is the place where the results of health checks will
 /// count.
 #[must_use]
-pub fn weight(desired: &Server, unreachable: Unreachable, is_reachable: bool) -> u32 {
+pub fn weight(desired: &Server, unreachable: Unreachable, serves: bool) -> u32 {
     match unreachable {
-        Unreachable::Skip if !is_reachable => 0,
+        Unreachable::Skip if !serves => 0,
         Unreachable::Skip | Unreachable::Keep => desired.options.weight,
     }
 }
@@ -60,15 +61,38 @@ pub struct OwnAddress {
 /// An error if a server on the director itself has another method than DR: its replies do not pass
 /// the XDP program, so nothing could translate them back.
 pub fn check_methods(service: &Service, reaches: &Reaches) -> Result<(), OwnAddress> {
-    let wrong = service
-        .servers
-        .iter()
-        .find(|server| service.method(server) != Method::Dr && reaches.is_local(server.id.address));
-    match wrong {
+    let mut servers = service.servers.iter();
+    match servers.find(|server| is_misplaced(service, server, reaches)) {
         None => Ok(()),
         Some(server) => Err(OwnAddress {
             service: service.id,
             server: server.id,
         }),
     }
+}
+
+/// True if a server that DR does not reach is on the director itself.
+fn is_misplaced(service: &Service, server: &Server, reaches: &Reaches) -> bool {
+    service.method(server) != Method::Dr && reaches.is_local(server.id.address)
+}
+
+/// What is said of servers whose address has become the director's own since they were added, by
+/// service and server.
+#[must_use]
+pub fn misplaced<'a>(
+    services: impl Iterator<Item = &'a Service>,
+    reaches: &Reaches,
+) -> BTreeMap<String, String> {
+    let servers = services.flat_map(|service| service.servers.iter().map(move |it| (service, it)));
+    servers
+        .filter(|(service, server)| is_misplaced(service, server, reaches))
+        .map(|(Service { id: service, .. }, Server { id: server, .. })| {
+            let told = format!(
+                "server {server} of {service}: the address is the director's own now, and only DR \
+                 reaches a server on the director itself: remove the address from the director, or \
+                 give the server `forward: dr`"
+            );
+            (format!("{service} {server}"), told)
+        })
+        .collect()
 }

@@ -20,8 +20,8 @@ pub struct Reaches {
     known: BTreeMap<IpAddr, Known>,
     /// When their next hops are probed.
     probing: Probing,
-    /// Those that could be reached and cannot be any more, or the other way round.
-    turned: BTreeSet<IpAddr>,
+    /// Those whose standing is not the one that it was when this was taken last: that one.
+    turned: BTreeMap<IpAddr, Standing>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,9 +68,9 @@ impl Reaches {
     }
 
     /// The addresses that could be reached when this was asked last, and cannot be any more, or
-    /// the other way round.
+    /// the other way round; and those that have become the director's own, or no longer are.
     pub fn take_turned(&mut self) -> BTreeSet<IpAddr> {
-        mem::take(&mut self.turned)
+        mem::take(&mut self.turned).into_keys().collect()
     }
 
     /// All addresses of which something is known.
@@ -169,8 +169,9 @@ impl Reaches {
     fn note(&mut self, address: IpAddr, known: Known) {
         if let Some(before) = self.known.get(&address) {
             self.probing.leave(address, &before.reach);
-            if before.is_reachable() != known.is_reachable() && !self.turned.remove(&address) {
-                self.turned.insert(address);
+            let first = *self.turned.entry(address).or_insert(before.standing());
+            if first == known.standing() {
+                self.turned.remove(&address);
             }
         }
         self.probing.note(address, &known.reach, known.silent);
@@ -183,9 +184,27 @@ impl Reaches {
     }
 }
 
+/// What counts for a server's share of new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Unreachable,
+    Reachable,
+    /// On the director itself.
+    Local,
+}
+
 impl Known {
     fn is_reachable(&self) -> bool {
-        self.reach.is_known() && !self.silent
+        self.standing() != Standing::Unreachable
+    }
+
+    fn standing(&self) -> Standing {
+        match self.reach {
+            _ if self.silent => Standing::Unreachable,
+            Reach::Local => Standing::Local,
+            Reach::Hop(_) => Standing::Reachable,
+            Reach::Unresolved { .. } | Reach::None(_) => Standing::Unreachable,
+        }
     }
 }
 

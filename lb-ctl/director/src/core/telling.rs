@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    iter,
     net::IpAddr,
 };
 
 use lb_model::{Desired, Service, ServiceId, spelling::count};
 
 use super::{
+    effective,
     event::By,
     network::Network,
     told::{Level, Told, first},
@@ -100,7 +102,7 @@ pub fn change(lines: &[String], edited: &Edited, by: &By) -> Vec<Told> {
 pub const TROUBLE: &str = "! ";
 
 /// A line for each VIP that this machine does not have, and for each server that packets do not
-/// reach yet, for the reply.
+/// reach yet or any more, for the reply.
 #[must_use]
 pub fn unserved<'a>(services: impl Iterator<Item = &'a Service>, network: &Network) -> Vec<String> {
     let (mut lines, mut vips) = (Vec::new(), BTreeSet::new());
@@ -108,6 +110,12 @@ pub fn unserved<'a>(services: impl Iterator<Item = &'a Service>, network: &Netwo
         { network.own.as_ref() }.is_some_and(|own| vip.is_ipv4() && !own.contains(vip))
     };
     for service in services {
+        let misplaced = effective::misplaced(iter::once(service), &network.reaches);
+        lines.extend(
+            misplaced
+                .into_values()
+                .map(|line| format!("{TROUBLE}{line}")),
+        );
         if let ServiceId::Address { at, .. } = service.id {
             vips.extend(Some(at.ip()).filter(is_elsewhere));
         }
@@ -127,7 +135,7 @@ pub fn unserved<'a>(services: impl Iterator<Item = &'a Service>, network: &Netwo
     }
     let vips = vips.into_iter().map(|vip| format!("! {}", nowhere(vip)));
     let mut all = first(vips.collect(), "! and", "VIP", "of which the same is true");
-    all.extend(first(lines, "! and", "server", "cannot be reached yet"));
+    all.extend(first(lines, "! and", "server", "cannot be reached"));
     all
 }
 

@@ -19,7 +19,8 @@ use std::env;
 
 use lb_director::core::Level;
 use lb_model::{
-    Change, Scheduler, Server, ServerOptions, Service, Unreachable, merge::Written, strategies,
+    Change, Method, Scheduler, Server, ServerOptions, Service, Unreachable, merge::Written,
+    strategies,
 };
 use proptest::{
     collection,
@@ -189,6 +190,33 @@ fn servers_that_cannot_be_reached_get_no_new_connections_if_that_is_wanted() {
     world.apply(two_servers(Unreachable::Skip), true);
     world.settle();
     assert_eq!(world.path.weights(), [0, 3]);
+    world.end();
+}
+
+#[test]
+fn only_dr_servers_get_new_connections_when_their_address_becomes_the_directors_own() {
+    let mut file = two_servers(Unreachable::Skip);
+    for service in file.services.iter_mut().flatten() {
+        service.servers[0].options.forward = Some(Method::Nat);
+    }
+    let mut world = World::new(file);
+    world.start();
+    world.settle();
+    for (way, weights) in [
+        (Way::Local, [0, 3]),
+        (Way::Direct, [3, 3]),
+        (Way::Unresolved, [0, 3]),
+        (Way::Local, [0, 3]),
+        (Way::OtherMac, [3, 3]),
+    ] {
+        world.change_network(1, way);
+        world.change_network(2, way);
+        if way == Way::Unresolved {
+            world.change_network(2, Way::Direct);
+        }
+        world.settle();
+        assert_eq!(world.path.weights(), weights, "{way:?}");
+    }
     world.end();
 }
 
