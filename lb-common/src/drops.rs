@@ -19,7 +19,8 @@ numbered! {
         TableFull = 5,
         /// The first fragment of a packet to a service.
         Fragment = 6,
-        /// A reply to a client that no interface of the director leads to.
+        /// A reply to a client that no interface of the director leads to, or that the director's
+        /// routes forbid to send to.
         NoRoute = 7,
         /// No room in front of the packet for the outer header.
         NoHeadroom = 8,

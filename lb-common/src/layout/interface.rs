@@ -50,7 +50,7 @@ const _: () = assert!(size_of::<ClientHop>() == 8);
 pub const INTERFACES: u32 = 1 << 16;
 
 /// The place that no interface is ever at. A reverse entry has it where the program does not know
-/// the interface that its client is behind.
+/// the interface that its client is behind, or the routing table forbids to send there.
 pub const NOWHERE: u16 = 0;
 
 /// How many places an interface may be at.

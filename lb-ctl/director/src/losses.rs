@@ -188,7 +188,7 @@ impl Look {
             let told = format!(
                 "server {server} of {service} is sent packets by NAT, and none of its replies \
                  come back through the director: it is down, or its route to the clients does not \
-                 lead here"
+                 lead here, or the director drops them as `no_route`"
             );
             self.mute.insert(format!("{service} {server}"), told);
         }
@@ -287,8 +287,9 @@ fn advice(reason: &str) -> Option<&'static str> {
                        [fragment]"
         }
         "no_route" => {
-            "replies of NAT servers are dropped because the interface that their client is \
-                       behind is gone [no_route]"
+            "replies of NAT servers are dropped because the interface that their client is behind is \
+             gone, or the route to their client is a blackhole (or unreachable, prohibit) \
+             [no_route]"
         }
         "no_server" => {
             "clients are refused because a service has no server that takes new connections: add \

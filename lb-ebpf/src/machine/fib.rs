@@ -4,7 +4,11 @@ use core::mem::zeroed;
 
 use aya_ebpf::{bindings::bpf_fib_lookup as FibLookup, helpers::generated::bpf_fib_lookup};
 use lb_common::{
-    layout::{interface::ClientHop, key::Key, slot::Reverse},
+    layout::{
+        interface::{ClientHop, NOWHERE},
+        key::Key,
+        slot::Reverse,
+    },
     state::time::age,
 };
 
@@ -12,12 +16,15 @@ use crate::{frame::Packet, machine::clock, maps, settings};
 
 const AF_INET: u8 = 2;
 const FOUND: i64 = 0;
+/// The route is one that drops packets: a blackhole (1), unreachable (2) or prohibit (3).
+const FORBIDDEN: core::ops::RangeInclusive<i64> = 1..=3;
 /// There is a route, but the next hop's MAC address is not known.
 const NO_NEIGHBOUR: i64 = 7;
 
 /// Asks the kernel for the route from the VIP to the client of `forward`. Returns it as a
-/// [`Reverse`] is stored; or `otherwise` if there is no route, if the next hop's MAC address is not
-/// known yet, if forwarding is off, or if the daemon has not told of the interface yet.
+/// [`Reverse`] is stored, one that leads [`NOWHERE`] if the kernel would drop the packet; or
+/// `otherwise` if there is no route, if the next hop's MAC address is not known yet, if forwarding
+/// is off, or if the daemon has not told of the interface yet.
 #[inline(never)]
 pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     // SAFETY: plain integers, for which all zeroes is a value.
@@ -41,6 +48,10 @@ pub fn route(packet: Packet, forward: Key, otherwise: u64) -> u64 {
     if answer == FOUND || answer == NO_NEIGHBOUR {
         // SAFETY: the kernel has written the next hop there.
         note(query.ifindex, unsafe { query.__bindgen_anon_4.ipv4_dst });
+    }
+    if FORBIDDEN.contains(&answer) {
+        let (next_hop, place) = ([0; 6], NOWHERE);
+        return Reverse { next_hop, place }.bits();
     }
     if answer != FOUND {
         return otherwise;

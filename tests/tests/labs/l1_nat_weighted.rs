@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::ensure;
 use lb_lab::{client::tally, lab::Lab, wait::wait_until};
@@ -60,4 +60,32 @@ fn connections_split_as_the_weights_do_and_every_packet_is_counted_both_ways() {
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_client_that_the_routing_table_forbids_to_send_to_gets_no_replies() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let machine = lab.host("director").unwrap();
+    let client = lab.client("client", SERVICE).unwrap();
+    let mut before = client.connect().unwrap();
+    before.get("/").unwrap();
+    for kind in ["blackhole", "unreachable", "prohibit"] {
+        let count = director.stats().unwrap().count("no_route");
+        let route = format!("{kind} 172.16.10.22/32");
+        machine.ip([format!("route add {route}")]).unwrap();
+        wait_until(kind, || {
+            let opened = client.connect_within(Duration::from_secs(1));
+            ensure!(opened.is_err(), "it is served");
+            let stats = director.stats()?;
+            ensure!(stats.count("no_route") > count, "{:?}", stats.drops);
+            let told = stats.troubles.iter().any(|it| it.contains("[no_route]"));
+            ensure!(told, "{:?}", stats.troubles);
+            Ok(())
+        })
+        .unwrap();
+        machine.ip([format!("route del {route}")]).unwrap();
+        wait_until("it is served again", || client.get("/")).unwrap();
+        before.get("/").unwrap();
+    }
 }
