@@ -105,8 +105,9 @@ impl Turns {
             });
             (known.tries, known.silent) = (0, false);
             if self.known.len() > MOST_KNOWN {
-                for oldest in first(self.known.iter(), 1, |known| known.noted) {
-                    self.known.remove(&oldest);
+                let least = first(self.known.iter(), 1, |known| (!known.silent, known.noted));
+                for hop in least {
+                    self.known.remove(&hop);
                 }
             }
             return false;
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_those_are_forgotten_that_the_packet_path_has_forgotten_first() {
+    fn of_too_many_the_silent_are_forgotten_and_then_those_noted_longest_ago() {
         let mut turns = Turns::default();
         let start = Instant::now();
         for number in 0..1025 {
@@ -314,5 +315,9 @@ mod tests {
         }
         assert_eq!(turns.known.len(), MOST_KNOWN);
         assert!(!turns.known.contains_key(&hop(1, 0)));
+        turns.hear(hop(1, 500), Some(false), start);
+        turns.hear(hop(1, 2000), Some(true), start);
+        assert!(!turns.known.contains_key(&hop(1, 500)));
+        assert!(turns.known.contains_key(&hop(1, 1)));
     }
 }
