@@ -214,6 +214,15 @@ impl Director {
         daemon.log()
     }
 
+    /// The daemon's log as soon as it has these words: what it logs is written a little later.
+    pub fn log_with(&self, words: &str) -> Result<String> {
+        wait_until("the log says so", || {
+            let log = self.log()?;
+            ensure!(log.contains(words), "{words:?} is not in:\n{log}");
+            Ok(log)
+        })
+    }
+
     /// Ends the daemon by a signal. The program that it loaded continues to forward.
     pub fn end(&mut self, signal: Signal) -> Result<()> {
         let daemon = self.daemon.take();

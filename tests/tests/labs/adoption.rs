@@ -92,8 +92,7 @@ impl Orphan {
     #[track_caller]
     fn assert_made_anew(&mut self, said: &str) {
         self.director.run("lb.yaml").unwrap();
-        let log = self.director.log().unwrap();
-        assert!(log.contains(said), "{said:?} in {log}");
+        self.director.log_with(said).unwrap();
         self.client.servers(2).unwrap();
         let stats = self.director.stats().unwrap();
         assert_eq!(stats.services[0].counters.connections, 2);

@@ -65,8 +65,8 @@ fn an_interface_that_takes_the_name_of_a_renamed_one_does_not_take_its_place() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         story.director.end(signal).unwrap();
         story.director.run("lb.yaml").unwrap();
-        let log = story.director.log().unwrap();
-        assert!(log.contains("interface eth0 is called wan0 now"), "{log}");
+        let told = "interface eth0 is called wan0 now";
+        story.director.log_with(told).unwrap();
         assert_eq!(story.director.attached("eth0").unwrap(), None);
         story.assert_served("wan0 (native, eth0 in the configuration)");
     }

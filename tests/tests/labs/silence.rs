@@ -39,7 +39,7 @@ fn a_nat_server_whose_replies_go_another_way_is_told_until_they_come_back() {
         panic!("{troubles:?}");
     };
     assert!(trouble.contains("server 192.168.100.39:80"), "{trouble}");
-    let log = director.log().unwrap();
+    let log = director.log_with(trouble).unwrap();
     assert_eq!(log.matches(trouble).count(), 1, "{log}");
 
     server.ip(["route add default via 192.168.100.17"]).unwrap();
@@ -75,8 +75,8 @@ fn rules_that_packets_do_not_meet_are_named_at_start() {
     }
     director.end(nix::sys::signal::Signal::SIGTERM).unwrap();
     director.run("lb.yaml").unwrap();
-    let log = director.log().unwrap();
-    assert!(log.contains("rules of netfilter (guard incoming)"), "{log}");
+    let told = "rules of netfilter (guard incoming)";
+    director.log_with(told).unwrap();
     lab.client("client", SERVICE).unwrap().servers(2).unwrap();
 }
 
@@ -95,7 +95,7 @@ fn assert_not_sent(director: &Director, interface: &str, mut more: impl FnMut())
         Ok(())
     })
     .unwrap();
-    assert!(director.log().unwrap().contains(&words));
+    director.log_with(&words).unwrap();
 }
 
 #[test]
