@@ -168,7 +168,7 @@ fn assert_told(director: &Director, words: &str, mut more: impl FnMut()) {
         Ok(())
     })
     .unwrap();
-    assert!(director.log().unwrap().contains(words));
+    director.log_with(words).unwrap();
 }
 
 #[test]
@@ -207,13 +207,16 @@ fn reasons_that_keep_clients_out_are_troubles_until_they_are_over() {
         Ok(())
     })
     .unwrap();
-    let log = director.log().unwrap();
-    let over: Vec<_> = log.lines().filter(|line| line.contains("over: ")).collect();
-    assert!(over.iter().any(|it| it.contains("[no_server]")), "{log}");
-    assert!(
-        over.iter().any(|it| it.contains("[next_hop_unknown]")),
-        "{log}"
-    );
+    let mut log = String::new();
+    wait_until("the log says so", || {
+        log = director.log()?;
+        let over: Vec<_> = log.lines().filter(|line| line.contains("over: ")).collect();
+        for reason in ["[no_server]", "[next_hop_unknown]"] {
+            ensure!(over.iter().any(|it| it.contains(reason)), "{log}");
+        }
+        Ok(())
+    })
+    .unwrap();
     assert!(!log.contains("none of its replies come back"), "{log}");
 }
 
