@@ -324,7 +324,7 @@ fn advice(reason: &str) -> Option<&'static str> {
         }
         "other_mac" => {
             "frames to services are not served because they are for a MAC address that \
-                        no interface of this machine has: clients or routers have an old ARP entry, \
+                        the interface they came in by does not have: clients or routers have an old ARP entry, \
                         or a virtual MAC address (VRRP) is on no interface here [other_mac]"
         }
         _ => return None,

@@ -30,6 +30,10 @@ pub fn carry_out(
             output.flush()?;
         }
         Err(CallError::NoDaemon { .. }) => return without_daemon(instance, machine, output),
+        // One that hangs keeps the packet path: it has to be ended first.
+        Err(error @ CallError::NoAnswer { .. }) if lb_api::running(instance).is_some() => {
+            return Err(error.into());
+        }
         Ok(_) | Err(_) => {}
     }
     match lb_api::call_daemon(instance, &Request::Detach) {
