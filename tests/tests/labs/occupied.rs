@@ -87,7 +87,11 @@ fn the_program_of_another_instance_goes_by_the_advised_command() {
 fn an_interface_that_comes_with_another_program_is_taken_after_the_advised_command() {
     let lab = Lab::realise(&topology()).unwrap();
     machine(&lab)
-        .ip(["link add extra type veth peer name extra-peer"])
+        .ip([
+            "link add extra type veth peer name extra-peer",
+            "link set extra up",
+            "link set extra-peer up",
+        ])
         .unwrap();
     let both = CONFIGURATION.replace("[eth0]", "[eth0, extra]");
     let director = Director::start(&lab, &both).unwrap();
@@ -98,7 +102,13 @@ fn an_interface_that_comes_with_another_program_is_taken_after_the_advised_comma
         ])
         .unwrap();
     let _link = xdp::attach(machine(&lab), "taken", Verdict::Pass).unwrap();
-    machine(&lab).ip(["link set taken name extra"]).unwrap();
+    machine(&lab)
+        .ip([
+            "link set taken name extra",
+            "link set extra up",
+            "link set taken-peer up",
+        ])
+        .unwrap();
     let trouble = wait_until("it is told", || {
         let troubles = director.stats()?.troubles;
         let mut it = troubles.iter();
@@ -110,7 +120,8 @@ fn an_interface_that_comes_with_another_program_is_taken_after_the_advised_comma
     assert_eq!(servers(&client), ["web23", "web47", "web47"]);
     done(machine(&lab), advice(&trouble)[0]);
     wait_until("it is attached to", || {
-        ensure!(director.stats()?.troubles.is_empty());
+        let troubles = director.stats()?.troubles;
+        ensure!(troubles.is_empty(), "{troubles:?}");
         director.attached("extra")?.context("it is not")
     })
     .unwrap();
