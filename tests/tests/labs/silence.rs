@@ -306,3 +306,54 @@ fn a_nat_server_whose_address_becomes_the_directors_own_is_told_and_skipped_if_w
     .unwrap();
     assert_eq!(director.stats().unwrap().troubles, [""; 0]);
 }
+
+#[test]
+fn what_keeps_a_service_from_being_served_is_told_in_every_answer() {
+    let lab = Lab::realise(&topology()).unwrap();
+    let director = Director::start(&lab, CONFIGURATION).unwrap();
+    let nowhere = |vip: &str| format!("no interface of this machine has the VIP {vip}");
+    let says = |script: &str, all: &[&str]| {
+        let output = director.script(script).unwrap();
+        assert_eq!(output.code, Some(0), "{script}: {output:?}");
+        for words in all {
+            let line = output.stdout.lines().find(|line| line.contains(words));
+            assert!(line.is_some_and(|it| it.starts_with("! ")), "{output:?}");
+        }
+        output
+    };
+    let other = CONFIGURATION
+        .replace("172.16.10.21", "172.16.10.99")
+        .replace("192.168.100.23", "10.77.0.2");
+    director.write("other.yaml", &other).unwrap();
+    let missing = other.replace("eth1]", "eth1, eth9]");
+    director.write("missing.yaml", &missing).unwrap();
+    let vip = nowhere("172.16.10.99");
+    let server = "server 10.77.0.2:80 cannot be reached";
+    let all = ["interface eth9 does not exist", &vip, server];
+    says("lb-ctl check missing.yaml", &all);
+    says("lb-ctl apply --dry-run other.yaml", &[&vip]);
+    says("lb-ctl apply other.yaml", &[&vip, server]);
+    // Also if there is nothing to do.
+    says("lb-ctl apply other.yaml", &[&vip, server]);
+    let service = "tcp/172.16.10.98:80";
+    says(
+        &format!("lb-ctl service add {service}"),
+        &[&nowhere("172.16.10.98")],
+    );
+    let add = format!("lb-ctl server add {service} 10.77.0.3");
+    says(
+        &add,
+        &[
+            &nowhere("172.16.10.98"),
+            "server 10.77.0.3:80 cannot be reached",
+        ],
+    );
+    // A person is told, a script is not.
+    let add = "ipvsadm -A -t 172.16.10.97:80 -s rr";
+    says(
+        &format!("script -qec '{add}' /dev/null"),
+        &[&nowhere("172.16.10.97")],
+    );
+    let output = says(&add.replace("97", "96"), &[]);
+    assert_eq!((&*output.stdout, &*output.stderr), ("", ""));
+}
