@@ -4,7 +4,7 @@
 
 mod turns;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use anyhow::Result;
 use lb_dataplane::Dataplane;
@@ -36,20 +36,23 @@ impl Clients {
         }
     }
 
-    /// Has those asked whose turn it is. To be called every second.
-    pub fn refresh(&mut self, dataplane: &mut Dataplane) -> Result<()> {
+    /// Has those asked whose turn it is. Gives the interfaces that they are behind, by index. To be
+    /// called every second.
+    pub fn refresh(&mut self, dataplane: &mut Dataplane) -> Result<BTreeSet<u32>> {
         let now = Instant::now();
         while let Ok((hop, answered)) = self.answers.try_recv() {
             if self.turns.hear(hop, answered, now) {
                 dataplane.forget_client_hop(hop.0, hop.1)?;
             }
         }
-        self.turns.note(dataplane.client_hops()?, now);
+        let noted = dataplane.client_hops()?;
+        let interfaces = noted.iter().map(|&(interface, _)| interface).collect();
+        self.turns.note(noted, now);
         let due = self.turns.due(now);
         if due != Due::default() {
             tokio::spawn(ask(Arc::clone(&self.routing), due, self.answer.clone()));
         }
-        Ok(())
+        Ok(interfaces)
     }
 }
 

@@ -150,15 +150,11 @@ impl Shell {
 
     /// Keeps the ways to clients fresh.
     pub fn refresh_clients(&mut self) {
-        // Where that fails, the ways to clients are not refreshed either, and that is told.
-        if let Ok(hops) = self.dataplane.client_hops() {
-            let to_clients: BTreeSet<_> = hops.into_iter().map(|(index, _)| index).collect();
-            if !to_clients.is_subset(&self.to_clients) {
-                self.needs_changed = true;
-            }
-            self.to_clients = to_clients;
-        }
         let outcome = self.clients.refresh(&mut self.dataplane);
+        let outcome = outcome.map(|to_clients| {
+            self.needs_changed |= !to_clients.is_subset(&self.to_clients);
+            self.to_clients = to_clients;
+        });
         self.maintenance.troubles.note("ways to clients", outcome);
     }
 
