@@ -121,7 +121,8 @@ fn assert_stays(
         Ok(())
     })
     .unwrap();
-    // With the next tick of the daemon, it would let go of it.
+    // The daemon would let go of it with its next tick, within a second. That nothing happens is no
+    // condition to wait for: so it is looked at for longer than that.
     for _ in 0..15 {
         assert!(director.attached(interface).unwrap().is_some());
         std::thread::sleep(Duration::from_millis(100));
